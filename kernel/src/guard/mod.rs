@@ -1,0 +1,63 @@
+//! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
+
+mod conflicting_policy;
+mod held;
+mod last_healthy_system_pool;
+mod operation_in_progress;
+mod restricted_system_taint;
+mod rule;
+mod stale_observation;
+mod system_capacity_floor;
+mod system_pods_would_be_evicted;
+mod wrong_cluster;
+
+pub use rule::{Broken, Refusal, Rule, Standing};
+
+use crate::facts::Facts;
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
+use crate::step::Step;
+
+/// A step that broke no rule. Only [`guard`] and [`crate::decide`] make one, and whoever carries it out consumes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Approved<T>(T);
+
+impl<T> Approved<T> {
+    /// What was approved.
+    pub const fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// Takes what was approved out, to carry it out.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// Judges one step against a snapshot, with everything in flight counted at its worst.
+///
+/// # Errors
+/// The refusal names every rule that the step breaks, with what was found and what would help.
+pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<Approved<Step>, Box<Refusal>> {
+    match Facts::gather(snapshot, settings) {
+        Ok(facts) => judge(step, &facts),
+        Err(stale) => Err(Box::new(Refusal { step, broken: vec![stale] })),
+    }
+}
+
+/// Judges one step against facts.
+pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 9] = [
+        wrong_cluster::check,
+        stale_observation::check,
+        conflicting_policy::check,
+        held::check,
+        operation_in_progress::check,
+        restricted_system_taint::check,
+        last_healthy_system_pool::check,
+        system_capacity_floor::check,
+        system_pods_would_be_evicted::check,
+    ];
+    let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
+    if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }
+}

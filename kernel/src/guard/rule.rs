@@ -1,0 +1,111 @@
+//! Rules by name, and what a refusal says. Never decides whether a rule is broken.
+
+use std::fmt;
+
+use crate::step::Step;
+
+/// A safety rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// ARM's cluster is not proven to be this one.
+    WrongCluster,
+    /// Something that the decision rests on is unknown or too old.
+    StaleObservation,
+    /// Another, older policy governs the pool.
+    ConflictingPolicy,
+    /// The policy is suspended.
+    Suspended,
+    /// The policy only observes.
+    ObserveOnly,
+    /// The pool or the cluster is busy.
+    OperationInProgress,
+    /// AKS or its add-ons do not accept the taints on a system pool.
+    RestrictedSystemTaint,
+    /// No healthy system pool would remain.
+    LastHealthySystemPool,
+    /// Fewer usable system nodes than the floor would remain.
+    SystemCapacityFloor,
+    /// Protected pods would be evicted, or nothing would protect them afterwards.
+    SystemPodsWouldBeEvicted,
+}
+
+impl Rule {
+    /// The name that status, events and documentation use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WrongCluster => "WrongCluster",
+            Self::StaleObservation => "StaleObservation",
+            Self::ConflictingPolicy => "ConflictingPolicy",
+            Self::Suspended => "Suspended",
+            Self::ObserveOnly => "ObserveOnly",
+            Self::OperationInProgress => "OperationInProgress",
+            Self::RestrictedSystemTaint => "RestrictedSystemTaint",
+            Self::LastHealthySystemPool => "LastHealthySystemPool",
+            Self::SystemCapacityFloor => "SystemCapacityFloor",
+            Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether a refusal can end without anybody's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// The policy itself says not to write: nothing is wrong.
+    Held,
+    /// It depends on something in progress and may pass by itself.
+    Passing,
+    /// Somebody has to change the policy or the cluster.
+    Lasting,
+}
+
+/// One rule that a step breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The rule.
+    pub rule: Rule,
+    /// Whether it may pass by itself.
+    pub standing: Standing,
+    /// What was found: pools, nodes, pods and numbers.
+    pub finding: String,
+    /// What a person can do about it.
+    pub remedy: String,
+    /// The protected pods concerned, `namespace/name`, sorted.
+    pub pods: Vec<String>,
+}
+
+/// A step that may not be made, with every rule that it breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The step.
+    pub step: Step,
+    /// The broken rules, at least one.
+    pub broken: Vec<Broken>,
+}
+
+impl Refusal {
+    /// The gravest standing of all broken rules, policy-made holds aside if there is any other.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.broken.iter().map(|broken| broken.standing).max().unwrap_or(Standing::Lasting)
+    }
+
+    /// Whether a rule other than the policy's own hold is broken for good.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.standing() == Standing::Lasting
+    }
+
+    /// The broken rule to name first: the gravest, in the order in which the rules are checked.
+    #[must_use]
+    pub fn leading(&self) -> Option<&Broken> {
+        let standing = self.standing();
+        self.broken.iter().find(|broken| broken.standing == standing)
+    }
+}

@@ -1,0 +1,79 @@
+//! What a policy asks for. Never knows how the policy was written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::snapshot::Mode;
+use crate::taint::Taint;
+use crate::time::Time;
+
+/// One `NodePoolPolicy`, reduced to what it asks for. A field that is `None` is not managed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The policy's name.
+    pub policy: String,
+    /// The policy's `metadata.generation`.
+    pub generation: i64,
+    /// The policy's `metadata.creationTimestamp`.
+    pub created: Time,
+    /// The pool.
+    pub pool: String,
+    /// Whether the operator may write.
+    pub enforcement: Enforcement,
+    /// Whether work on the policy is suspended.
+    pub suspended: bool,
+    /// The wanted mode.
+    pub mode: Option<Mode>,
+    /// The wanted number of nodes.
+    pub count: Option<u32>,
+    /// The wanted taints, all of them (AKS's own aside).
+    pub taints: Option<Vec<Taint>>,
+    /// The wanted labels; labels that are not named here are left alone unless they are owned.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Label keys that this policy has named before: they are removed when it names them no longer.
+    pub owned_labels: BTreeSet<String>,
+    /// The last attempt that failed, if nothing has succeeded or changed since.
+    pub attempt: Option<Attempt>,
+    /// Whether the policy's status says `Stalled` for its present generation.
+    pub stalled: bool,
+}
+
+/// Whether the operator may write to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Plans, guards and acts.
+    Enforce,
+    /// Plans, guards and reports; never writes.
+    Observe,
+}
+
+/// A write that ARM refused or that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// How many times in a row.
+    pub failures: u32,
+    /// The generation of the policy that was acted on.
+    pub generation: i64,
+    /// No earlier than this is the next attempt.
+    pub next: Time,
+    /// ARM's code.
+    pub code: String,
+    /// ARM's message.
+    pub message: String,
+}
+
+impl Intent {
+    /// The failed attempt that still holds back the next one.
+    #[must_use]
+    pub fn backing_off(&self, now: Time) -> Option<&Attempt> {
+        self.attempt.as_ref().filter(|attempt| attempt.generation == self.generation && now < attempt.next)
+    }
+}
+
+/// The policy that governs `pool`: the oldest one that names it, ties by name.
+#[must_use]
+pub fn winner<'a>(intents: &'a [Intent], pool: &str) -> Option<&'a Intent> {
+    intents
+        .iter()
+        .filter(|intent| intent.pool == pool)
+        .min_by(|a, b| (a.created, &a.policy).cmp(&(b.created, &b.policy)))
+}

@@ -1,0 +1,39 @@
+//! The safety kernel: what to change on the node pools of a cluster, and which of these changes may be made.
+//!
+//! Pure and total. It reads no clock, performs no IO, never panics, and refuses what it cannot see. Time, facts and
+//! settings are passed in as values; steps and refusals come out as values.
+//!
+//! The way through is [`plan`] (what the policies ask for, as ordered steps), [`decide`] (which step may go now, which
+//! waits) and [`guard`] (the verdict on one step). Only [`guard`] can make an [`Approved`] step.
+
+mod capacity;
+mod decide;
+mod facts;
+mod guard;
+mod intent;
+mod known;
+mod names;
+mod plan;
+mod settings;
+mod snapshot;
+mod step;
+mod taint;
+#[cfg(test)]
+mod testing;
+mod time;
+
+pub use capacity::{UnusableReason, Usability, usability};
+pub use decide::{Verdict, decide};
+pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
+pub use intent::{Attempt, Enforcement, Intent, winner};
+pub use known::Known;
+pub use names::capped_list;
+pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
+pub use settings::Settings;
+pub use snapshot::{
+    AgentPool, Autoscaling, Budget, Cluster, InFlight, Mode, Node, Os, Owner, Pod, PoolFailure, PoolKind, Power,
+    ProvisioningState, Readiness, Snapshot,
+};
+pub use step::{Change, Purpose, Step};
+pub use taint::{AKS_PREFIX, CRITICAL_ADDONS_ONLY, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};
+pub use time::{Span, Time};

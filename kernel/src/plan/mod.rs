@@ -1,0 +1,94 @@
+//! What the policies ask for, as ordered single-purpose steps. Never judges whether a step is safe.
+
+mod problem;
+mod steps;
+
+pub use problem::Problem;
+pub use steps::Drift;
+
+use crate::intent::{Intent, winner};
+use crate::names::capped_list;
+use crate::snapshot::{AgentPool, Cluster, Mode, PoolKind, Power, Snapshot};
+use crate::step::Step;
+
+/// What all policies ask for, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// One entry a policy.
+    pub policies: Vec<PolicyPlan>,
+}
+
+/// What one policy asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyPlan {
+    /// The policy.
+    pub policy: String,
+    /// The pool that it names.
+    pub pool: String,
+    /// Why some or all of it can't be planned.
+    pub problems: Vec<Problem>,
+    /// The steps to the wanted state, in the order in which they are to be made; empty when it is reached.
+    pub steps: Vec<Step>,
+    /// What differs, field by field.
+    pub drift: Vec<Drift>,
+}
+
+/// Plans every policy against the snapshot. The same facts give the same plan, whatever order they come in.
+#[must_use]
+pub fn plan(snapshot: &Snapshot) -> Plan {
+    let Some(intents) = snapshot.intents.value() else { return Plan::default() };
+    let mut policies: Vec<PolicyPlan> = intents.iter().map(|intent| plan_policy(intent, intents, snapshot)).collect();
+    policies.sort_by(|a, b| a.policy.cmp(&b.policy));
+    Plan { policies }
+}
+
+fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot) -> PolicyPlan {
+    let mut plan = PolicyPlan {
+        policy: intent.policy.clone(),
+        pool: intent.pool.clone(),
+        problems: Vec::new(),
+        steps: Vec::new(),
+        drift: Vec::new(),
+    };
+    match target(intent, intents, snapshot) {
+        Err(problem) => plan.problems.push(problem),
+        Ok(pool) => {
+            if intent.count.is_some() && pool.autoscaling.is_some() {
+                plan.problems.push(Problem::Autoscaled);
+            }
+            plan.steps = steps::toward(intent, pool);
+            plan.drift = steps::drift(&plan.steps);
+            if let Some(attempt) = intent.backing_off(snapshot.now)
+                && !plan.steps.is_empty()
+            {
+                plan.problems.push(Problem::BackingOff(attempt.clone()));
+            }
+        }
+    }
+    plan
+}
+
+/// The pool that the policy drives, or why there is none.
+fn target<'a>(intent: &Intent, intents: &[Intent], snapshot: &'a Snapshot) -> Result<&'a AgentPool, Problem> {
+    let governs = winner(intents, &intent.pool).map(|winner| winner.policy.as_str());
+    if let Some(winner) = governs
+        && winner != intent.policy
+    {
+        return Err(Problem::ConflictingPolicy { winner: winner.to_owned() });
+    }
+    let cluster: &Cluster = match &snapshot.cluster {
+        crate::Known::Seen { value, .. } => value,
+        crate::Known::Unknown { reason } => return Err(Problem::NotObserved { reason: reason.clone() }),
+    };
+    let Some(pool) = cluster.pool(&intent.pool) else {
+        let pools = capped_list(cluster.pools.iter().map(|pool| &pool.name));
+        return Err(Problem::PoolNotFound { pools });
+    };
+    match (&pool.kind, &pool.mode, &pool.power) {
+        (PoolKind::Other(kind), _, _) => Err(Problem::Unsupported { what: format!("type {kind}") }),
+        (PoolKind::Unreadable(why), _, _) => Err(Problem::Unsupported { what: why.clone() }),
+        (_, Mode::Other(mode), _) => Err(Problem::Unsupported { what: format!("mode {mode}") }),
+        (_, _, Power::NotRunning(state)) => Err(Problem::NotRunning { state: state.clone() }),
+        (PoolKind::ScaleSet, _, Power::Running) => Ok(pool),
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a policy can't be planned, or not all of it. Never about safety: that is the guard's.
+
+use std::fmt;
+
+use crate::intent::Attempt;
+
+/// Why some or all of a policy can't be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// ARM's cluster has not been read.
+    NotObserved {
+        /// Why.
+        reason: String,
+    },
+    /// Another policy governs the pool.
+    ConflictingPolicy {
+        /// The policy that does.
+        winner: String,
+    },
+    /// ARM has no such pool.
+    PoolNotFound {
+        /// The pools that exist, as a list.
+        pools: String,
+    },
+    /// The pool is of a kind that is not managed.
+    Unsupported {
+        /// What is not supported.
+        what: String,
+    },
+    /// The pool is stopped.
+    NotRunning {
+        /// ARM's power state.
+        state: String,
+    },
+    /// The policy sets a count and the cluster autoscaler owns it.
+    Autoscaled,
+    /// The last attempt failed and the next one is due later.
+    BackingOff(Attempt),
+}
+
+impl Problem {
+    /// The reason that status and events use.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotObserved { .. } => "ClusterNotObserved",
+            Self::ConflictingPolicy { .. } => "ConflictingPolicy",
+            Self::PoolNotFound { .. } => "PoolNotFound",
+            Self::Unsupported { .. } => "UnsupportedPool",
+            Self::NotRunning { .. } => "PoolNotRunning",
+            Self::Autoscaled => "PoolIsAutoscaled",
+            Self::BackingOff(_) => "WriteFailed",
+        }
+    }
+
+    /// Whether somebody has to change something before the policy can be fulfilled.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        !matches!(self, Self::NotObserved { .. })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotObserved { reason } => write!(f, "the cluster has not been read from ARM: {reason}"),
+            Self::ConflictingPolicy { winner } => {
+                write!(f, "the pool is governed by the older policy {winner}: merge the two, or delete one")
+            }
+            Self::PoolNotFound { pools } if pools.is_empty() => f.write_str("ARM has no such pool, nor any other"),
+            Self::PoolNotFound { pools } => {
+                write!(f, "ARM has no such pool; its pools are {pools}: correct spec.poolName, or create the pool")
+            }
+            Self::Unsupported { what } => {
+                write!(
+                    f,
+                    "the pool is left alone, {what} is not supported: manage it by other means and delete this policy"
+                )
+            }
+            Self::NotRunning { state } => {
+                write!(f, "the pool is {state}; nothing is changed until it is started (az aks nodepool start)")
+            }
+            Self::Autoscaled => f.write_str(
+                "the pool is autoscaled, so the cluster autoscaler owns its count: remove spec.count, or turn the \
+                 autoscaler off for this pool",
+            ),
+            Self::BackingOff(attempt) => write!(
+                f,
+                "ARM refused the last write ({}, attempt {}): {}",
+                attempt.code,
+                attempt.failures,
+                attempt.message.trim_end_matches('.')
+            ),
+        }
+    }
+}

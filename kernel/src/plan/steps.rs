@@ -1,0 +1,168 @@
+//! The difference between an intent and a pool, as steps in a sound order. Never looks at other pools.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::intent::Intent;
+use crate::snapshot::AgentPool;
+use crate::step::{Change, Purpose, Step};
+use crate::taint::Taint;
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The field of the policy's spec.
+    pub field: Purpose,
+    /// What differs, in words.
+    pub text: String,
+}
+
+/// The steps that bring `pool` to what `intent` asks for.
+///
+/// What adds comes before what takes away. Taints come before a promotion, which AKS refuses while the pool carries
+/// restricted ones, and after a demotion, before which it refuses the same ones.
+pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
+    let mode = mode(intent, pool);
+    let demotes = mode.as_ref().is_some_and(Change::demotes);
+    let (scale_up, scale_down) = match count(intent, pool) {
+        Some(change) if change.scales_up() => (Some(change), None),
+        change => (None, change),
+    };
+    let (taints, labels) = (taints(intent, pool), labels(intent, pool));
+    let ordered = if demotes {
+        [scale_up, labels, mode, taints, scale_down]
+    } else {
+        [taints, mode, scale_up, labels, scale_down]
+    };
+    ordered
+        .into_iter()
+        .flatten()
+        .map(|change| Step { policy: intent.policy.clone(), pool: pool.name.clone(), change })
+        .collect()
+}
+
+/// What differs, field by field, in the order of the fields.
+pub(super) fn drift(steps: &[Step]) -> Vec<Drift> {
+    let mut drift: Vec<Drift> =
+        steps.iter().map(|step| Drift { field: step.change.purpose(), text: step.change.to_string() }).collect();
+    drift.sort_by_key(|drift| drift.field);
+    drift
+}
+
+fn mode(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let to = intent.mode.as_ref().filter(|mode| **mode != pool.mode)?;
+    Some(Change::Mode { from: pool.mode.clone(), to: to.clone() })
+}
+
+fn count(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let to = intent.count.filter(|count| *count != pool.count && pool.autoscaling.is_none())?;
+    Some(Change::Count { from: pool.count, to })
+}
+
+fn taints(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let wanted = intent.taints.as_ref()?;
+    let kept = pool.taints.iter().filter(|taint| taint.belongs_to_aks() && !wanted.contains(taint));
+    let to: Vec<Taint> = kept.chain(wanted).cloned().collect();
+    let same = to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect::<BTreeSet<_>>();
+    (!same).then(|| Change::Taints { from: pool.taints.clone(), to })
+}
+
+fn labels(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let wanted = intent.labels.as_ref()?;
+    let mut to: BTreeMap<String, String> = pool.labels.clone();
+    to.retain(|key, _| !intent.owned_labels.contains(key) || wanted.contains_key(key));
+    to.extend(wanted.iter().map(|(key, value)| (key.clone(), value.clone())));
+    (to != pool.labels).then(|| Change::Labels { from: pool.labels.clone(), to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Mode;
+    use crate::testing::{intent, pool};
+
+    fn purposes(steps: &[Step]) -> Vec<Purpose> {
+        steps.iter().map(|step| step.change.purpose()).collect()
+    }
+
+    fn taint(text: &str) -> Taint {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_reached_state_needs_no_step_whatever_the_order_of_taints() {
+        let mut pool = pool("apps", Mode::User, 3);
+        pool.taints = vec![taint("a=1:NoSchedule"), taint("b=1:NoSchedule")];
+        pool.labels = [("tier".to_owned(), "web".to_owned()), ("foreign".to_owned(), "x".to_owned())].into();
+        let mut intent = intent("p", "apps");
+        intent.mode = Some(Mode::User);
+        intent.count = Some(3);
+        intent.taints = Some(vec![taint("b=1:NoSchedule"), taint("a=1:NoSchedule")]);
+        intent.labels = Some([("tier".to_owned(), "web".to_owned())].into());
+        assert_eq!(toward(&intent, &pool), []);
+    }
+
+    #[test]
+    fn a_field_that_is_absent_is_not_managed() {
+        let mut pool = pool("apps", Mode::User, 3);
+        pool.taints = vec![taint("a=1:NoSchedule")];
+        pool.labels = [("tier".to_owned(), "web".to_owned())].into();
+        let mut intent = intent("p", "apps");
+        intent.owned_labels = ["tier".to_owned()].into();
+        assert_eq!(toward(&intent, &pool), []);
+    }
+
+    #[test]
+    fn owned_labels_that_are_no_longer_named_go_and_foreign_ones_stay() {
+        let mut pool = pool("apps", Mode::User, 3);
+        pool.labels = [("old".to_owned(), "1".to_owned()), ("foreign".to_owned(), "x".to_owned())].into();
+        let mut intent = intent("p", "apps");
+        intent.owned_labels = ["old".to_owned()].into();
+        intent.labels = Some([("new".to_owned(), "1".to_owned())].into());
+        let steps = toward(&intent, &pool);
+        let [Step { change: Change::Labels { to, .. }, .. }] = &steps[..] else { panic!("{steps:?}") };
+        assert_eq!(to.keys().collect::<Vec<_>>(), ["foreign", "new"]);
+    }
+
+    #[test]
+    fn the_taints_that_aks_keeps_are_neither_compared_nor_dropped() {
+        let spot = taint("kubernetes.azure.com/scalesetpriority=spot:NoSchedule");
+        let mut pool = pool("spot", Mode::User, 3);
+        pool.taints = vec![spot.clone()];
+        let mut intent = intent("p", "spot");
+        intent.taints = Some(vec![]);
+        assert_eq!(toward(&intent, &pool), []);
+        intent.taints = Some(vec![taint("a=1:NoSchedule")]);
+        let steps = toward(&intent, &pool);
+        let [Step { change: Change::Taints { to, .. }, .. }] = &steps[..] else { panic!("{steps:?}") };
+        assert_eq!(to, &[spot, taint("a=1:NoSchedule")]);
+    }
+
+    #[test]
+    fn steps_come_in_a_sound_order() {
+        let mut pool = pool("apps", Mode::User, 2);
+        pool.taints = vec![taint("a=1:NoSchedule")];
+        let mut intent = intent("p", "apps");
+        intent.mode = Some(Mode::System);
+        intent.count = Some(3);
+        intent.taints = Some(vec![]);
+        intent.labels = Some([("x".to_owned(), "y".to_owned())].into());
+        let promoting = toward(&intent, &pool);
+        assert_eq!(purposes(&promoting), [Purpose::Taints, Purpose::Mode, Purpose::Count, Purpose::Labels]);
+
+        pool.mode = Mode::System;
+        intent.mode = Some(Mode::User);
+        let demoting = toward(&intent, &pool);
+        assert_eq!(purposes(&demoting), [Purpose::Count, Purpose::Labels, Purpose::Mode, Purpose::Taints]);
+        intent.count = Some(1);
+        assert_eq!(purposes(&toward(&intent, &pool)).last(), Some(&Purpose::Count));
+    }
+
+    #[test]
+    fn the_count_of_an_autoscaled_pool_is_not_compared() {
+        let mut pool = pool("apps", Mode::User, 2);
+        pool.autoscaling = Some(crate::Autoscaling { min: 1, max: 5 });
+        let mut intent = intent("p", "apps");
+        intent.count = Some(4);
+        assert_eq!(toward(&intent, &pool), []);
+    }
+}

@@ -1,0 +1,27 @@
+//! The limits that an operator's administrator sets for the whole cluster. Never read from the environment here.
+
+use crate::time::Span;
+
+/// Cluster-wide settings of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The floor: usable system nodes that must remain in the cluster, over all system pools.
+    pub min_ready_system_nodes: u32,
+    /// How long a system node must have been Ready before it counts as usable.
+    pub ready_for: Span,
+    /// The oldest view that a decision may rest on.
+    pub stale_after: Span,
+    /// How many steps may be started in one pass.
+    pub steps_in_parallel: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_ready_system_nodes: 2,
+            ready_for: Span::from_secs(60),
+            stale_after: Span::from_secs(300),
+            steps_in_parallel: 10,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The world as it was seen, as plain values: what was read, when, and what could not be. Never decides anything.
+
+mod node;
+mod pod;
+mod pool;
+
+pub use node::{Node, Readiness};
+pub use pod::{Budget, Owner, Pod};
+pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
+
+use crate::intent::Intent;
+use crate::known::Known;
+use crate::step::Step;
+use crate::time::Time;
+
+/// Everything that planning and guarding rest on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The time of the pass.
+    pub now: Time,
+    /// The policies.
+    pub intents: Known<Vec<Intent>>,
+    /// The managed cluster and its pools, as ARM reports them.
+    pub cluster: Known<Cluster>,
+    /// The service account issuer that this API server reports of itself.
+    pub issuer: Known<String>,
+    /// All nodes of the Kubernetes cluster.
+    pub nodes: Known<Vec<Node>>,
+    /// The protected pods, wherever they run.
+    pub pods: Known<Vec<Pod>>,
+    /// The disruption budgets of the protected namespaces.
+    pub budgets: Known<Vec<Budget>>,
+    /// Writes that ARM accepted from this process and that have not been observed yet.
+    pub in_flight: Vec<InFlight>,
+}
+
+/// The managed cluster as ARM reports it (`managedClusters` GET).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The ARM resource id.
+    pub id: String,
+    /// The subscription id, from the resource id.
+    pub subscription: String,
+    /// `properties.nodeResourceGroup`.
+    pub node_resource_group: Option<String>,
+    /// `properties.oidcIssuerProfile.issuerURL`.
+    pub issuer_url: Option<String>,
+    /// `properties.provisioningState` of the cluster itself.
+    pub state: ProvisioningState,
+    /// `properties.powerState` of the cluster.
+    pub power: Power,
+    /// `properties.agentPoolProfiles`.
+    pub pools: Vec<AgentPool>,
+}
+
+impl Cluster {
+    /// The pool of that name.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<&AgentPool> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+}
+
+/// A write that ARM accepted and whose effect has not been observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// What was asked for.
+    pub step: Step,
+    /// When ARM accepted it.
+    pub since: Time,
+}

@@ -1,0 +1,49 @@
+//! Nodes as the kernel needs them. Never holds heartbeats or anything else that changes without meaning.
+
+use crate::taint::Taint;
+use crate::time::Time;
+
+/// A Kubernetes node.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, no two of them form a state")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.name`.
+    pub name: String,
+    /// The agent pool, from the label `kubernetes.azure.com/agentpool` (or the older `agentpool`).
+    pub pool: Option<String>,
+    /// Whether the label `kubernetes.azure.com/mode` is `system`.
+    pub labelled_system: bool,
+    /// Whether AKS quarantined it after a failed drain (label `kubernetes.azure.com/upgrade-status: Quarantined`).
+    pub quarantined: bool,
+    /// The Ready condition.
+    pub readiness: Readiness,
+    /// `metadata.creationTimestamp`.
+    pub joined: Time,
+    /// `spec.unschedulable`.
+    pub cordoned: bool,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `spec.taints`.
+    pub taints: Vec<Taint>,
+    /// `spec.providerID`.
+    pub provider_id: Option<String>,
+    /// The kubelet's version, for example `v1.33.5`.
+    pub kubelet_version: String,
+    /// The node image, from the label `kubernetes.azure.com/node-image-version`.
+    pub image_version: Option<String>,
+}
+
+/// The Ready condition of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// `True` since that time.
+    Ready {
+        /// `lastTransitionTime`.
+        since: Time,
+    },
+    /// `False` or `Unknown` since that time, or absent (`since` is then the time the node joined).
+    NotReady {
+        /// `lastTransitionTime`.
+        since: Time,
+    },
+}

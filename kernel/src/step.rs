@@ -1,0 +1,181 @@
+//! Steps: single-purpose changes of one pool, each a single write. Never carries out anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::snapshot::Mode;
+use crate::taint::Taint;
+
+/// One change of one pool on behalf of one policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The policy that asks for it.
+    pub policy: String,
+    /// The pool.
+    pub pool: String,
+    /// What changes.
+    pub change: Change,
+}
+
+/// What a step changes. `from` is what was observed when the step was planned, `to` is what is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The pool's mode.
+    Mode {
+        /// Observed.
+        from: Mode,
+        /// Wanted.
+        to: Mode,
+    },
+    /// The number of nodes.
+    Count {
+        /// Observed.
+        from: u32,
+        /// Wanted.
+        to: u32,
+    },
+    /// All taints.
+    Taints {
+        /// Observed.
+        from: Vec<Taint>,
+        /// Wanted, AKS's own included.
+        to: Vec<Taint>,
+    },
+    /// All labels.
+    Labels {
+        /// Observed.
+        from: BTreeMap<String, String>,
+        /// Wanted, foreign ones included.
+        to: BTreeMap<String, String>,
+    },
+}
+
+/// What kind of change a step makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Mode.
+    Mode,
+    /// Count.
+    Count,
+    /// Taints.
+    Taints,
+    /// Labels.
+    Labels,
+}
+
+impl Change {
+    /// The kind of change.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Mode { .. } => Purpose::Mode,
+            Self::Count { .. } => Purpose::Count,
+            Self::Taints { .. } => Purpose::Taints,
+            Self::Labels { .. } => Purpose::Labels,
+        }
+    }
+
+    /// Whether the change makes a pool a system pool.
+    #[must_use]
+    pub fn promotes(&self) -> bool {
+        matches!(self, Self::Mode { to: Mode::System, .. })
+    }
+
+    /// Whether the change takes a system pool away from the add-ons.
+    #[must_use]
+    pub fn demotes(&self) -> bool {
+        matches!(self, Self::Mode { from: Mode::System, to } if *to != Mode::System)
+    }
+
+    /// Whether the change adds nodes.
+    #[must_use]
+    pub fn scales_up(&self) -> bool {
+        matches!(self, Self::Count { from, to } if to > from)
+    }
+
+    /// Whether the change removes nodes.
+    #[must_use]
+    pub fn scales_down(&self) -> bool {
+        matches!(self, Self::Count { from, to } if to < from)
+    }
+
+    /// Keys of labels that the change adds, removes or gives another value.
+    #[must_use]
+    pub fn changed_labels(&self) -> Vec<&str> {
+        let Self::Labels { from, to } = self else { return Vec::new() };
+        let changed = |key: &&String| from.get(*key) != to.get(*key);
+        let removed = from.keys().filter(|key| !to.contains_key(*key));
+        to.keys().filter(changed).chain(removed).map(String::as_str).collect()
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mode => "mode",
+            Self::Count => "count",
+            Self::Taints => "taints",
+            Self::Labels => "labels",
+        })
+    }
+}
+
+/// Taints as a person reads them: in ARM's form, sorted, or `none`.
+fn taint_list(taints: &[Taint]) -> String {
+    if taints.is_empty() {
+        return "none".to_owned();
+    }
+    let mut texts: Vec<String> = taints.iter().map(Taint::to_string).collect();
+    texts.sort_unstable();
+    texts.join(", ")
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode { from, to } => write!(f, "change the mode from {from} to {to}"),
+            Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
+            Self::Taints { from, to } => {
+                write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
+            }
+            Self::Labels { from, to } => {
+                let pairs = |keys: &mut dyn Iterator<Item = (&String, &String)>| {
+                    keys.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+                };
+                let set = pairs(&mut to.iter().filter(|(key, value)| from.get(*key) != Some(*value)));
+                let gone: Vec<&str> = from.keys().filter(|key| !to.contains_key(*key)).map(String::as_str).collect();
+                match (set.is_empty(), gone.is_empty()) {
+                    (false, true) => write!(f, "set the labels {set}"),
+                    (true, _) => write!(f, "remove the labels {}", gone.join(", ")),
+                    (false, false) => write!(f, "set the labels {set} and remove {}", gone.join(", ")),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pool {}: {}", self.pool, self.change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn steps_read_as_sentences() {
+        let change = Change::Labels { from: labels(&[("a", "1"), ("b", "1")]), to: labels(&[("a", "2"), ("c", "3")]) };
+        assert_eq!(change.to_string(), "set the labels a=2, c=3 and remove b");
+        assert_eq!(change.changed_labels(), ["a", "c", "b"]);
+        let step = Step { policy: "p".into(), pool: "apps".into(), change: Change::Count { from: 2, to: 3 } };
+        assert_eq!(step.to_string(), "pool apps: scale from 2 to 3 nodes");
+        let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
+        assert_eq!(taints.to_string(), "change the taints from [none] to [b=1:NoSchedule]");
+    }
+}
