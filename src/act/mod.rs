@@ -1,0 +1,125 @@
+//! Carries out approved steps: fresh look, guard again, one write. The only writer to ARM; never acts on a cached view.
+
+use std::time::Duration;
+
+use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
+
+use crate::arm::{ArmClient, ArmError, write_body};
+use crate::observe::{Observer, now};
+
+/// What became of an approved step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// ARM accepted the write; the operation runs.
+    Accepted {
+        /// When.
+        at: Time,
+    },
+    /// The write was sent and no answer tells whether it had an effect.
+    Unknown {
+        /// When it was given up.
+        at: Time,
+        /// What happened.
+        error: String,
+    },
+    /// The fresh look shows that the step is no longer what is needed.
+    Superseded,
+    /// The guard refuses the step on the fresh look.
+    Refused(Box<Refusal>),
+    /// ARM is busy with another operation, or asks to wait.
+    Postponed {
+        /// How long ARM asks to wait, if it says so.
+        after: Option<Duration>,
+        /// What ARM says.
+        error: String,
+    },
+    /// ARM rejects the write; repeating it gives the same answer.
+    Rejected {
+        /// When.
+        at: Time,
+        /// ARM's code.
+        code: String,
+        /// ARM's message.
+        message: String,
+    },
+    /// ARM could not be reached or read; nothing was written.
+    NotSent {
+        /// What happened.
+        error: String,
+    },
+}
+
+/// Carries out one approved step.
+///
+/// The approval is spent: what is written is approved again on what the fresh look shows.
+pub async fn act(
+    approved: Approved<Step>,
+    observer: &Observer,
+    arm: &ArmClient,
+    in_flight: &[InFlight],
+    settings: &Settings,
+) -> Outcome {
+    let step = approved.into_inner();
+    let fresh = match observer.fresh(&step, in_flight).await {
+        Ok(fresh) => fresh,
+        Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
+        Err(error) => return not_sent(error),
+    };
+    if !plan(&fresh.snapshot).policies.iter().any(|policy| policy.steps.contains(&step)) {
+        return Outcome::Superseded;
+    }
+    let approved = match guard(step, &fresh.snapshot, settings) {
+        Ok(approved) => approved,
+        Err(refusal) => return Outcome::Refused(refusal),
+    };
+    let body = write_body(&fresh.document, &approved.get().change);
+    tracing::info!(step = %approved.get(), "writing");
+    match arm.put_pool(&approved, &body).await {
+        Ok(()) => Outcome::Accepted { at: now() },
+        Err(error) => judge(error),
+    }
+}
+
+fn not_sent(error: ArmError) -> Outcome {
+    match error {
+        ArmError::Answered { status: 429, retry_after, .. } => {
+            Outcome::Postponed { after: retry_after, error: error.to_string() }
+        }
+        error => Outcome::NotSent { error: error.to_string() },
+    }
+}
+
+/// What an error of a write means.
+fn judge(error: ArmError) -> Outcome {
+    if error.outcome_unknown() {
+        return Outcome::Unknown { at: now(), error: error.to_string() };
+    }
+    match error {
+        ArmError::Answered { status: 409 | 429, retry_after, .. } => {
+            Outcome::Postponed { after: retry_after, error: error.to_string() }
+        }
+        ArmError::Answered { status: 412, .. } => Outcome::Superseded,
+        ArmError::Answered { code, message, .. } => Outcome::Rejected { at: now(), code, message },
+        error => Outcome::NotSent { error: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16) -> ArmError {
+        ArmError::answered(status, br#"{"code":"C","message":"M"}"#, None)
+    }
+
+    #[test]
+    fn an_error_of_a_write_is_never_taken_for_more_than_it_says() {
+        assert!(matches!(judge(answered(400)), Outcome::Rejected { code, .. } if code == "C"));
+        assert!(matches!(judge(answered(409)), Outcome::Postponed { .. }));
+        assert!(matches!(judge(answered(412)), Outcome::Superseded));
+        assert!(matches!(judge(answered(429)), Outcome::Postponed { .. }));
+        assert!(matches!(judge(answered(503)), Outcome::Unknown { .. }));
+        let lost = ArmError::Lost { endpoint: "e".into(), detail: "d".into() };
+        assert!(matches!(judge(lost), Outcome::Unknown { .. }));
+    }
+}

@@ -1,0 +1,93 @@
+//! From a policy as people write it to what the kernel plans with. Never fills in what is absent.
+
+use nodepool_kernel as kernel;
+
+use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
+use super::status::{Attempt, ConditionStatus, condition};
+
+/// What the policy asks for.
+#[must_use]
+pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
+    let (spec, metadata) = (&policy.spec, &policy.metadata);
+    let status = policy.status.as_ref();
+    let generation = metadata.generation.unwrap_or_default();
+    let stalled = status
+        .and_then(|status| status.condition(condition::STALLED))
+        .is_some_and(|stalled| stalled.status == ConditionStatus::True && stalled.observed_generation == generation);
+    kernel::Intent {
+        policy: metadata.name.clone().unwrap_or_default(),
+        generation,
+        created: metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(kernel::Time::default(), |created| kernel::Time::from_millis(created.0.as_millisecond())),
+        pool: policy.pool_name().to_owned(),
+        enforcement: match spec.enforcement {
+            Some(Enforcement::Observe) => kernel::Enforcement::Observe,
+            Some(Enforcement::Enforce) | None => kernel::Enforcement::Enforce,
+        },
+        suspended: spec.suspend.unwrap_or(false),
+        mode: spec.mode.map(|mode| match mode {
+            Mode::System => kernel::Mode::System,
+            Mode::User => kernel::Mode::User,
+        }),
+        count: spec.count.and_then(|count| u32::try_from(count).ok()),
+        taints: spec.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
+        labels: spec.labels.clone(),
+        owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),
+        attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
+        stalled,
+    }
+}
+
+fn taint(taint: &Taint) -> kernel::Taint {
+    let effect = match taint.effect {
+        TaintEffect::NoSchedule => kernel::TaintEffect::NoSchedule,
+        TaintEffect::PreferNoSchedule => kernel::TaintEffect::PreferNoSchedule,
+        TaintEffect::NoExecute => kernel::TaintEffect::NoExecute,
+    };
+    kernel::Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect)
+}
+
+fn attempt(attempt: &Attempt) -> Option<kernel::Attempt> {
+    Some(kernel::Attempt {
+        failures: u32::try_from(attempt.failures).ok()?,
+        generation: attempt.generation,
+        next: time(&attempt.next)?,
+        code: attempt.code.clone(),
+        message: attempt.message.clone(),
+    })
+}
+
+/// The point in time that an RFC 3339 text names.
+#[must_use]
+pub fn time(text: &str) -> Option<kernel::Time> {
+    text.parse::<jiff::Timestamp>().ok().map(|at| kernel::Time::from_millis(at.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::NodePoolPolicySpec;
+
+    #[test]
+    fn an_empty_spec_manages_nothing() {
+        let intent = intent(&NodePoolPolicy::new("apps", NodePoolPolicySpec::default()));
+        assert_eq!((intent.pool.as_str(), intent.enforcement), ("apps", kernel::Enforcement::Enforce));
+        assert!(intent.mode.is_none() && intent.count.is_none() && intent.taints.is_none() && intent.labels.is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_asked_for() {
+        let spec: NodePoolPolicySpec = serde_json::from_value(serde_json::json!({
+            "poolName": "web", "enforcement": "Observe", "suspend": true, "mode": "System", "count": 3,
+            "taints": [{"key": "a", "effect": "NoExecute"}], "labels": {"tier": "web"},
+        }))
+        .unwrap();
+        let intent = intent(&NodePoolPolicy::new("apps", spec));
+        assert_eq!(intent.pool, "web");
+        assert!(intent.suspended && intent.enforcement == kernel::Enforcement::Observe);
+        assert_eq!((intent.mode, intent.count), (Some(kernel::Mode::System), Some(3)));
+        assert_eq!(intent.taints.unwrap()[0].to_string(), "a:NoExecute");
+    }
+}

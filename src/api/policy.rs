@@ -1,0 +1,145 @@
+//! `NodePoolPolicy` as people write it. Never holds defaults: a field that is absent is not managed.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::status::NodePoolPolicyStatus;
+
+/// What a node pool of this AKS cluster should be like. Fields that are absent are neither compared nor changed.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[kube(
+    group = "aks.nodepool.dev",
+    version = "v1alpha1",
+    kind = "NodePoolPolicy",
+    plural = "nodepoolpolicies",
+    shortname = "npp",
+    category = "aks",
+    status = "NodePoolPolicyStatus",
+    derive = "PartialEq",
+    doc = "NodePoolPolicy says what one node pool of this AKS cluster should be like. The operator drives the pool there through the Azure Resource Manager and refuses every change that would leave the cluster without a healthy system pool or evict protected pods.",
+    validation = Rule::new("has(self.spec.poolName) || self.metadata.name.matches('^[a-z][a-z0-9]{0,11}$')").message("metadata.name is taken as the pool's name and is not one: set spec.poolName, or use 1 to 12 lower-case letters and digits that begin with a letter"),
+    printcolumn(name = "Pool", type_ = "string", json_path = ".status.pool.name"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.pool.mode"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.count"),
+    printcolumn(name = "Current", type_ = "integer", json_path = ".status.pool.count"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays) and create another"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
+pub struct NodePoolPolicySpec {
+    /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9]{0,11}$"))]
+    pub pool_name: Option<String>,
+
+    /// `Enforce` drives the pool to this policy. `Observe` plans, reports drift and refusals, and never writes.
+    /// Without it: `Enforce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Enforcement>,
+
+    /// `true` stops all work on this policy until it is set back; the status is kept up to date. Without it: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// `System` pools host the cluster's own add-ons, `User` pools applications. A change takes some seconds in AKS
+    /// and restarts nothing; taking the mode `System` away is refused while protected pods run on the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+
+    /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes; AKS chooses which
+    /// nodes a smaller count removes, so that is refused while protected pods run on the pool. Leave it out when the
+    /// cluster autoscaler scales the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub count: Option<i32>,
+
+    /// All taints of the pool's nodes; an empty list removes them. Written onto existing nodes at once: `NoExecute`
+    /// evicts pods that do not tolerate it without asking disruption budgets. Taints that AKS keeps itself
+    /// (`kubernetes.azure.com/...`) stay. Example: `[{key: CriticalAddonsOnly, value: "true", effect: NoSchedule}]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into(), "effect".into()]))]
+    pub taints: Option<Vec<Taint>>,
+
+    /// Labels of the pool's nodes, written onto existing nodes at once. A key that this policy once named and names
+    /// no longer is removed; keys that it never named are left alone. Example: `{tier: web}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels_schema")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('kubernetes.azure.com/'))").message("label keys under kubernetes.azure.com/ belong to AKS: choose another prefix"))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || key.matches('^([^/]*[.])?(kubelet|node)[.]kubernetes[.]io/'))").message("AKS accepts label keys under kubernetes.io or k8s.io only below kubelet.kubernetes.io or node.kubernetes.io: choose another prefix"))]
+    #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// `Enforce` drives the pool to this policy. `Observe` plans, reports drift and refusals, and never writes. Without it:
+/// `Enforce`.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enforcement {
+    /// Drives the pool to the policy.
+    Enforce,
+    /// Reports, and never writes.
+    Observe,
+}
+
+/// `System` pools host the cluster's own add-ons, `User` pools applications. A change takes some seconds in AKS and
+/// restarts nothing; taking the mode `System` away is refused while protected pods run on the pool.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// For the cluster's own add-ons.
+    System,
+    /// For applications.
+    User,
+}
+
+/// A taint of all nodes of the pool, as in `core/v1`.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!self.key.startsWith('kubernetes.azure.com/')").message("taint keys under kubernetes.azure.com/ belong to AKS: choose another key"))]
+pub struct Taint {
+    /// The key. Example: `CriticalAddonsOnly`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9][-A-Za-z0-9_./]*$"))]
+    pub key: String,
+    /// The value; absent or empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = "^([A-Za-z0-9][-A-Za-z0-9_.]*)?$"))]
+    pub value: Option<String>,
+    /// `NoSchedule` keeps new pods away, `PreferNoSchedule` if there is another place, `NoExecute` also evicts.
+    pub effect: TaintEffect,
+}
+
+/// What a taint does to pods that do not tolerate it.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaintEffect {
+    /// Keeps new pods away.
+    NoSchedule,
+    /// Keeps new pods away if there is another place.
+    PreferNoSchedule,
+    /// Keeps new pods away and evicts running ones.
+    NoExecute,
+}
+
+impl NodePoolPolicy {
+    /// The pool that the policy is about.
+    #[must_use]
+    pub fn pool_name(&self) -> &str {
+        self.spec.pool_name.as_deref().or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+}
+
+/// Labels with the bounds that make the rules over them affordable for the API server.
+fn labels_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+        }
+    })
+}

@@ -1,0 +1,195 @@
+//! The status of a `NodePoolPolicy`: what was seen, planned, refused and done. Never holds secrets or signed URLs.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator last saw, planned and did.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodePoolPolicyStatus {
+    /// The generation of the policy that this status is about; -1 until it was looked at for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready` sums up. `Reconciling` says that it may still become so by itself, `Stalled` that somebody has to do
+    /// something. `InSync` is False while the pool differs, `Safe` is False while a step is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The pool as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<ObservedPool>,
+    /// What is still to be done, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlannedSteps>,
+    /// Steps that may not be made, with every rule that they break.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusedStep>,
+    /// The operation that runs on the pool, whoever started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// Where the pool differs from the policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftedField>,
+    /// The last steps and what became of them, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// Label keys that this policy owns: they are removed from the pool when the policy names them no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owned_labels: Vec<String>,
+    /// The last write that Azure refused, and when the next one is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+}
+
+/// A condition, as in `meta/v1`.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// The condition's type.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why, as one word.
+    pub reason: String,
+    /// Why, and what to do, for a person.
+    pub message: String,
+    /// When the status last changed.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// The generation that the condition is about.
+    pub observed_generation: i64,
+}
+
+/// Whether a condition holds.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It is not known.
+    Unknown,
+}
+
+/// The types of conditions.
+pub mod condition {
+    /// Sums up: the pool is as the policy asks, or as it may be.
+    pub const READY: &str = "Ready";
+    /// The operator is at it, or waits for something that may pass by itself.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Somebody has to do something.
+    pub const STALLED: &str = "Stalled";
+    /// The pool does not differ from the policy.
+    pub const IN_SYNC: &str = "InSync";
+    /// No planned step is refused.
+    pub const SAFE: &str = "Safe";
+}
+
+/// The pool as ARM and Kubernetes show it.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedPool {
+    /// The pool's name.
+    pub name: String,
+    /// The mode in ARM.
+    pub mode: String,
+    /// The number of nodes in ARM.
+    pub count: i32,
+    /// Nodes that are Ready in Kubernetes.
+    pub ready_nodes: i32,
+    /// The state of the last operation in ARM, for example `Succeeded`.
+    pub provisioning_state: String,
+    /// The Kubernetes version that runs, if ARM reports one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_version: Option<String>,
+    /// The taints in ARM, as `key=value:Effect`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<String>,
+}
+
+/// What is still to be done.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlannedSteps {
+    /// The steps in words, in the order in which they are made.
+    pub steps: Vec<String>,
+}
+
+/// A rule that a planned step breaks.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedStep {
+    /// The step.
+    pub step: String,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// What was found.
+    pub message: String,
+    /// What would help.
+    pub remedy: String,
+    /// Protected pods concerned, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<String>,
+}
+
+/// An operation that runs on the pool.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// ARM's name for it, for example `Scaling`.
+    pub kind: String,
+    /// When the operator first saw it.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// The step that started it; absent when it was not this policy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// A field of the spec that the pool differs in.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftedField {
+    /// The field.
+    pub field: String,
+    /// What would have to change.
+    pub difference: String,
+}
+
+/// Something that was done.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When.
+    #[schemars(extend("format" = "date-time"))]
+    pub time: String,
+    /// The step.
+    pub step: String,
+    /// What became of it: `Started`, `Succeeded`, `Failed` or `RefusedByAzure`.
+    pub outcome: String,
+    /// Azure's code and message, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A write that Azure refused.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// How many times in a row.
+    pub failures: i32,
+    /// The generation of the policy that was acted on.
+    pub generation: i64,
+    /// When the next attempt is due.
+    #[schemars(extend("format" = "date-time"))]
+    pub next: String,
+    /// Azure's code.
+    pub code: String,
+    /// Azure's message.
+    pub message: String,
+}
+
+impl NodePoolPolicyStatus {
+    /// The condition of that type.
+    #[must_use]
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+}

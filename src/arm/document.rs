@@ -1,0 +1,252 @@
+//! Raw ARM documents and a typed view of them. Never loses a property, and never writes one that was not asked for.
+
+use std::collections::BTreeMap;
+
+use nodepool_kernel::{
+    AgentPool, Autoscaling, Change, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint,
+};
+use serde_json::{Map, Value, json};
+
+use super::resource_id::ClusterId;
+
+/// A pool as ARM sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolDocument {
+    name: String,
+    properties: Map<String, Value>,
+}
+
+impl PoolDocument {
+    /// The document of a single pool's GET or PUT: `{"name", "properties": {...}}`.
+    ///
+    /// # Errors
+    /// Names the part that is missing.
+    pub fn parse(document: Value) -> Result<Self, String> {
+        let Value::Object(mut document) = document else { return Err("it is not an object".to_owned()) };
+        let Some(Value::Object(properties)) = document.remove("properties") else {
+            return Err("properties is missing".to_owned());
+        };
+        match document.remove("name") {
+            Some(Value::String(name)) => Ok(Self { name, properties }),
+            _ => Err("name is missing".to_owned()),
+        }
+    }
+
+    /// The typed view.
+    #[must_use]
+    pub fn pool(&self) -> AgentPool {
+        pool(&self.name, &self.properties)
+    }
+}
+
+/// What is sent to make `change` on the pool: the changed property, and labels, taints and tags whole.
+///
+/// Anything that is left out is kept by ARM. Labels, taints and tags always go: whether ARM keeps non-empty ones that
+/// are left out is not documented, so an empty collection is sent where there is none.
+#[must_use]
+pub fn write_body(document: &PoolDocument, change: &Change) -> Value {
+    let kept = |name: &str, empty: Value| match document.properties.get(name) {
+        None | Some(Value::Null) => empty,
+        Some(value) => value.clone(),
+    };
+    let mut properties = Map::new();
+    properties.insert("nodeLabels".into(), kept("nodeLabels", json!({})));
+    properties.insert("nodeTaints".into(), kept("nodeTaints", json!([])));
+    properties.insert("tags".into(), kept("tags", json!({})));
+    let (name, value) = match change {
+        Change::Mode { to, .. } => ("mode", json!(to.to_string())),
+        Change::Count { to, .. } => ("count", json!(to)),
+        Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
+        Change::Labels { to, .. } => ("nodeLabels", json!(to)),
+    };
+    properties.insert(name.into(), value);
+    json!({ "properties": properties })
+}
+
+/// The typed view of a managed cluster's document. Pools that can't be understood are kept, marked unreadable.
+///
+/// # Errors
+/// Names the part that is missing: without `properties` nothing can be said about the cluster.
+pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
+    let Some(properties) = document.get("properties").and_then(Value::as_object) else {
+        return Err("properties is missing".to_owned());
+    };
+    let profiles = match properties.get("agentPoolProfiles") {
+        None | Some(Value::Null) => &[][..],
+        Some(Value::Array(profiles)) => profiles,
+        Some(_) => return Err("properties.agentPoolProfiles is not a list".to_owned()),
+    };
+    let named = |profile: &Value| {
+        let profile = profile.as_object()?;
+        Some(pool(text(profile, "name")?, profile))
+    };
+    let pools: Option<Vec<AgentPool>> = profiles.iter().map(named).collect();
+    Ok(Cluster {
+        id: id.to_string(),
+        subscription: id.subscription.clone(),
+        node_resource_group: text(properties, "nodeResourceGroup").map(str::to_owned),
+        issuer_url: properties
+            .get("oidcIssuerProfile")
+            .and_then(|profile| profile.get("issuerURL"))
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        state: state(properties),
+        power: power(properties),
+        pools: pools.ok_or("an entry of properties.agentPoolProfiles has no name")?,
+    })
+}
+
+fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
+    let mut unreadable = Vec::new();
+    let kind = match text(properties, "type") {
+        Some(kind) if kind.eq_ignore_ascii_case("VirtualMachineScaleSets") => PoolKind::ScaleSet,
+        Some(kind) => PoolKind::Other(kind.to_owned()),
+        None => PoolKind::Unreadable("a pool without a type".to_owned()),
+    };
+    if kind == PoolKind::ScaleSet && number(properties, "count").is_none() {
+        unreadable.push("count");
+    }
+    let autoscaled = properties.get("enableAutoScaling").and_then(Value::as_bool).unwrap_or(false);
+    let bounds = (number(properties, "minCount"), number(properties, "maxCount"));
+    let autoscaling = match (autoscaled, bounds) {
+        (false, _) => None,
+        (true, (Some(min), Some(max))) => Some(Autoscaling { min, max }),
+        (true, _) => {
+            unreadable.push("minCount and maxCount");
+            None
+        }
+    };
+    let taints: Option<Vec<Taint>> = match properties.get("nodeTaints") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(value) => {
+            value.as_array().and_then(|taints| taints.iter().map(|taint| taint.as_str()?.parse().ok()).collect())
+        }
+    };
+    let labels: Option<BTreeMap<String, String>> = match properties.get("nodeLabels") {
+        None | Some(Value::Null) => Some(BTreeMap::new()),
+        Some(value) => serde_json::from_value(value.clone()).ok(),
+    };
+    if taints.is_none() {
+        unreadable.push("nodeTaints");
+    }
+    if labels.is_none() {
+        unreadable.push("nodeLabels");
+    }
+    let unreadable = (!unreadable.is_empty())
+        .then(|| PoolKind::Unreadable(format!("a pool whose {} can't be understood", unreadable.join(" and "))));
+    AgentPool {
+        name: name.to_owned(),
+        mode: text(properties, "mode").map_or_else(|| Mode::Other("unset".to_owned()), Mode::parse),
+        kind: unreadable.unwrap_or(kind),
+        os: match text(properties, "osType") {
+            Some(os) if os.eq_ignore_ascii_case("Linux") => Os::Linux,
+            os => Os::Other(os.unwrap_or("unknown").to_owned()),
+        },
+        power: power(properties),
+        state: state(properties),
+        count: number(properties, "count").unwrap_or(0),
+        autoscaling,
+        taints: taints.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+        requested_version: text(properties, "orchestratorVersion").map(str::to_owned),
+        current_version: text(properties, "currentOrchestratorVersion").map(str::to_owned),
+        max_unavailable: properties
+            .get("upgradeSettings")
+            .and_then(|settings| settings.get("maxUnavailable"))
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        failure: failure(properties),
+    }
+}
+
+fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+fn number(object: &Map<String, Value>, field: &str) -> Option<u32> {
+    object.get(field).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+}
+
+fn state(properties: &Map<String, Value>) -> ProvisioningState {
+    ProvisioningState::parse(text(properties, "provisioningState").unwrap_or("in an unknown state"))
+}
+
+fn power(properties: &Map<String, Value>) -> Power {
+    match properties.get("powerState").and_then(|state| state.get("code")).and_then(Value::as_str) {
+        Some(code) if code.eq_ignore_ascii_case("Running") => Power::Running,
+        code => Power::NotRunning(code.unwrap_or("in an unknown power state").to_owned()),
+    }
+}
+
+fn failure(properties: &Map<String, Value>) -> Option<PoolFailure> {
+    let error = properties.get("status")?.get("provisioningError")?;
+    let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some(PoolFailure { code: field("code"), message: field("message") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(properties: Value) -> PoolDocument {
+        PoolDocument::parse(json!({"name": "apps", "properties": properties})).unwrap()
+    }
+
+    fn recorded() -> Value {
+        json!({
+            "count": 1, "vmSize": "Standard_DS2_v2", "type": "VirtualMachineScaleSets", "enableAutoScaling": false,
+            "provisioningState": "Updating", "powerState": {"code": "Running"}, "orchestratorVersion": "1.33",
+            "currentOrchestratorVersion": "1.33.5", "nodeLabels": {"mylabel": "label"}, "mode": "System",
+            "osType": "Linux", "upgradeSettings": {"maxSurge": "10%", "maxUnavailable": "0"}
+        })
+    }
+
+    #[test]
+    fn a_pool_is_viewed_as_recorded() {
+        let pool = document(recorded()).pool();
+        assert_eq!((pool.count, &pool.kind, &pool.os), (1, &PoolKind::ScaleSet, &Os::Linux));
+        assert_eq!((pool.state.operation(), pool.version_differs()), (Some("Updating"), false));
+        assert_eq!(pool.labels["mylabel"], "label");
+    }
+
+    #[test]
+    fn what_is_not_understood_makes_the_pool_unreadable_and_is_named() {
+        for (field, value, named) in [
+            ("count", json!("three"), "count"),
+            ("nodeTaints", json!(["nonsense"]), "nodeTaints"),
+            ("nodeLabels", json!({"a": 1}), "nodeLabels"),
+            ("enableAutoScaling", json!(true), "minCount"),
+        ] {
+            let mut properties = recorded();
+            properties[field] = value;
+            let PoolKind::Unreadable(why) = document(properties).pool().kind else { panic!("{field}") };
+            assert!(why.contains(named), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_write_carries_the_change_and_the_collections_whole_and_nothing_else() {
+        let mut properties = recorded();
+        properties["nodeTaints"] = json!(["a=b:NoSchedule"]);
+        properties["nodeImageVersion"] = json!("x");
+        let document = document(properties);
+        assert_eq!(
+            write_body(&document, &Change::Count { from: 1, to: 3 }),
+            json!({"properties": {
+                "count": 3, "nodeLabels": {"mylabel": "label"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}
+            }})
+        );
+        let cleared = write_body(&document, &Change::Taints { from: vec![], to: vec![] });
+        assert_eq!(cleared["properties"]["nodeTaints"], json!([]));
+    }
+
+    #[test]
+    fn a_cluster_without_properties_is_an_error_and_one_odd_pool_is_not() {
+        let id: ClusterId =
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c".parse().unwrap();
+        assert!(cluster(&id, &json!({})).is_err());
+        let seen = cluster(&id, &json!({"properties": {"agentPoolProfiles": [{"name": "odd"}]}})).unwrap();
+        assert!(matches!(seen.pools[0].kind, PoolKind::Unreadable(_)));
+        assert!(seen.state.operation().is_some(), "a state that is not reported counts as busy");
+    }
+}

@@ -1,0 +1,11 @@
+//! The Azure Resource Manager: requests, documents and errors. Never decides what to write; only `act` writes.
+
+mod client;
+mod document;
+mod error;
+mod resource_id;
+
+pub use client::{ArmClient, ArmOptions, Authentication};
+pub use document::{PoolDocument, cluster, write_body};
+pub use error::ArmError;
+pub use resource_id::{ClusterId, ClusterIdError};

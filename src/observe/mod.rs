@@ -1,0 +1,129 @@
+//! Observes Kubernetes and ARM as a kernel snapshot. Never fails and never writes: what could not be read is unknown.
+
+mod fresh;
+mod rows;
+mod store;
+mod watch;
+mod watched;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::Client;
+use nodepool_kernel::{Cluster, InFlight, Known, Snapshot, Time};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+pub use fresh::Fresh;
+pub use store::{PolicyRow, Store};
+pub use watch::spawn as watch;
+
+use crate::arm::{ArmClient, ArmError};
+
+/// The world as the operator sees it.
+pub struct Observer {
+    client: Client,
+    arm: Arc<ArmClient>,
+    store: Arc<Store>,
+    namespaces: Vec<String>,
+    view: Mutex<ArmView>,
+}
+
+/// What is known of ARM and of this cluster's identity.
+struct ArmView {
+    cluster: Known<Cluster>,
+    issuer: Known<String>,
+    /// When the last read of the cluster began.
+    read_at: Option<Instant>,
+}
+
+/// The present time, in milliseconds.
+#[must_use]
+pub fn now() -> Time {
+    Time::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+impl Observer {
+    /// An observer that has seen nothing yet. `namespaces` are those whose pods are protected.
+    #[must_use]
+    pub fn new(client: Client, arm: Arc<ArmClient>, store: Arc<Store>, namespaces: Vec<String>) -> Self {
+        let view = ArmView {
+            cluster: Known::unknown("it has not been read yet"),
+            issuer: Known::unknown("it has not been read yet"),
+            read_at: None,
+        };
+        Self { client, arm, store, namespaces, view: Mutex::new(view) }
+    }
+
+    /// The snapshot of what is known now. Reads nothing.
+    #[must_use]
+    pub fn snapshot(&self, in_flight: &[InFlight]) -> Snapshot {
+        let now = now();
+        let (cluster, issuer) = self.with_view(|view| (view.cluster.clone(), view.issuer.clone()));
+        Snapshot {
+            now,
+            intents: self.store.intents(now),
+            cluster,
+            issuer,
+            nodes: self.store.nodes.known(now),
+            pods: self.store.pods.known(now),
+            budgets: self.store.budgets.known(now),
+            in_flight: in_flight.to_vec(),
+        }
+    }
+
+    /// When the last read of ARM began.
+    #[must_use]
+    pub fn arm_read_at(&self) -> Option<Instant> {
+        self.with_view(|view| view.read_at)
+    }
+
+    /// Reads the cluster from ARM, and this cluster's issuer if it is not known yet.
+    ///
+    /// # Errors
+    /// ARM could not be read. What was known stays, with its age.
+    pub async fn refresh(&self) -> Result<(), ArmError> {
+        if self.with_view(|view| view.issuer.value().is_none()) {
+            let issuer = self.read_issuer().await;
+            self.with_view(|view| view.issuer = issuer);
+        }
+        let (began, at) = (Instant::now(), now());
+        let read = self.arm.cluster().await;
+        self.with_view(|view| {
+            view.read_at = Some(began);
+            match read {
+                Ok(cluster) => view.cluster = Known::seen(at, cluster),
+                Err(error) => {
+                    if view.cluster.value().is_none() {
+                        view.cluster = Known::unknown(error.to_string());
+                    }
+                    return Err(error);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn with_view<T>(&self, f: impl FnOnce(&mut ArmView) -> T) -> T {
+        f(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The service account issuer, from the API server's own discovery document.
+    async fn read_issuer(&self) -> Known<String> {
+        #[derive(Deserialize)]
+        struct Discovery {
+            issuer: String,
+        }
+        let request = match http::Request::get("/.well-known/openid-configuration").body(Vec::new()) {
+            Ok(request) => request,
+            Err(error) => return Known::unknown(error.to_string()),
+        };
+        match self.client.request::<Discovery>(request).await {
+            Ok(discovery) => Known::seen(now(), discovery.issuer),
+            Err(kube::Error::Api(status)) => Known::unknown(format!(
+                "the API server does not tell it: {}; bind the ClusterRole system:service-account-issuer-discovery",
+                status.message
+            )),
+            Err(error) => Known::unknown(format!("the API server does not tell it: {error}")),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that is watched, and the statuses that this process has written. Never holds whole objects beyond the
+//! policies.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time};
+
+use super::watched::Watched;
+use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
+
+/// Everything that is watched.
+#[derive(Default)]
+pub struct Store {
+    pub(super) policies: Watched<PolicyRow>,
+    pub(super) nodes: Watched<Node>,
+    pub(super) pods: Watched<Pod>,
+    pub(super) budgets: Watched<Budget>,
+    statuses: Mutex<BTreeMap<String, Written>>,
+}
+
+/// A policy, or what is left of one that can't be understood.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PolicyRow {
+    /// A policy, with the status that this process last gave it.
+    Valid(Box<NodePoolPolicy>),
+    /// An object that is not a policy of this version.
+    Malformed {
+        /// Its generation.
+        generation: i64,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+/// The status of a policy as this process has it. The watch lags behind our own writes, so that its status is taken
+/// only for policies that this process has not written yet.
+struct Written {
+    uid: Option<String>,
+    working: NodePoolPolicyStatus,
+    published: NodePoolPolicyStatus,
+}
+
+impl Store {
+    /// The policies by name.
+    #[must_use]
+    pub fn policies(&self) -> BTreeMap<String, PolicyRow> {
+        let statuses = self.statuses();
+        let mut rows = self.policies.rows();
+        for (name, row) in &mut rows {
+            if let (PolicyRow::Valid(policy), Some(written)) = (row, statuses.get(name))
+                && written.uid == policy.metadata.uid
+            {
+                policy.status = Some(written.working.clone());
+            }
+        }
+        rows
+    }
+
+    /// What the policies ask for; those that can't be understood ask for nothing.
+    #[must_use]
+    pub fn intents(&self, now: Time) -> Known<Vec<Intent>> {
+        let intents = || {
+            self.policies()
+                .values()
+                .filter_map(|row| match row {
+                    PolicyRow::Valid(policy) => Some(api::intent(policy)),
+                    PolicyRow::Malformed { .. } => None,
+                })
+                .collect()
+        };
+        match self.policies.known(now) {
+            Known::Seen { at, .. } => Known::seen(at, intents()),
+            Known::Unknown { reason } => Known::unknown(reason),
+        }
+    }
+
+    /// Changes the status that a policy will have; it is published with the next report.
+    pub fn change_status(&self, policy: &NodePoolPolicy, change: impl FnOnce(&mut NodePoolPolicyStatus)) {
+        let mut statuses = self.statuses();
+        let name = policy.metadata.name.clone().unwrap_or_default();
+        let entry = statuses.entry(name).or_insert_with(|| Written::of(policy));
+        if entry.uid != policy.metadata.uid {
+            *entry = Written::of(policy);
+        }
+        change(&mut entry.working);
+    }
+
+    /// The status that the API server has, as far as this process knows.
+    #[must_use]
+    pub fn published(&self, policy: &NodePoolPolicy) -> NodePoolPolicyStatus {
+        let statuses = self.statuses();
+        let written = policy.metadata.name.as_ref().and_then(|name| statuses.get(name));
+        match written.filter(|written| written.uid == policy.metadata.uid) {
+            Some(written) => written.published.clone(),
+            None => policy.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Takes note that the API server has this status now.
+    pub fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) {
+        let written = Written { uid: policy.metadata.uid.clone(), working: status.clone(), published: status };
+        self.statuses().insert(policy.metadata.name.clone().unwrap_or_default(), written);
+    }
+
+    /// Forgets the statuses of policies that are gone.
+    pub fn forget(&self, exists: impl Fn(&str) -> bool) {
+        self.statuses().retain(|name, _| exists(name));
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, BTreeMap<String, Written>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn of(policy: &NodePoolPolicy) -> Self {
+        let status = policy.status.clone().unwrap_or_default();
+        Self { uid: policy.metadata.uid.clone(), working: status.clone(), published: status }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::NodePoolPolicySpec;
+
+    fn policy(uid: &str) -> NodePoolPolicy {
+        let mut policy = NodePoolPolicy::new("p", NodePoolPolicySpec::default());
+        policy.metadata.uid = Some(uid.into());
+        policy
+    }
+
+    fn with_generation(generation: i64) -> NodePoolPolicyStatus {
+        NodePoolPolicyStatus { observed_generation: Some(generation), ..Default::default() }
+    }
+
+    #[test]
+    fn a_status_of_ours_is_newer_than_what_the_watch_shows_until_the_policy_is_another() {
+        let store = Store::default();
+        store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("a"))));
+        store.publish(&policy("a"), with_generation(7));
+        let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
+        assert_eq!(seen.status, Some(with_generation(7)));
+        store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("b"))));
+        let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
+        assert_eq!(seen.status, None);
+    }
+
+    #[test]
+    fn a_changed_status_is_not_a_published_one() {
+        let store = Store::default();
+        store.change_status(&policy("a"), |status| *status = with_generation(3));
+        assert_eq!(store.published(&policy("a")), NodePoolPolicyStatus::default());
+    }
+}

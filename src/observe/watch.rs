@@ -1,0 +1,193 @@
+//! Watches that feed the store and wake the loop. Never waits for anybody, and never lets a malformed object stop one.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use super::store::{PolicyRow, Store};
+use super::watched::Watched;
+use super::{now, rows};
+use crate::api::NodePoolPolicy;
+use crate::run::Wake;
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// Watches everything that the kernel reads. The tasks end only when the set is dropped.
+#[must_use]
+pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: &[String]) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(policies(client.clone(), Arc::clone(store), Arc::clone(wake)));
+    let nodes = Table { wake: Arc::clone(wake), name: "nodes".to_owned(), prefix: String::new() };
+    let (api, shared) = (Api::<Node>::all(client.clone()), Arc::clone(store));
+    shared.nodes.expect(&nodes.name);
+    tasks.spawn(async move { nodes.follow(api, &shared.nodes, |node| Some(rows::node(node))).await });
+    for namespace in namespaces {
+        let table = |kind: &str| Table {
+            wake: Arc::clone(wake),
+            name: format!("{kind} of {namespace}"),
+            prefix: format!("{namespace}/"),
+        };
+        let (pods, shared) = (table("pods"), Arc::clone(store));
+        let api = Api::<Pod>::namespaced(client.clone(), namespace);
+        shared.pods.expect(&pods.name);
+        tasks.spawn(async move { pods.follow(api, &shared.pods, rows::pod).await });
+        let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));
+        let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
+        shared.budgets.expect(&budgets.name);
+        tasks.spawn(async move { budgets.follow(api, &shared.budgets, |budget| Some(rows::budget(budget))).await });
+    }
+    tasks
+}
+
+/// One watch that feeds one table.
+struct Table {
+    wake: Arc<Wake>,
+    name: String,
+    /// What the keys of this watch's rows begin with.
+    prefix: String,
+}
+
+impl Table {
+    async fn follow<K, T>(&self, api: Api<K>, table: &Watched<T>, row: impl Fn(&K) -> Option<T>)
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+        T: Clone + PartialEq,
+    {
+        let key = |object: &K| format!("{}{}", self.prefix, object.name_any());
+        relisting(api, &self.name, async |event| {
+            let changed = match event {
+                Ok(Event::Init) => {
+                    table.relist(&self.name);
+                    false
+                }
+                Ok(Event::InitApply(object) | Event::Apply(object)) => match row(&object) {
+                    Some(row) => table.apply(&self.name, key(&object), row),
+                    None => table.remove(&key(&object)),
+                },
+                Ok(Event::Delete(object)) => table.remove(&key(&object)),
+                Ok(Event::InitDone) => table.listed(&self.name, now(), |key| key.starts_with(&self.prefix)),
+                Err(error) => {
+                    table.troubled(&self.name, now(), error);
+                    false
+                }
+            };
+            if changed {
+                self.wake.facts_changed();
+            }
+        })
+        .await;
+    }
+}
+
+/// Watches the policies. A change of status alone, most likely our own, is no news.
+async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
+    const NAME: &str = "policies";
+    let table = &store.policies;
+    table.expect(NAME);
+    let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(client);
+    relisting(api, NAME, async |event| {
+        let changed = match event {
+            Ok(Event::Init) => {
+                table.relist(NAME);
+                false
+            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                let name = object.name_any();
+                table.replace(NAME, name, policy_row(object), is_news)
+            }
+            Ok(Event::Delete(object)) => table.remove(&object.name_any()),
+            Ok(Event::InitDone) => table.listed(NAME, now(), |_| true),
+            Err(error) => {
+                table.troubled(NAME, now(), error);
+                false
+            }
+        };
+        if changed {
+            wake.policy_changed();
+        }
+    })
+    .await;
+}
+
+fn policy_row(object: DeserializeGuard<NodePoolPolicy>) -> PolicyRow {
+    let generation = object.meta().generation.unwrap_or_default();
+    match object.0 {
+        Ok(policy) => PolicyRow::Valid(Box::new(policy)),
+        Err(invalid) => PolicyRow::Malformed { generation, error: invalid.error },
+    }
+}
+
+/// Whether a policy differs in anything that people write.
+fn is_news(old: &PolicyRow, new: &PolicyRow) -> bool {
+    match (old, new) {
+        (PolicyRow::Valid(old), PolicyRow::Valid(new)) => {
+            let written = |policy: &NodePoolPolicy| {
+                let metadata = &policy.metadata;
+                (metadata.uid.clone(), metadata.generation, metadata.annotations.clone())
+            };
+            written(old) != written(new)
+        }
+        (old, new) => old != new,
+    }
+}
+
+/// Follows a watch for ever. After an error it lists anew, so that the end of the trouble is certain and not guessed.
+async fn relisting<K, F>(api: Api<K>, name: &str, mut take: impl FnMut(Result<Event<K>, String>) -> F)
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let mut retry = FIRST_RETRY;
+    loop {
+        let events = watcher(api.clone(), watcher::Config::default().any_semantic());
+        pin_mut!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if matches!(event, Event::InitDone) {
+                        retry = FIRST_RETRY;
+                    }
+                    take(Ok(event)).await;
+                }
+                Err(error) => {
+                    let error = explain(name, &error);
+                    tracing::warn!(watch = name, %error, "a watch was lost; it is started again");
+                    take(Err(error)).await;
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(retry).await;
+        retry = retry.saturating_mul(2).min(LAST_RETRY);
+    }
+}
+
+/// What is wrong with a watch, with the API server's own message where there is one.
+fn explain(name: &str, error: &watcher::Error) -> String {
+    use watcher::Error as E;
+    let detail = match error {
+        E::InitialListFailed(kube::Error::Api(status))
+        | E::WatchStartFailed(kube::Error::Api(status))
+        | E::WatchFailed(kube::Error::Api(status))
+        | E::WatchError(status) => status.message.clone(),
+        other => {
+            let mut innermost: &dyn std::error::Error = other;
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            innermost.to_string()
+        }
+    };
+    format!("the watch of the {name} fails: {detail}")
+}

@@ -1,0 +1,161 @@
+//! Rows that watches keep up to date, and how current they are. Never takes half a list for a whole one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nodepool_kernel::{Known, Time};
+
+/// Rows of one kind from one or more watches (one a namespace).
+pub struct Watched<T> {
+    inner: Mutex<Inner<T>>,
+}
+
+struct Inner<T> {
+    rows: BTreeMap<String, T>,
+    /// Watches that have not delivered a complete list yet, or have lost their connection, and why.
+    troubled: BTreeMap<String, String>,
+    /// The last time at which every watch was known to be connected.
+    whole_at: Option<Time>,
+    relisted: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<T> Default for Watched<T> {
+    fn default() -> Self {
+        let inner =
+            Inner { rows: BTreeMap::new(), troubled: BTreeMap::new(), whole_at: None, relisted: BTreeMap::new() };
+        Self { inner: Mutex::new(inner) }
+    }
+}
+
+impl<T: Clone + PartialEq> Watched<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces a watch; the rows are unknown until it has delivered its list.
+    pub fn expect(&self, watch: &str) {
+        self.lock().troubled.insert(watch.to_owned(), "the first list has not arrived yet".to_owned());
+    }
+
+    /// Takes note that a watch begins a new list.
+    pub fn relist(&self, watch: &str) {
+        self.lock().relisted.insert(watch.to_owned(), BTreeSet::new());
+    }
+
+    /// Takes a row; tells whether it is new or different.
+    pub fn apply(&self, watch: &str, key: String, row: T) -> bool {
+        self.replace(watch, key, row, |old, new| old != new)
+    }
+
+    /// Takes a row; tells whether `differs` finds it different.
+    pub fn replace(&self, watch: &str, key: String, row: T, differs: impl Fn(&T, &T) -> bool) -> bool {
+        let mut inner = self.lock();
+        if let Some(listed) = inner.relisted.get_mut(watch) {
+            listed.insert(key.clone());
+        }
+        let changed = inner.rows.get(&key).is_none_or(|old| differs(old, &row));
+        inner.rows.insert(key, row);
+        changed
+    }
+
+    /// Removes a row; tells whether there was one.
+    pub fn remove(&self, key: &str) -> bool {
+        self.lock().rows.remove(key).is_some()
+    }
+
+    /// Takes note that a watch's list is complete; rows that it did not name are gone. `belongs` tells which rows are
+    /// the watch's. Tells whether anything changed.
+    pub fn listed(&self, watch: &str, now: Time, belongs: impl Fn(&str) -> bool) -> bool {
+        let mut inner = self.lock();
+        let listed = inner.relisted.remove(watch).unwrap_or_default();
+        let before = inner.rows.len();
+        inner.rows.retain(|key, _| listed.contains(key) || !belongs(key));
+        let recovered = inner.troubled.remove(watch).is_some();
+        if inner.troubled.is_empty() {
+            inner.whole_at = Some(now);
+        }
+        recovered || inner.rows.len() != before
+    }
+
+    /// Takes note that a watch lost its connection.
+    pub fn troubled(&self, watch: &str, now: Time, error: String) {
+        let mut inner = self.lock();
+        if inner.troubled.is_empty() && inner.whole_at.is_some() {
+            inner.whole_at = Some(now);
+        }
+        inner.troubled.insert(watch.to_owned(), error);
+    }
+
+    /// The rows by key, however old.
+    pub fn rows(&self) -> BTreeMap<String, T> {
+        self.lock().rows.clone()
+    }
+
+    /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
+    pub fn known(&self, now: Time) -> Known<Vec<T>> {
+        let inner = self.lock();
+        let values = || inner.rows.values().cloned().collect();
+        match (inner.troubled.values().next(), inner.whole_at) {
+            (None, Some(_)) => Known::seen(now, values()),
+            (Some(_), Some(at)) => Known::seen(at, values()),
+            (Some(reason), None) => Known::unknown(reason.clone()),
+            (None, None) => Known::unknown("it is not watched yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T1: Time = Time::from_millis(1_000);
+    const T2: Time = Time::from_millis(2_000);
+    const T9: Time = Time::from_millis(9_000);
+
+    fn listed(rows: &[(&str, u32)]) -> Watched<u32> {
+        let watched = Watched::default();
+        watched.expect("w");
+        watched.relist("w");
+        for (key, row) in rows {
+            watched.apply("w", (*key).to_owned(), *row);
+        }
+        watched.listed("w", T1, |_| true);
+        watched
+    }
+
+    #[test]
+    fn rows_are_unknown_until_every_watch_has_listed() {
+        let watched: Watched<u32> = Watched::default();
+        watched.expect("a");
+        watched.expect("b");
+        watched.relist("a");
+        watched.listed("a", T1, |key| key.starts_with('a'));
+        assert!(watched.known(T1).value().is_none());
+        watched.relist("b");
+        watched.apply("b", "b/1".into(), 1);
+        watched.listed("b", T1, |key| key.starts_with('b'));
+        assert_eq!(watched.known(T2), Known::seen(T2, vec![1]));
+    }
+
+    #[test]
+    fn a_lost_watch_lets_the_rows_age_until_it_is_back() {
+        let watched = listed(&[("x", 1)]);
+        watched.troubled("w", T2, "gone".into());
+        watched.troubled("w", T9, "still gone".into());
+        assert_eq!(watched.known(T9), Known::seen(T2, vec![1]));
+        watched.relist("w");
+        watched.apply("w", "x".into(), 1);
+        assert_eq!(watched.known(T9), Known::seen(T2, vec![1]), "half a list is no list");
+        watched.listed("w", T9, |_| true);
+        assert_eq!(watched.known(T9), Known::seen(T9, vec![1]));
+    }
+
+    #[test]
+    fn a_new_list_drops_what_it_does_not_name() {
+        let watched = listed(&[("x", 1), ("y", 2)]);
+        watched.relist("w");
+        assert!(!watched.apply("w", "y".into(), 2), "an equal row is no news");
+        assert!(watched.listed("w", T2, |_| true));
+        assert_eq!(watched.rows().keys().collect::<Vec<_>>(), ["y"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Writes statuses and events to the API server. Never touches a policy's spec or metadata.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+use serde_json::json;
+
+use super::events::{Notice, Severity};
+use crate::api::{NodePoolPolicy, NodePoolPolicyStatus};
+
+/// The field manager of the status, and the name under which events are reported.
+pub const FIELD_MANAGER: &str = "nodepool-operator";
+
+/// The longest note that the API server takes, in bytes.
+const NOTE_LIMIT: usize = 1024;
+
+/// Why a status could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the status of policy {policy} could not be written: {detail}")]
+pub struct PublishError {
+    policy: String,
+    detail: String,
+}
+
+/// Writes statuses and events.
+pub struct Publisher {
+    api: Api<NodePoolPolicy>,
+    recorder: Recorder,
+}
+
+impl Publisher {
+    /// A publisher; `client` should not retry.
+    #[must_use]
+    pub fn new(client: &Client) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
+        Self { api: Api::all(client.clone()), recorder: Recorder::new(client.clone(), reporter) }
+    }
+
+    /// Writes a status by server-side apply.
+    ///
+    /// # Errors
+    /// Says what the API server answered. A policy that is gone by now is no error.
+    pub async fn status(&self, policy: &NodePoolPolicy, status: &NodePoolPolicyStatus) -> Result<(), PublishError> {
+        let name = policy.metadata.name.as_deref().unwrap_or_default();
+        let mut patch = json!({
+            "apiVersion": NodePoolPolicy::api_version(&()),
+            "kind": NodePoolPolicy::kind(&()),
+            "metadata": { "name": name },
+            "status": status,
+        });
+        if let (Some(uid), Some(metadata)) = (&policy.metadata.uid, patch.pointer_mut("/metadata")) {
+            // A policy that was deleted and created again under the same name is another one.
+            metadata["uid"] = json!(uid);
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let detail = match self.api.patch_status(name, &params, &Patch::Apply(&patch)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => return Ok(()),
+            Err(kube::Error::Api(answer)) => answer.message,
+            Err(error) => error.to_string(),
+        };
+        Err(PublishError { policy: name.to_owned(), detail })
+    }
+
+    /// Sends an event about a policy. An event that can't be sent is logged and lost: the status says the same.
+    pub async fn notice(&self, policy: &NodePoolPolicy, notice: &Notice) {
+        let reference: ObjectReference = policy.object_ref(&());
+        let mut note = notice.note.clone();
+        if note.len() > NOTE_LIMIT {
+            let end = (0..=NOTE_LIMIT - 3).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
+            note.truncate(end);
+            note.push_str("...");
+        }
+        let event = Event {
+            type_: match notice.severity {
+                Severity::Normal => EventType::Normal,
+                Severity::Warning => EventType::Warning,
+            },
+            reason: notice.reason.clone(),
+            note: Some(note),
+            action: notice.action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &reference).await {
+            tracing::warn!(reason = event.reason, %error, "an event could not be sent");
+        }
+    }
+}

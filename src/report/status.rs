@@ -1,0 +1,238 @@
+//! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
+
+use std::collections::BTreeSet;
+
+use nodepool_kernel::{
+    AgentPool, Broken, Known, Node, PolicyPlan, Problem, ProvisioningState, Readiness, Refusal, Step, Time, Verdict,
+};
+
+use super::conditions::{draft, merge};
+use super::summary;
+use crate::act::Outcome;
+use crate::api::{
+    Attempt, DriftedField, HistoryEntry, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
+    RefusedStep, condition,
+};
+
+const HISTORY_LIMIT: usize = 10;
+const POD_LIMIT: usize = 10;
+const MESSAGE_LIMIT: usize = 1000;
+
+/// Everything that a policy's status is made of.
+pub struct Circumstances<'a> {
+    /// The time of the pass.
+    pub now: Time,
+    /// The policy's plan.
+    pub plan: &'a PolicyPlan,
+    /// The verdicts on its steps, in the order in which they are to be made.
+    pub verdicts: Vec<&'a Verdict>,
+    /// The pool as ARM reports it.
+    pub pool: Option<&'a AgentPool>,
+    /// The nodes, as far as they are known.
+    pub nodes: &'a Known<Vec<Node>>,
+    /// A write of this policy that ARM accepted and that has not ended.
+    pub in_flight: Option<&'a Step>,
+    /// Whether the policies have settled, so that a refusal may be reported as lasting.
+    pub settled: bool,
+    /// The reason for which the policy has waited for too long.
+    pub overdue: Option<String>,
+    /// Why an approved step is not carried out at once.
+    pub delayed: Option<&'a str>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// The refused steps.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &'a Refusal> {
+        self.verdicts.iter().filter_map(|verdict| match *verdict {
+            Verdict::Refused(refusal) => Some(&**refusal),
+            Verdict::Waits { .. } | Verdict::Approved(_) => None,
+        })
+    }
+}
+
+/// The status that the policy is to have.
+#[must_use]
+pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPolicyStatus {
+    let old = policy.status.clone().unwrap_or_default();
+    let generation = policy.metadata.generation.unwrap_or_default();
+    let now = rfc3339(about.now);
+    let operation = operation(&old, about, &now);
+    let mut history = old.history.clone();
+    if let (Some(ended), None) = (&old.operation, &operation)
+        && let (Some(step), Some(pool)) = (&ended.step, about.pool)
+    {
+        record(
+            &mut history,
+            entry(&now, step, ended_as(pool), pool.failure.as_ref().map(|failure| failure.code.clone())),
+        );
+    }
+    NodePoolPolicyStatus {
+        observed_generation: Some(generation),
+        conditions: merge(&old.conditions, bounded(summary::conditions(about)), generation, &now),
+        pool: about
+            .pool
+            .map(|pool| observed(pool, about.nodes))
+            .or_else(|| if keeps_pool(about) { old.pool } else { None }),
+        plan: (!about.plan.steps.is_empty())
+            .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
+        refusals: about.refusals().flat_map(refused).collect(),
+        operation,
+        drift: about
+            .plan
+            .drift
+            .iter()
+            .map(|drift| DriftedField { field: drift.field.to_string(), difference: drift.text.clone() })
+            .collect(),
+        history,
+        owned_labels: owned_labels(policy, about, &old.owned_labels),
+        attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.plan.steps.is_empty()),
+    }
+}
+
+/// The status of an object that is not a policy of this version.
+#[must_use]
+pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: Time) -> NodePoolPolicyStatus {
+    let message = format!("the object is not a NodePoolPolicy that this operator understands: {error}");
+    let drafts = vec![
+        draft(condition::READY, false, "InvalidSpec", message.clone()),
+        draft(condition::RECONCILING, false, "InvalidSpec", ""),
+        draft(condition::STALLED, true, "InvalidSpec", message),
+    ];
+    NodePoolPolicyStatus {
+        observed_generation: Some(generation),
+        conditions: merge(&old.conditions, bounded(drafts), generation, &rfc3339(now)),
+        ..NodePoolPolicyStatus::default()
+    }
+}
+
+/// Takes the outcome of a step into the status: history, the failed attempt, the labels that are owned from now on.
+pub fn take_outcome(
+    status: &mut NodePoolPolicyStatus,
+    generation: i64,
+    step: &Step,
+    outcome: &Outcome,
+    retry_after: impl Fn(u32) -> Time,
+) {
+    let text = step.change.to_string();
+    match outcome {
+        Outcome::Accepted { at } => {
+            status.attempt = None;
+            record(&mut status.history, entry(&rfc3339(*at), &text, "Started", None));
+        }
+        Outcome::Unknown { at, error } => {
+            record(&mut status.history, entry(&rfc3339(*at), &text, "Unknown", Some(error.clone())));
+        }
+        Outcome::Rejected { at, code, message } => {
+            let before = status.attempt.as_ref().filter(|attempt| attempt.generation == generation);
+            let failures = before.map_or(0, |attempt| attempt.failures).saturating_add(1);
+            status.attempt = Some(Attempt {
+                failures,
+                generation,
+                next: rfc3339(retry_after(u32::try_from(failures).unwrap_or(1))),
+                code: code.clone(),
+                message: shortened(message),
+            });
+            let detail = Some(shortened(&format!("{code}: {message}")));
+            record(&mut status.history, entry(&rfc3339(*at), &text, "RefusedByAzure", detail));
+        }
+        Outcome::Superseded | Outcome::Refused(_) | Outcome::Postponed { .. } | Outcome::NotSent { .. } => {}
+    }
+}
+
+fn keeps_pool(about: &Circumstances<'_>) -> bool {
+    about.plan.problems.iter().any(|problem| !problem.is_lasting())
+}
+
+fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
+    let ready = |node: &&Node| {
+        node.pool.as_deref() == Some(pool.name.as_str()) && matches!(node.readiness, Readiness::Ready { .. })
+    };
+    let mut taints: Vec<String> = pool.taints.iter().map(ToString::to_string).collect();
+    taints.sort_unstable();
+    ObservedPool {
+        name: pool.name.clone(),
+        mode: pool.mode.to_string(),
+        count: i32::try_from(pool.count).unwrap_or(i32::MAX),
+        ready_nodes: i32::try_from(nodes.value().map_or(0, |nodes| nodes.iter().filter(ready).count()))
+            .unwrap_or(i32::MAX),
+        provisioning_state: pool.state.to_string(),
+        kubernetes_version: pool.current_version.clone(),
+        taints,
+    }
+}
+
+fn operation(old: &NodePoolPolicyStatus, about: &Circumstances<'_>, now: &str) -> Option<Operation> {
+    let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
+        (Some(kind), _) => kind,
+        (None, Some(_)) => "Accepted",
+        (None, None) => return None,
+    };
+    let before = old.operation.as_ref();
+    let step = about.in_flight.map(|step| step.change.to_string());
+    Some(Operation {
+        kind: kind.to_owned(),
+        since: before.map_or_else(|| now.to_owned(), |operation| operation.since.clone()),
+        step: step.or_else(|| before.and_then(|operation| operation.step.clone())),
+    })
+}
+
+fn ended_as(pool: &AgentPool) -> &'static str {
+    match pool.state {
+        ProvisioningState::Failed => "Failed",
+        ProvisioningState::Canceled => "Canceled",
+        _ => "Succeeded",
+    }
+}
+
+fn refused(refusal: &Refusal) -> Vec<RefusedStep> {
+    let step = refusal.step.change.to_string();
+    let of = |broken: &Broken| RefusedStep {
+        step: step.clone(),
+        rule: broken.rule.name().to_owned(),
+        message: shortened(&broken.finding),
+        remedy: broken.remedy.clone(),
+        pods: broken.pods.iter().take(POD_LIMIT).cloned().collect(),
+    };
+    refusal.broken.iter().map(of).collect()
+}
+
+/// The label keys that the policy owns: those that it names, and those that it named before and that are still on the
+/// pool. A policy that does not manage labels owns none; one that does not govern its pool gains none.
+fn owned_labels(policy: &NodePoolPolicy, about: &Circumstances<'_>, old: &[String]) -> Vec<String> {
+    let Some(named) = &policy.spec.labels else { return Vec::new() };
+    let governs = !about.plan.problems.iter().any(|problem| matches!(problem, Problem::ConflictingPolicy { .. }));
+    let Some(pool) = about.pool.filter(|_| governs) else { return old.to_vec() };
+    let keys: BTreeSet<&String> = named.keys().chain(old.iter().filter(|key| pool.labels.contains_key(*key))).collect();
+    keys.into_iter().cloned().collect()
+}
+
+fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
+    history.push(entry);
+    let surplus = history.len().saturating_sub(HISTORY_LIMIT);
+    history.drain(..surplus);
+}
+
+fn entry(time: &str, step: &str, outcome: &str, detail: Option<String>) -> HistoryEntry {
+    HistoryEntry { time: time.to_owned(), step: shortened(step), outcome: outcome.to_owned(), detail }
+}
+
+fn bounded(mut drafts: Vec<super::conditions::Draft>) -> Vec<super::conditions::Draft> {
+    for draft in &mut drafts {
+        draft.message = shortened(&draft.message);
+    }
+    drafts
+}
+
+/// The text, cut to what a status may hold.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_LIMIT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// A point in time as people and the API server read it, in whole seconds.
+pub(super) fn rfc3339(time: Time) -> String {
+    let at = jiff::Timestamp::from_millisecond(time.as_millis()).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

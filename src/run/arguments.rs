@@ -1,0 +1,135 @@
+//! The settings of `nodepool-operator run`: flags and environment variables. Never holds a secret.
+
+use std::time::Duration;
+
+use clap::Args;
+use nodepool_kernel::{Settings, Span};
+use url::Url;
+
+use crate::arm::{ArmOptions, Authentication, ClusterId};
+
+/// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Resource id of the AKS cluster that the operator runs in, as `az aks show --query id` prints it
+    #[arg(long, env = "CLUSTER_RESOURCE_ID", value_name = "ID")]
+    pub cluster_resource_id: ClusterId,
+
+    /// Endpoint of the Azure Resource Manager
+    #[arg(long, env = "ARM_ENDPOINT", value_name = "URL", default_value = "https://management.azure.com")]
+    pub arm_endpoint: Url,
+
+    /// api-version of all requests to the Azure Resource Manager
+    #[arg(long, env = "ARM_API_VERSION", value_name = "VERSION", default_value = "2025-10-01")]
+    pub arm_api_version: String,
+
+    /// How to sign in to Azure
+    #[arg(long, env = "AZURE_AUTH", value_enum, default_value = "workload")]
+    pub azure_auth: Authentication,
+
+    /// Usable system nodes that must always remain in the cluster, over all system pools
+    #[arg(long, env = "MIN_READY_SYSTEM_NODES", value_name = "NODES", default_value_t = 2)]
+    pub min_ready_system_nodes: u32,
+
+    /// How long a system node must have been Ready before it counts
+    #[arg(long, env = "SYSTEM_NODE_READY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub system_node_ready_seconds: Duration,
+
+    /// Namespaces whose pods are protected from eviction
+    #[arg(
+        long,
+        env = "PROTECTED_NAMESPACES",
+        value_name = "NAMESPACES",
+        value_delimiter = ',',
+        default_value = "kube-system"
+    )]
+    pub protected_namespaces: Vec<String>,
+
+    /// Namespace that the operator itself runs in; its pods are protected too
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub pod_namespace: Option<String>,
+
+    /// How often ARM is read while nothing happens, to see edits made elsewhere
+    #[arg(long, env = "ARM_REFRESH_SECONDS", value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    pub arm_refresh_seconds: Duration,
+
+    /// How often ARM is read while an operation runs
+    #[arg(long, env = "ARM_POLL_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub arm_poll_seconds: Duration,
+
+    /// The oldest view that a decision may rest on
+    #[arg(long, env = "STALE_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    pub stale_after_seconds: Duration,
+
+    /// How long no policy may have changed before a refusal is reported as Stalled
+    #[arg(long, env = "SETTLE_SECONDS", value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub settle_seconds: Duration,
+
+    /// How long a policy may wait without progress before it is reported as Stalled
+    #[arg(long, env = "PROGRESS_DEADLINE_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub progress_deadline_seconds: Duration,
+
+    /// Wait after a write that Azure refused; doubles with each refusal, up to an hour
+    #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub retry_seconds: Duration,
+
+    /// What is logged, for example info or nodepool_operator=debug
+    #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// A positive number of seconds, with fractions.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let problem = || format!("{text:?} is not a number of seconds above 0, such as 30 or 0.5");
+    let seconds: f64 = text.parse().map_err(|_| problem())?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(problem)
+}
+
+impl Arguments {
+    /// The kernel's part of the settings.
+    #[must_use]
+    pub fn kernel_settings(&self) -> Settings {
+        let span = |duration: Duration| Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        Settings {
+            min_ready_system_nodes: self.min_ready_system_nodes,
+            ready_for: span(self.system_node_ready_seconds),
+            stale_after: span(self.stale_after_seconds),
+            ..Settings::default()
+        }
+    }
+
+    /// The ARM client's part of the settings.
+    #[must_use]
+    pub fn arm_options(&self) -> ArmOptions {
+        ArmOptions {
+            endpoint: self.arm_endpoint.clone(),
+            cluster: self.cluster_resource_id.clone(),
+            api_version: self.arm_api_version.clone(),
+            authentication: self.azure_auth,
+        }
+    }
+
+    /// The protected namespaces, the operator's own among them.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        let mut namespaces = self.protected_namespaces.clone();
+        namespaces.extend(self.pod_namespace.clone());
+        namespaces.retain(|namespace| !namespace.is_empty());
+        namespaces.sort();
+        namespaces.dedup();
+        namespaces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
+        for text in ["", "0", "-1", "soon", "NaN", "inf", "1e300"] {
+            assert!(seconds(text).unwrap_err().contains("number of seconds"), "{text}");
+        }
+    }
+}

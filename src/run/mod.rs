@@ -1,0 +1,11 @@
+//! Runs the operator: settings, the loop, shutdown. Never decides anything about a pool.
+
+mod arguments;
+mod ledger;
+mod pass;
+mod start;
+mod wake;
+
+pub use arguments::Arguments;
+pub use start::main;
+pub use wake::Wake;

@@ -1,0 +1,291 @@
+//! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
+//! operation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nodepool_kernel::{Approved, InFlight, Plan, PolicyPlan, Settings, Snapshot, Step, Time, Verdict, decide, plan};
+use tokio::time::Instant;
+
+use super::arguments::Arguments;
+use super::ledger::Ledger;
+use super::wake::Wake;
+use crate::act::{Outcome, act};
+use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
+use crate::arm::ArmClient;
+use crate::observe::{Observer, PolicyRow, Store, now};
+use crate::report::{Circumstances, Publisher, malformed, notices, status, take_outcome};
+
+const LONGEST_RETRY: Duration = Duration::from_hours(1);
+
+/// Everything that a pass needs.
+pub(super) struct Pass {
+    pub(super) arguments: Arguments,
+    pub(super) settings: Settings,
+    pub(super) arm: Arc<ArmClient>,
+    pub(super) observer: Observer,
+    pub(super) store: Arc<Store>,
+    pub(super) publisher: Publisher,
+    pub(super) wake: Arc<Wake>,
+    pub(super) ledger: Ledger,
+    pub(super) stopping: tokio_util::sync::CancellationToken,
+}
+
+impl Pass {
+    /// Makes one pass and tells when the next one is due at the latest.
+    pub(super) async fn run(&mut self) -> Instant {
+        if self.is_arm_due() {
+            self.refresh().await;
+        }
+        let (mut snapshot, mut plan) = self.plan();
+        if asks_for_anything(&plan) && self.is_older_than_the_policies() {
+            self.refresh().await;
+            (snapshot, plan) = self.plan();
+        }
+        let mut verdicts = decide(&plan, &snapshot, &self.settings);
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
+            self.act_on(verdicts).await;
+            (snapshot, plan) = self.plan();
+            verdicts = decide(&plan, &snapshot, &self.settings);
+        }
+        self.report(&snapshot, &plan, &verdicts).await;
+        self.next_pass(&snapshot, &verdicts)
+    }
+
+    fn plan(&mut self) -> (Snapshot, Plan) {
+        let snapshot = self.observer.snapshot(self.ledger.in_flight());
+        self.ledger.observe(&snapshot.cluster);
+        let snapshot = Snapshot { in_flight: self.ledger.in_flight().to_vec(), ..snapshot };
+        let plan = plan(&snapshot);
+        (snapshot, plan)
+    }
+
+    async fn refresh(&self) {
+        if let Err(error) = self.observer.refresh().await {
+            tracing::warn!(%error, "the cluster could not be read from ARM; it is read again");
+        }
+    }
+
+    fn is_arm_due(&self) -> bool {
+        self.observer.arm_read_at().is_none_or(|at| Instant::now() >= at + self.arm_interval())
+    }
+
+    /// How often ARM is read now: seldom while nothing happens, often while an operation runs or ARM can't be read.
+    fn arm_interval(&self) -> Duration {
+        let snapshot = self.observer.snapshot(&[]);
+        let busy = snapshot.cluster.value().is_none_or(|cluster| {
+            cluster.state.operation().is_some() || cluster.pools.iter().any(|pool| pool.state.operation().is_some())
+        });
+        if busy || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
+            self.arguments.arm_poll_seconds
+        } else {
+            self.arguments.arm_refresh_seconds
+        }
+    }
+
+    /// Whether a policy was written after ARM was last read: what is about to be done or refused needs a newer view.
+    fn is_older_than_the_policies(&self) -> bool {
+        self.wake
+            .policy_changed_at()
+            .is_some_and(|changed| self.observer.arm_read_at().is_none_or(|read| read < changed))
+    }
+
+    /// Carries out what is approved and not delayed.
+    async fn act_on(&mut self, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            let Verdict::Approved(approved) = verdict else { continue };
+            if self.stopping.is_cancelled() || self.ledger.delayed(&approved.get().policy).is_some() {
+                continue;
+            }
+            self.carry_out(approved).await;
+        }
+    }
+
+    async fn carry_out(&mut self, approved: Approved<Step>) {
+        let step = approved.get().clone();
+        if !self.own_labels(&step).await {
+            return;
+        }
+        let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
+        tracing::info!(%step, ?outcome, "acted");
+        self.take(&step, &outcome);
+    }
+
+    /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
+    async fn own_labels(&mut self, step: &Step) -> bool {
+        let Some(policy) = self.policy(&step.policy) else { return false };
+        let Some(named) = policy.spec.labels.as_ref() else { return true };
+        let mut status = policy.status.clone().unwrap_or_default();
+        let missing: Vec<String> = named.keys().filter(|key| !status.owned_labels.contains(key)).cloned().collect();
+        if missing.is_empty() {
+            return true;
+        }
+        status.owned_labels.extend(missing);
+        status.owned_labels.sort();
+        self.publish(&policy, status).await
+    }
+
+    fn take(&mut self, step: &Step, outcome: &Outcome) {
+        let poll = self.arguments.arm_poll_seconds;
+        match outcome {
+            Outcome::Accepted { at } | Outcome::Unknown { at, .. } => {
+                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+                if let Outcome::Unknown { error, .. } = outcome {
+                    self.ledger.delay(&step.policy, poll, error.clone());
+                }
+            }
+            Outcome::Superseded | Outcome::Refused(_) => {
+                self.ledger.delay(&step.policy, poll, "the cluster has just changed and is read again".to_owned());
+            }
+            Outcome::Postponed { after, error } => {
+                self.ledger.delay(&step.policy, after.unwrap_or(poll).max(poll), error.clone());
+            }
+            Outcome::NotSent { error } => self.ledger.delay(&step.policy, poll, error.clone()),
+            Outcome::Rejected { .. } => {}
+        }
+        let base = self.arguments.retry_seconds;
+        if let Some(policy) = self.policy(&step.policy) {
+            let generation = policy.metadata.generation.unwrap_or_default();
+            self.store.change_status(&policy, |status| {
+                take_outcome(status, generation, step, outcome, |failures| retry_at(base, failures));
+            });
+        }
+    }
+
+    fn policy(&self, name: &str) -> Option<Box<NodePoolPolicy>> {
+        match self.store.policies().remove(name) {
+            Some(PolicyRow::Valid(policy)) => Some(policy),
+            Some(PolicyRow::Malformed { .. }) | None => None,
+        }
+    }
+
+    async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
+        let rows = self.store.policies();
+        self.ledger.retain(|policy| rows.contains_key(policy));
+        self.store.forget(|policy| rows.contains_key(policy));
+        for (name, row) in rows {
+            match row {
+                PolicyRow::Valid(policy) => {
+                    let Some(plan) = plan.policies.iter().find(|plan| plan.policy == name) else { continue };
+                    let status = self.status_of(&policy, plan, snapshot, verdicts);
+                    let waits = status.condition(condition::RECONCILING).filter(|condition| {
+                        condition.status == ConditionStatus::True && condition.reason != "OperationInProgress"
+                    });
+                    if status
+                        .condition(condition::STALLED)
+                        .is_none_or(|stalled| stalled.status == ConditionStatus::False)
+                    {
+                        self.ledger.waits_for(&name, waits.map(|condition| condition.reason.as_str()));
+                    }
+                    self.publish(&policy, status).await;
+                }
+                PolicyRow::Malformed { generation, error } => self.report_malformed(&name, generation, &error).await,
+            }
+        }
+    }
+
+    fn status_of(
+        &self,
+        policy: &NodePoolPolicy,
+        plan: &PolicyPlan,
+        snapshot: &Snapshot,
+        verdicts: &[Verdict],
+    ) -> NodePoolPolicyStatus {
+        let delayed = self.ledger.delayed(&plan.policy);
+        let about = Circumstances {
+            now: snapshot.now,
+            plan,
+            verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
+            pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
+            nodes: &snapshot.nodes,
+            in_flight: self.ledger.in_flight_of(&plan.policy),
+            settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
+            overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
+            delayed: delayed.map(|(reason, _)| reason),
+        };
+        status(policy, &about)
+    }
+
+    async fn report_malformed(&self, name: &str, generation: i64, error: &str) {
+        let mut policy = NodePoolPolicy::new(name, NodePoolPolicySpec::default());
+        policy.metadata.generation = Some(generation);
+        let status = malformed(&self.store.published(&policy), generation, error, now());
+        self.publish(&policy, status).await;
+    }
+
+    /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.
+    async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
+        let published = self.store.published(policy);
+        if published == status {
+            return true;
+        }
+        if let Err(error) = self.publisher.status(policy, &status).await {
+            tracing::warn!(%error, "it is written again in the next pass");
+            self.wake_later();
+            return false;
+        }
+        for notice in notices(&published, &status) {
+            let name = policy.metadata.name.as_deref().unwrap_or_default();
+            tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");
+            self.publisher.notice(policy, &notice).await;
+        }
+        self.store.publish(policy, status);
+        true
+    }
+
+    fn wake_later(&self) {
+        let (wake, delay) = (Arc::clone(&self.wake), self.arguments.arm_poll_seconds);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            wake.facts_changed();
+        });
+    }
+
+    /// When the policies have settled: a while after the last one was written.
+    fn settles_at(&self) -> Option<Instant> {
+        self.wake.policy_changed_at().map(|changed| changed + self.arguments.settle_seconds)
+    }
+
+    fn next_pass(&self, snapshot: &Snapshot, verdicts: &[Verdict]) -> Instant {
+        let started = Instant::now();
+        let read = self.observer.arm_read_at().unwrap_or(started);
+        let mut due = read + self.arm_interval();
+        let mut at_latest = |at: Option<Instant>| due = at.map_or(due, |at| due.min(at));
+        at_latest(self.settles_at().filter(|at| *at > started));
+        at_latest(self.ledger.next_delay());
+        at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
+        let passes = |verdict: &Verdict| match verdict {
+            Verdict::Refused(refusal) => !refusal.is_lasting(),
+            Verdict::Waits { .. } => true,
+            Verdict::Approved(_) => false,
+        };
+        if verdicts.iter().any(passes) {
+            at_latest(Some(started + self.arguments.arm_poll_seconds));
+        }
+        if verdicts.iter().any(
+            |verdict| matches!(verdict, Verdict::Approved(step) if self.ledger.delayed(&step.get().policy).is_none()),
+        ) {
+            at_latest(Some(started));
+        }
+        at_latest(next_attempt(snapshot).map(|at| started + Duration::from_millis(at.since(now()).as_millis())));
+        due
+    }
+}
+
+/// When the next attempt after a refused write is due.
+fn next_attempt(snapshot: &Snapshot) -> Option<Time> {
+    let intents = snapshot.intents.value()?;
+    intents.iter().filter_map(|intent| intent.backing_off(snapshot.now).map(|attempt| attempt.next)).min()
+}
+
+/// Whether any policy asks for a change, or can't be fulfilled as ARM was last seen.
+fn asks_for_anything(plan: &Plan) -> bool {
+    plan.policies.iter().any(|policy| !policy.steps.is_empty() || !policy.problems.is_empty())
+}
+
+/// The next attempt after so many failures in a row.
+fn retry_at(base: Duration, failures: u32) -> Time {
+    let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+    let wait = base.saturating_mul(factor).min(LONGEST_RETRY);
+    now().after(nodepool_kernel::Span::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+}

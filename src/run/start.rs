@@ -1,0 +1,142 @@
+//! Starts the operator and ends it. A lost watch task or a second signal ends the process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::arguments::Arguments;
+use super::ledger::Ledger;
+use super::pass::Pass;
+use super::wake::Wake;
+use crate::arm::ArmClient;
+use crate::observe::{Observer, Store, watch};
+use crate::report::Publisher;
+
+/// The shortest time between the beginnings of two passes.
+const PASS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Why the operator could not start or go on.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("--log {filter:?} is not a filter such as info or nodepool_operator=debug: {detail}")]
+    Log { filter: String, detail: String },
+    #[error(
+        "no way to the API server: {detail}; run in a cluster, or set KUBECONFIG to a kubeconfig that works with kubectl"
+    )]
+    Kubeconfig { detail: String },
+    #[error("{0}")]
+    Arm(String),
+    #[error("signals can't be handled: {0}")]
+    Signals(std::io::Error),
+    #[error("a watch ended although it never should")]
+    WatchEnded,
+}
+
+/// Runs the operator until it is told to stop; prints why it could not.
+#[must_use]
+pub fn main(arguments: Arguments) -> ExitCode {
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(RunError::Signals)
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "nodepool-operator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), RunError> {
+    log(&arguments.log)?;
+    // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
+    let client = kubernetes().await?;
+    let stopping = CancellationToken::new();
+    stop_on_signal(&stopping)?;
+
+    let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
+    let namespaces = arguments.namespaces();
+    let mut watches = watch(&client, &store, &wake, &namespaces);
+    let arm = Arc::new(arm);
+    let pass = Pass {
+        settings: arguments.kernel_settings(),
+        observer: Observer::new(client.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
+        publisher: Publisher::new(&client),
+        wake: Arc::clone(&wake),
+        ledger: Ledger::default(),
+        stopping: stopping.clone(),
+        arguments,
+        arm,
+        store,
+    };
+    tracing::info!(cluster = %pass.arguments.cluster_resource_id, "started");
+    tokio::select! {
+        () = passes(pass, &wake, &stopping) => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        _ = watches.join_next() => Err(RunError::WatchEnded),
+    }
+}
+
+/// Makes passes until told to stop; a pass that has begun is finished.
+async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
+    loop {
+        let began = tokio::time::Instant::now();
+        let due = pass.run().await;
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = wake.called() => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
+        tokio::time::sleep_until(began + PASS_INTERVAL).await;
+    }
+}
+
+fn log(filter: &str) -> Result<(), RunError> {
+    let error = |detail: String| RunError::Log { filter: filter.to_owned(), detail };
+    let filter = EnvFilter::try_new(filter).map_err(|problem| error(problem.to_string()))?;
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .map_err(|problem| error(problem.to_string()))
+}
+
+async fn kubernetes() -> Result<Client, RunError> {
+    let error = |detail: String| RunError::Kubeconfig { detail };
+    let config = Config::infer().await.map_err(|problem| error(problem.to_string()))?;
+    Client::try_from(config).map_err(|problem| error(problem.to_string()))
+}
+
+/// The first SIGTERM or SIGINT stops after the pass in hand, the second ends the process at once.
+fn stop_on_signal(stopping: &CancellationToken) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let stopping = stopping.clone();
+    tokio::spawn(async move {
+        for second in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if second {
+                std::process::exit(1);
+            }
+            tracing::info!("told to stop; the step in hand is finished first");
+            stopping.cancel();
+        }
+    });
+    Ok(())
+}
