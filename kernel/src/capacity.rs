@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, worsen};
+use crate::names::{capped, shorten};
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Cluster, Mode, Node, Os, PoolKind, Power, ProvisioningState, Readiness};
+use crate::snapshot::{AgentPool, Cluster, Mode, Node, Os, PoolKind, Power, Readiness};
+use crate::step::Step;
 use crate::taint::Taint;
 use crate::time::Time;
 
@@ -52,6 +54,7 @@ impl UnusableReason {
     fn may_pass(&self, node: &Node, now: Time, settings: &Settings) -> bool {
         match (self, node.readiness) {
             (Self::ReadyTooShort | Self::Unlabelled, _) => true,
+            (Self::Tainted(taint), _) => taint.passes_by_itself(),
             (Self::NotReady, Readiness::NotReady { since }) => now.since(since) < settings.ready_for,
             _ => false,
         }
@@ -61,26 +64,30 @@ impl UnusableReason {
 /// Whether a pod that tolerates only `CriticalAddonsOnly` can run on `node`, a node of the system pool `pool`.
 ///
 /// Ready counts after [`Settings::ready_for`], or at once if the node became Ready that soon after it joined. The
-/// taints that ARM holds for the pool count even before they reach the node.
+/// taints that ARM holds for the pool count even before they reach the node. Of several reasons the answer is one that
+/// lasts, if there is one.
 #[must_use]
 pub fn usability(node: &Node, pool: &AgentPool, now: Time, settings: &Settings) -> Usability {
     use UnusableReason as Reason;
-    let repelling = || node.taints.iter().chain(&pool.taints).find(|taint| taint.repels_system_pods());
+    let repelling = node.taints.iter().chain(&pool.taints).filter(|taint| taint.repels_system_pods());
+    let repelling = repelling.min_by_key(|taint| (taint.passes_by_itself(), *taint));
     let ready_too_short =
         |since: Time| now.since(since) < settings.ready_for && since.since(node.joined) > settings.ready_for;
     let reason = if node.deleting {
         Reason::Deleting
+    } else if node.cordoned {
+        Reason::Cordoned
+    } else if let Some(taint) = repelling.filter(|taint| !taint.passes_by_itself()) {
+        Reason::Tainted(taint.clone())
     } else if let Readiness::NotReady { .. } = node.readiness {
         Reason::NotReady
     } else if let Readiness::Ready { since } = node.readiness
         && ready_too_short(since)
     {
         Reason::ReadyTooShort
-    } else if node.cordoned {
-        Reason::Cordoned
     } else if !node.labelled_system {
         Reason::Unlabelled
-    } else if let Some(taint) = repelling() {
+    } else if let Some(taint) = repelling {
         Reason::Tainted(taint.clone())
     } else {
         return Usability::Usable;
@@ -108,57 +115,84 @@ pub(crate) enum Outlook {
     Hopeful,
 }
 
-/// Whether a pool is a system pool of a kind that can be healthy at all.
-fn is_system(pool: &AgentPool) -> bool {
-    pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet
+/// What the system pools are worth before `step`.
+pub(crate) fn before(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Capacity {
+    capacity(facts, cluster_of(facts, outlook), &step.pool, false, outlook)
 }
 
-/// Whether the operation that runs on the pool ends with the pool gone or stopped.
+/// What the system pools are worth during and after `step`, at its worst.
+pub(crate) fn after(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Capacity {
+    let mut cluster = cluster_of(facts, outlook).clone();
+    worsen(&mut cluster, step);
+    capacity(facts, &cluster, &step.pool, true, outlook)
+}
+
+const fn cluster_of<'a>(facts: &'a Facts<'_>, outlook: Outlook) -> &'a Cluster {
+    match outlook {
+        Outlook::Worst => &facts.cluster,
+        Outlook::Hopeful => &facts.hoped,
+    }
+}
+
+/// Whether a pool is a system pool of a kind that can be healthy at all, and runs.
+fn is_running_system(pool: &AgentPool) -> bool {
+    let of_kind = pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet;
+    of_kind && pool.power == Power::Running
+}
+
+/// Whether an operation that ends with the pool gone or stopped runs on it, or has failed on it.
 fn is_leaving(pool: &AgentPool) -> bool {
-    matches!(pool.state.operation(), Some("Deleting" | "Stopping")) || pool.removal_failed()
+    let leaves = |operation: &str| ["deleting", "stopping"].iter().any(|name| operation.eq_ignore_ascii_case(name));
+    pool.state.operation().is_some_and(leaves) || pool.removal_failed()
 }
 
-/// Usable nodes of one pool: those that are usable, less the nodes beyond `count`, which may be any of them.
+/// Usable nodes of one pool: those that are usable, less the machines beyond `count`, which may be any of them. A
+/// machine whose node has not joined is one that may stay.
 fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> u32 {
+    let busy = pool.state.operation().is_some() || facts.is_in_flight(&pool.name);
+    if outlook == Outlook::Hopeful && busy && !pool.taints.iter().any(Taint::repels_system_pods) {
+        return pool.count;
+    }
     let nodes = facts.nodes_of(&pool.name);
     let counts = |node: &&&Node| match usability(node, pool, facts.now, facts.settings) {
         Usability::Usable => true,
         Usability::Unusable(reason) => outlook == Outlook::Hopeful && reason.may_pass(node, facts.now, facts.settings),
     };
     let usable = small(nodes.iter().filter(counts).count());
-    let surplus = small(nodes.len()).saturating_sub(pool.count);
-    usable.saturating_sub(surplus).min(pool.count)
+    let count_in = |cluster: &Cluster| cluster.pool(&pool.name).map_or(0, |pool| pool.count);
+    let machines = match outlook {
+        Outlook::Worst => small(nodes.len()).max(count_in(facts.observed)),
+        Outlook::Hopeful => count_in(&facts.hoped),
+    };
+    usable.min(machines).saturating_sub(machines.saturating_sub(pool.count))
 }
 
 /// Whether the pool can be the one that remains while a step is made on another pool.
 fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> bool {
-    let settled = match &pool.state {
-        ProvisioningState::Succeeded | ProvisioningState::Failed | ProvisioningState::Canceled => true,
-        ProvisioningState::Busy(operation) => {
-            outlook == Outlook::Hopeful || operation == "Scaling" || facts.is_in_flight(&pool.name)
-        }
-    };
-    settled && !facts.is_half_upgraded(pool)
+    let ours = |operation: &str| operation == "Updating" && facts.is_in_flight(&pool.name);
+    match pool.state.operation() {
+        Some(_) if outlook == Outlook::Hopeful => return true,
+        Some(operation) if operation != "Scaling" && !ours(operation) => return false,
+        _ => {}
+    }
+    !facts.is_half_upgraded(pool) && !pool.upgrade_failed()
 }
 
-/// The capacity of `cluster`, with a step made on `subject`.
+/// The capacity of `cluster` before, or during and after, a step on the pool `subject`.
 ///
-/// The subject counts by its nodes, even half upgraded; any other pool counts only if it can be relied upon.
-pub(crate) fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, rolls: bool, outlook: Outlook) -> Capacity {
+/// The subject counts by its nodes, even half upgraded, less those that the step would upgrade at once; any other pool
+/// counts only if it can be relied upon.
+fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, stepped: bool, outlook: Outlook) -> Capacity {
     let mut total = Capacity { usable: 0, healthy_pools: 0, guaranteed: 0 };
-    for pool in cluster.pools.iter().filter(|pool| is_system(pool)) {
-        if is_leaving(pool) || pool.power != Power::Running {
-            continue;
-        }
-        total.guaranteed = total.guaranteed.saturating_add(pool.guaranteed_count());
+    for pool in cluster.pools.iter().filter(|pool| is_running_system(pool) && !is_leaving(pool)) {
         let is_subject = pool.name == subject;
+        total.guaranteed = total.guaranteed.saturating_add(pool.guaranteed_count());
         if !is_subject && !may_remain(facts, pool, outlook) {
             continue;
         }
-        let mut usable = usable_nodes(facts, pool, outlook);
-        if is_subject && rolls {
-            usable = usable.min(pool.count.saturating_sub(pool.unavailable_while_rolling()));
-        }
+        let rolls = is_subject && stepped && facts.is_half_upgraded(pool);
+        let rolling = if rolls { pool.unavailable_while_rolling() } else { 0 };
+        let usable = usable_nodes(facts, pool, outlook).saturating_sub(rolling);
         total.usable = total.usable.saturating_add(usable);
         total.healthy_pools = total.healthy_pools.saturating_add(u32::from(usable > 0));
     }
@@ -166,21 +200,16 @@ pub(crate) fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, roll
 }
 
 /// Why the system pools other than `subject` do not carry the cluster, in words.
-pub(crate) fn explain_others(facts: &Facts<'_>, cluster: &Cluster, subject: &str) -> String {
-    let mut reasons: Vec<String> = cluster
-        .pools
-        .iter()
-        .filter(|pool| pool.mode == Mode::System && pool.name != subject)
-        .map(|pool| explain(facts, pool))
-        .collect();
-    reasons.sort_unstable();
-    if reasons.is_empty() { "there is no other system pool".to_owned() } else { reasons.join("; ") }
+pub(crate) fn explain_others(facts: &Facts<'_>, subject: &str) -> String {
+    let others = facts.cluster.pools.iter().filter(|pool| pool.mode == Mode::System && pool.name != subject);
+    let reasons: Vec<String> = others.map(|pool| explain(facts, pool)).collect();
+    if reasons.is_empty() { "there is no other system pool".to_owned() } else { capped(reasons, 3, "; ") }
 }
 
 /// What one system pool can be counted on for, in words.
 fn explain(facts: &Facts<'_>, pool: &AgentPool) -> String {
     let name = &pool.name;
-    if !is_system(pool) {
+    if pool.os != Os::Linux || pool.kind != PoolKind::ScaleSet {
         return format!("system pool {name} is not a Linux scale set");
     }
     if pool.power != Power::Running {
@@ -188,26 +217,19 @@ fn explain(facts: &Facts<'_>, pool: &AgentPool) -> String {
     }
     if is_leaving(pool) || !may_remain(facts, pool, Outlook::Worst) {
         let half = if facts.is_half_upgraded(pool) { ", half upgraded" } else { "" };
-        return format!("system pool {name} is {}{half} and can't be relied upon", pool.state);
+        return format!(
+            "system pool {name} is {}{half} and can't be relied upon",
+            shorten(&pool.state.to_string(), 40)
+        );
     }
-    let mut unusable: Vec<String> = facts
-        .nodes_of(name)
-        .iter()
-        .filter_map(|node| match usability(node, pool, facts.now, facts.settings) {
+    let unusable =
+        facts.nodes_of(name).iter().filter_map(|node| match usability(node, pool, facts.now, facts.settings) {
             Usability::Usable => None,
             Usability::Unusable(reason) => Some(format!("{} {reason}", node.name)),
-        })
-        .collect();
-    unusable.sort_unstable();
+        });
+    let unusable = capped(unusable, 3, ", ");
     let usable = usable_nodes(facts, pool, Outlook::Worst);
-    let more = unusable.len().saturating_sub(3);
-    unusable.truncate(3);
-    let detail = if unusable.is_empty() { String::new() } else { format!(" ({}", unusable.join(", ")) };
-    let detail = match (detail.is_empty(), more) {
-        (true, _) => detail,
-        (false, 0) => format!("{detail})"),
-        (false, more) => format!("{detail} and {more} more)"),
-    };
+    let detail = if unusable.is_empty() { String::new() } else { format!(" ({unusable})") };
     format!("system pool {name} has {usable} usable of {} nodes{detail}", pool.count)
 }
 
@@ -217,59 +239,4 @@ fn small(number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{NOW, node, pool};
-    use crate::time::Span;
-
-    #[test]
-    fn a_node_counts_only_when_add_ons_can_run_on_it() {
-        let settings = Settings::default();
-        let system = pool("sys", Mode::System, 1);
-        let ago = |seconds: i64| Time::from_millis(NOW.as_millis() - seconds * 1000);
-        let cases: Vec<(&str, Box<dyn Fn(&mut Node)>, bool)> = vec![
-            ("plain", Box::new(|_| ()), true),
-            ("not ready", Box::new(move |n| n.readiness = Readiness::NotReady { since: ago(900) }), false),
-            ("ready for 10 s", Box::new(move |n| n.readiness = Readiness::Ready { since: ago(10) }), false),
-            ("ready for 60 s", Box::new(move |n| n.readiness = Readiness::Ready { since: ago(60) }), true),
-            (
-                "ready since it joined",
-                Box::new(move |n| {
-                    n.joined = ago(20);
-                    n.readiness = Readiness::Ready { since: ago(10) };
-                }),
-                true,
-            ),
-            ("cordoned", Box::new(|n| n.cordoned = true), false),
-            ("deleting", Box::new(|n| n.deleting = true), false),
-            ("unlabelled", Box::new(|n| n.labelled_system = false), false),
-            ("tainted", Box::new(|n| n.taints.push("a=b:NoSchedule".parse().unwrap())), false),
-            ("add-ons only", Box::new(|n| n.taints.push("CriticalAddonsOnly=true:NoSchedule".parse().unwrap())), true),
-            ("soft taint", Box::new(|n| n.taints.push("a=b:PreferNoSchedule".parse().unwrap())), true),
-        ];
-        for (case, edit, usable) in cases {
-            let mut node = node("sys", 0);
-            edit(&mut node);
-            let found = usability(&node, &system, NOW, &settings);
-            assert_eq!(found == Usability::Usable, usable, "{case}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn taints_that_have_not_reached_the_node_count_already() {
-        let mut system = pool("sys", Mode::System, 1);
-        system.taints.push("a=b:NoExecute".parse().unwrap());
-        assert_ne!(usability(&node("sys", 0), &system, NOW, &Settings::default()), Usability::Usable);
-    }
-
-    #[test]
-    fn a_short_grace_tells_what_may_pass() {
-        let settings = Settings { ready_for: Span::from_secs(60), ..Settings::default() };
-        let mut fresh = node("sys", 0);
-        fresh.readiness = Readiness::NotReady { since: Time::from_millis(NOW.as_millis() - 5_000) };
-        assert!(UnusableReason::NotReady.may_pass(&fresh, NOW, &settings));
-        fresh.readiness = Readiness::NotReady { since: Time::from_millis(NOW.as_millis() - 61_000) };
-        assert!(!UnusableReason::NotReady.may_pass(&fresh, NOW, &settings));
-        assert!(!UnusableReason::Cordoned.may_pass(&fresh, NOW, &settings));
-    }
-}
+mod tests;

@@ -1,11 +1,14 @@
 //! Which planned steps go now, which wait for another and which are refused, over all policies. Never carries out any.
 
+use std::collections::HashSet;
+
 use crate::facts::Facts;
 use crate::guard::{Approved, Refusal, judge};
-use crate::intent::Intent;
+use crate::intent::{Enforcement, Intent};
+use crate::names::shorten;
 use crate::plan::{Plan, PolicyPlan, Problem};
 use crate::settings::Settings;
-use crate::snapshot::{Cluster, Mode, Snapshot};
+use crate::snapshot::{Mode, Snapshot};
 use crate::step::{Purpose, Step};
 
 /// What became of one planned step in this pass.
@@ -52,9 +55,14 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
             return steps.into_iter().map(|(_, step)| refuse(step)).collect();
         }
     };
-    let cluster = facts.cluster.clone();
-    steps.sort_by_key(|(_, step)| rank(step, &cluster));
-    let mut pass = Pass { cluster: &cluster, plan, approved: 0, reducing: None };
+    steps.sort_by_key(|(_, step)| rank(step, &facts));
+    let in_flight = facts.in_flight();
+    let mut pass = Pass {
+        adding: adding(plan, snapshot),
+        running: in_flight.len(),
+        reducing: in_flight.iter().filter(|step| facts.reduces(step)).map(in_words).min(),
+        approved: Vec::new(),
+    };
     steps
         .into_iter()
         .map(|(policy, step)| match pass.must_wait(policy, step, &facts) {
@@ -62,8 +70,8 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
             None => match judge(step.clone(), &facts) {
                 Err(refusal) => Verdict::Refused(refusal),
                 Ok(approved) => {
+                    pass.note(step, &facts);
                     facts.fold(step);
-                    pass.note(step);
                     Verdict::Approved(approved)
                 }
             },
@@ -73,86 +81,96 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
 
 /// What has been decided so far in this pass.
 struct Pass<'a> {
-    cluster: &'a Cluster,
-    plan: &'a Plan,
-    approved: usize,
+    /// Steps in flight, or planned by a policy that can make progress, that promote a pool or add nodes.
+    adding: Vec<&'a Step>,
+    /// How many steps run, those in flight included.
+    running: usize,
+    /// The step that reduces system capacity, if one runs.
     reducing: Option<String>,
+    approved: Vec<&'a Step>,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     /// Why the step is not to be judged yet.
     fn must_wait(&self, policy: &PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<String> {
         let backing_off = |problem: &Problem| matches!(problem, Problem::BackingOff(_));
         if policy.problems.iter().any(backing_off) {
             return Some("the next attempt after a failed write".to_owned());
         }
-        if let Some(reason) = after_mode(policy, step) {
-            return Some(reason);
+        if let Some(first) = after_mode(policy, step) {
+            return Some(format!("the step before it, {}", in_words(first)));
         }
-        let intent = |name: &str| facts.intents.iter().find(|intent| intent.policy == name);
+        if let Some(first) = self.approved.iter().find(|other| other.pool == step.pool) {
+            return Some(format!("the step before it, {}", in_words(first)));
+        }
         if removes(step)
-            && let Some(predecessor) = self.predecessor(step, &intent)
+            && let Some(predecessor) = self.predecessor(step, facts)
         {
-            return Some(format!("the step before it, {predecessor}"));
+            return Some(format!("the step before it, {}", in_words(predecessor)));
         }
-        if reduces(step, self.cluster)
+        if facts.reduces(step)
             && let Some(other) = &self.reducing
         {
             return Some(format!("another step that takes away system capacity, {other}"));
         }
-        (self.approved >= facts.settings.steps_in_parallel).then(|| "other steps that run now".to_owned())
+        (self.running >= facts.settings.steps_in_parallel).then(|| "other steps that run now".to_owned())
     }
 
-    /// A planned step that adds what this step relies on and that can still make progress.
-    fn predecessor<'a>(&self, step: &Step, intent: &impl Fn(&str) -> Option<&'a Intent>) -> Option<String> {
-        let system_only = is_system(step, self.cluster);
-        let adds = |other: &Step| {
-            let relevant = !system_only || other.change.promotes() || is_system(other, self.cluster);
-            relevant && (other.change.promotes() || other.change.scales_up())
-        };
-        let progresses = |policy: &PolicyPlan| {
-            intent(&policy.policy).is_some_and(|intent| {
-                !intent.stalled && !intent.suspended && intent.enforcement == crate::Enforcement::Enforce
-            })
-        };
-        self.plan
-            .policies
-            .iter()
-            .filter(|policy| progresses(policy))
-            .flat_map(|policy| &policy.steps)
-            .find(|other| adds(other))
-            .map(ToString::to_string)
+    /// A step that adds what this step relies on and that can still make progress.
+    fn predecessor(&self, step: &Step, facts: &Facts<'_>) -> Option<&'a Step> {
+        let system_only = is_system(step, facts);
+        let relevant = |other: &&Step| !system_only || other.change.promotes() || is_system(other, facts);
+        self.adding.iter().copied().find(relevant)
     }
 
-    fn note(&mut self, step: &Step) {
-        self.approved = self.approved.saturating_add(1);
-        if reduces(step, self.cluster) {
-            self.reducing = Some(step.to_string());
+    fn note(&mut self, step: &'a Step, facts: &Facts<'_>) {
+        self.running = self.running.saturating_add(1);
+        self.approved.push(step);
+        if facts.reduces(step) {
+            self.reducing = Some(in_words(step));
         }
     }
 }
 
+/// The steps that add something, those in flight first.
+fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
+    let progresses =
+        |intent: &&Intent| !intent.stalled && !intent.suspended && intent.enforcement == Enforcement::Enforce;
+    let intents = snapshot.intents.value().map_or(&[][..], Vec::as_slice);
+    let policies: HashSet<&str> = intents.iter().filter(progresses).map(|intent| intent.policy.as_str()).collect();
+    let planned = plan.policies.iter().filter(|policy| policies.contains(policy.policy.as_str()));
+    let mut in_flight: Vec<&Step> = snapshot.in_flight.iter().map(|write| &write.step).collect();
+    in_flight.sort_by_cached_key(ToString::to_string);
+    let all = in_flight.into_iter().chain(planned.flat_map(|policy| &policy.steps));
+    all.filter(|step| step.change.promotes() || step.change.scales_up()).collect()
+}
+
+/// The step in a message.
+fn in_words(step: &Step) -> String {
+    shorten(&step.to_string(), 300)
+}
+
 /// Taints and mode of one pool depend on each other: AKS takes some taints only before, some only after the change.
-fn after_mode(policy: &PolicyPlan, step: &Step) -> Option<String> {
-    let first = policy.steps.iter().find(|other| matches!(other.change.purpose(), Purpose::Mode | Purpose::Taints))?;
-    let second = matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints) && first != step;
-    second.then(|| format!("the step before it, {first}"))
+fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
+    let depends = |step: &Step| matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints);
+    let first = policy.steps.iter().find(|other| depends(other))?;
+    (depends(step) && first != step).then_some(first)
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
-fn rank(step: &Step, cluster: &Cluster) -> u8 {
-    let change = &step.change;
-    if change.promotes() || (change.scales_up() && is_system(step, cluster)) {
-        0
-    } else if removes(step) || reduces(step, cluster) {
-        2
-    } else {
-        1
+fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
+    let takes_away = removes(step) || facts.reduces(step);
+    let adds = step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
+    match (adds, takes_away) {
+        (true, false) => 0,
+        (false, false) => 1,
+        (_, true) => 2,
     }
 }
 
-fn is_system(step: &Step, cluster: &Cluster) -> bool {
-    cluster.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
+/// Whether the step is made on a system pool.
+fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
+    facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
 }
 
 /// Whether the step takes nodes away, or takes a pool away from the add-ons.
@@ -160,11 +178,5 @@ fn removes(step: &Step) -> bool {
     step.change.demotes() || step.change.scales_down()
 }
 
-/// Whether the step can reduce system capacity.
-fn reduces(step: &Step, cluster: &Cluster) -> bool {
-    let repels = match &step.change {
-        crate::Change::Taints { to, .. } => to.iter().any(crate::Taint::repels_system_pods),
-        _ => false,
-    };
-    is_system(step, cluster) && (removes(step) || repels)
-}
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,39 @@
 //! A snapshot that is complete and fresh enough to decide on. Never exists while a part is unknown or stale.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::Intent;
 use crate::known::Known;
+use crate::names::shorten;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, ProvisioningState, Snapshot};
+use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot};
 use crate::step::{Change, Step};
+use crate::taint::Taint;
 use crate::time::{Span, Time};
 
-/// Everything the rules read. The cluster has all writes in flight folded in at their worst.
+/// Everything the rules read.
 pub(crate) struct Facts<'a> {
     pub(crate) now: Time,
     pub(crate) settings: &'a Settings,
     pub(crate) intents: &'a [Intent],
     pub(crate) issuer: &'a Known<String>,
+    /// The cluster as ARM reports it.
+    pub(crate) observed: &'a Cluster,
+    /// The cluster with all writes in flight at their worst.
     pub(crate) cluster: Cluster,
+    /// The cluster with all writes in flight as they are meant.
+    pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
-    pub(crate) pods: &'a [Pod],
-    in_flight: Vec<String>,
-    by_pool: HashMap<&'a str, Vec<&'a Node>>,
+    /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
+    pub(crate) adrift: Vec<&'a Pod>,
+    /// Why the cluster is not proven to be this one; the same for every step.
+    pub(crate) identity: OnceCell<Option<Broken>>,
+    in_flight: Vec<Step>,
+    half_upgraded: HashSet<&'a str>,
+    nodes_by_pool: HashMap<&'a str, Vec<&'a Node>>,
+    pods_by_pool: HashMap<&'a str, Vec<(&'a Pod, &'a Node)>>,
 }
 
 impl<'a> Facts<'a> {
@@ -39,89 +52,123 @@ impl<'a> Facts<'a> {
         else {
             return Err(stale(&missing));
         };
-        let mut by_pool: HashMap<&str, Vec<&Node>> = HashMap::new();
-        for node in nodes {
-            if let Some(pool) = node.pool.as_deref() {
-                by_pool.entry(pool).or_default().push(node);
-            }
-        }
         let mut facts = Self {
             now,
             settings,
             intents,
             issuer: &snapshot.issuer,
+            observed: cluster,
             cluster: cluster.clone(),
+            hoped: cluster.clone(),
             nodes,
-            pods,
+            adrift: Vec::new(),
+            identity: OnceCell::new(),
             in_flight: Vec::new(),
-            by_pool,
+            half_upgraded: HashSet::new(),
+            nodes_by_pool: HashMap::new(),
+            pods_by_pool: HashMap::new(),
         };
+        facts.place(nodes, pods);
+        let half_upgraded = cluster.pools.iter().filter(|pool| is_half_upgraded(pool, facts.nodes_of(&pool.name)));
+        facts.half_upgraded = half_upgraded.map(|pool| pool.name.as_str()).collect();
         for InFlight { step, .. } in &snapshot.in_flight {
             facts.fold(step);
         }
         Ok(facts)
     }
 
-    /// Counts a step as under way: its pool is busy, and what it takes away is gone already.
-    pub(crate) fn fold(&mut self, step: &Step) {
-        worsen(&mut self.cluster, step);
-        self.in_flight.push(step.pool.clone());
-        if let Some(pool) = self.cluster.pools.iter_mut().find(|pool| pool.name == step.pool)
-            && pool.state.operation().is_none()
-        {
-            pool.state = ProvisioningState::Busy("Updating".to_owned());
+    /// Sorts nodes and pods by pool.
+    fn place(&mut self, nodes: &'a [Node], pods: &'a [Pod]) {
+        let mut by_name: HashMap<&str, &Node> = HashMap::with_capacity(nodes.len());
+        for node in nodes {
+            by_name.insert(&node.name, node);
+            if let Some(pool) = node.pool.as_deref() {
+                self.nodes_by_pool.entry(pool).or_default().push(node);
+            }
+        }
+        for pod in pods {
+            let Some(name) = pod.node.as_deref() else { continue };
+            match by_name.get(name) {
+                None => self.adrift.push(pod),
+                Some(node) => match node.pool.as_deref() {
+                    Some(pool) => self.pods_by_pool.entry(pool).or_default().push((pod, node)),
+                    None if node.is_foreign() => {}
+                    None => self.adrift.push(pod),
+                },
+            }
         }
     }
 
-    /// The cluster as it would be with `step` at its worst, for judging the step.
-    pub(crate) fn after(&self, step: &Step) -> Cluster {
-        let mut cluster = self.cluster.clone();
-        worsen(&mut cluster, step);
-        cluster
+    /// Counts a step as under way: its pool is busy, and what it takes away is gone already.
+    pub(crate) fn fold(&mut self, step: &Step) {
+        worsen(&mut self.cluster, step);
+        fulfil(&mut self.hoped, step);
+        self.in_flight.push(step.clone());
     }
 
     /// The nodes that carry the pool's label.
     pub(crate) fn nodes_of(&self, pool: &str) -> &[&'a Node] {
-        self.by_pool.get(pool).map_or(&[], Vec::as_slice)
+        self.nodes_by_pool.get(pool).map_or(&[], Vec::as_slice)
+    }
+
+    /// The protected pods on the nodes of a pool, with their nodes.
+    pub(crate) fn pods_on(&self, pool: &str) -> &[(&'a Pod, &'a Node)] {
+        self.pods_by_pool.get(pool).map_or(&[], Vec::as_slice)
+    }
+
+    /// The steps under way.
+    pub(crate) fn in_flight(&self) -> &[Step] {
+        &self.in_flight
     }
 
     /// Whether a write of this process is under way on the pool.
     pub(crate) fn is_in_flight(&self, pool: &str) -> bool {
-        self.in_flight.iter().any(|name| name == pool)
+        self.in_flight.iter().any(|step| step.pool == pool)
     }
 
-    /// The pool that a step is about.
+    /// The pool that a step is about, with writes in flight at their worst.
     pub(crate) fn pool(&self, step: &Step) -> Option<&AgentPool> {
         self.cluster.pool(&step.pool)
     }
 
-    /// Whether any write to the pool would resume or start an upgrade: a quarantined node, a requested version that
-    /// does not run, or a failed or canceled pool with nodes of several versions or images.
-    pub(crate) fn is_half_upgraded(&self, pool: &AgentPool) -> bool {
-        let nodes = self.nodes_of(&pool.name);
-        let ended_badly = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled);
-        let mixed = || {
-            let same =
-                |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
-            nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
+    /// Whether the step takes something away from the add-ons, whatever the pool's nodes are worth now: one that is
+    /// cordoned or not Ready may come back, one that is gone or demoted does not. Otherwise a moment in which a node
+    /// is not Ready would let a step pass that is refused while it is.
+    pub(crate) fn reduces(&self, step: &Step) -> bool {
+        if step.change.demotes() {
+            return true;
+        }
+        let Some(pool) = self.observed.pool(&step.pool).filter(|pool| pool.mode == Mode::System) else { return false };
+        let takes_away = match &step.change {
+            Change::Mode { to, .. } => *to != Mode::System,
+            Change::Count { from, to } => to < from || *to < pool.count,
+            Change::Taints { to, .. } => {
+                to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
+            }
+            Change::Labels { .. } => false,
         };
-        pool.version_differs() || nodes.iter().any(|node| node.quarantined) || (ended_badly && mixed())
+        takes_away || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
     }
 
-    /// The protected pods on the nodes of a pool, with their nodes.
-    pub(crate) fn pods_on(&self, pool: &str) -> Vec<(&'a Pod, &'a Node)> {
-        let nodes: HashMap<&str, &'a Node> =
-            self.nodes_of(pool).iter().map(|node| (node.name.as_str(), *node)).collect();
-        if nodes.is_empty() {
-            return Vec::new();
-        }
-        self.pods.iter().filter_map(|pod| Some((pod, *nodes.get(pod.node.as_deref()?)?))).collect()
+    /// Whether any write to the pool would resume or start an upgrade.
+    pub(crate) fn is_half_upgraded(&self, pool: &AgentPool) -> bool {
+        self.half_upgraded.contains(pool.name.as_str())
     }
+}
+
+/// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, or
+/// a failed or canceled pool with nodes of several versions or images.
+fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
+    let mixed = || {
+        let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
+        nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
+    };
+    pool.version_differs() || nodes.iter().any(|node| node.quarantined) || (pool.ended_badly() && mixed())
 }
 
 /// The value of a part, or a note of what is missing.
 fn note<'a, T>(missing: &mut Vec<String>, part: &str, known: &'a Known<T>, now: Time, limit: Span) -> Option<&'a T> {
-    known.fresh(now, limit).map_err(|reason| missing.push(format!("{part}: {reason}"))).ok()
+    known.fresh(now, limit).map_err(|reason| missing.push(format!("{part}: {}", shorten(&reason, 140)))).ok()
 }
 
 /// The refusal for facts that are missing.
@@ -138,19 +185,29 @@ fn stale(missing: &[String]) -> Broken {
 }
 
 /// Applies a step to the cluster at its worst: what it takes away is gone, what it adds has not come.
-fn worsen(cluster: &mut Cluster, step: &Step) {
+pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
     let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
     match &step.change {
-        Change::Mode { to, .. } => {
-            if *to != Mode::System {
-                pool.mode = to.clone();
-            }
-        }
+        Change::Mode { from, to } => pool.mode = if *to == Mode::System { from.clone() } else { to.clone() },
         Change::Count { to, .. } => pool.count = pool.count.min(*to),
         Change::Taints { to, .. } => {
-            let new: Vec<_> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
+            let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
             pool.taints.extend(new);
         }
         Change::Labels { .. } => {}
     }
 }
+
+/// Applies a step to the cluster as it is meant.
+fn fulfil(cluster: &mut Cluster, step: &Step) {
+    let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
+    match &step.change {
+        Change::Mode { to, .. } => pool.mode = to.clone(),
+        Change::Count { to, .. } => pool.count = *to,
+        Change::Taints { to, .. } => pool.taints.clone_from(to),
+        Change::Labels { to, .. } => pool.labels.clone_from(to),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,42 @@ pub fn winner<'a>(intents: &'a [Intent], pool: &str) -> Option<&'a Intent> {
         .filter(|intent| intent.pool == pool)
         .min_by(|a, b| (a.created, &a.policy).cmp(&(b.created, &b.policy)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOW, ago, intent};
+
+    #[test]
+    fn the_oldest_policy_wins_and_ties_go_by_name() {
+        let mut old = intent("z", "apps");
+        old.created = ago(10_000);
+        let intents = [intent("b", "apps"), intent("a", "apps"), intent("0", "other"), old];
+        let names = |intents: &[Intent]| winner(intents, "apps").map(|winner| winner.policy.clone());
+        assert_eq!(names(&intents).as_deref(), Some("z"));
+        assert_eq!(names(intents.get(..3).unwrap()).as_deref(), Some("a"));
+        assert_eq!(names(intents.get(2..3).unwrap()), None);
+    }
+
+    #[test]
+    fn a_failed_attempt_holds_until_its_time_or_a_new_generation() {
+        let attempt = |generation, next| Attempt {
+            failures: 1,
+            generation,
+            next,
+            code: "BadRequest".into(),
+            message: "no".into(),
+        };
+        for (generation, next, holds) in [
+            (1, NOW.after(crate::Span::from_millis(1)), true),
+            (1, NOW, false),
+            (1, ago(1), false),
+            (0, NOW.after(crate::Span::from_secs(60)), false),
+        ] {
+            let mut policy = intent("p", "apps");
+            policy.attempt = Some(attempt(generation, next));
+            assert_eq!(policy.backing_off(NOW).is_some(), holds, "{generation} {next:?}");
+        }
+        assert_eq!(intent("p", "apps").backing_off(NOW), None);
+    }
+}

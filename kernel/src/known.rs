@@ -62,3 +62,27 @@ impl<T> Known<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_be_used_up_to_the_limit() {
+        let (now, limit) = (Time::from_millis(100_000), Span::from_secs(10));
+        let seen = |millis| Known::seen(Time::from_millis(millis), 7);
+        assert_eq!(seen(100_000).fresh(now, limit), Ok(&7));
+        assert_eq!(seen(90_000).fresh(now, limit), Ok(&7));
+        assert_eq!(seen(89_999).fresh(now, limit), Err("last seen 10 s ago, the limit is 10 s".to_owned()));
+        assert_eq!(Known::<u8>::unknown("no answer").fresh(now, limit), Err("no answer".to_owned()));
+    }
+
+    #[test]
+    fn what_is_unknown_has_neither_value_nor_age() {
+        let now = Time::from_millis(5_000);
+        let unknown = Known::<u8>::unknown("x");
+        assert_eq!((unknown.value(), unknown.age(now)), (None, None));
+        let seen = Known::seen(Time::from_millis(2_000), 7);
+        assert_eq!((seen.value(), seen.age(now)), (Some(&7), Some(Span::from_secs(3))));
+    }
+}

@@ -35,5 +35,7 @@ pub use snapshot::{
     ProvisioningState, Readiness, Snapshot,
 };
 pub use step::{Change, Purpose, Step};
-pub use taint::{AKS_PREFIX, CRITICAL_ADDONS_ONLY, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};
+pub use taint::{
+    AKS_PREFIX, CRITICAL_ADDONS_ONLY, MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator,
+};
 pub use time::{Span, Time};

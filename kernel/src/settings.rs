@@ -11,7 +11,7 @@ pub struct Settings {
     pub ready_for: Span,
     /// The oldest view that a decision may rest on.
     pub stale_after: Span,
-    /// How many steps may be started in one pass.
+    /// How many steps may run side by side.
     pub steps_in_parallel: usize,
 }
 

@@ -6,6 +6,9 @@ use std::str::FromStr;
 /// Prefix of the label and taint keys that AKS keeps to itself.
 pub const AKS_PREFIX: &str = "kubernetes.azure.com/";
 
+/// The node label by which AKS marks the nodes of system pools (`system`) and of other pools (`user`).
+pub const MODE_LABEL: &str = "kubernetes.azure.com/mode";
+
 /// The taint key that AKS's own add-ons tolerate and that marks pools for them.
 pub const CRITICAL_ADDONS_ONLY: &str = "CriticalAddonsOnly";
 
@@ -72,6 +75,14 @@ impl Taint {
     #[must_use]
     pub fn repels_system_pods(&self) -> bool {
         self.key != CRITICAL_ADDONS_ONLY && self.effect != TaintEffect::PreferNoSchedule
+    }
+
+    /// Whether Kubernetes sets the taint while a node has a condition and removes it afterwards by itself.
+    #[must_use]
+    pub fn passes_by_itself(&self) -> bool {
+        let lasts = ["node.kubernetes.io/unschedulable", "node.kubernetes.io/out-of-service"];
+        let by_kubernetes = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
+        by_kubernetes.iter().any(|prefix| self.key.starts_with(prefix)) && !lasts.contains(&self.key.as_str())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Small clusters for tests. Never compiled into the product.
 
 use crate::{
-    AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Pod, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot, Time, Toleration, TolerationOperator,
+    AgentPool, Broken, Budget, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os, Owner, Pod,
+    PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint, Time, Toleration,
+    TolerationOperator, guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -126,4 +127,75 @@ pub(crate) fn edit<T>(known: &mut Known<T>) -> &mut T {
         Known::Seen { value, .. } => value,
         Known::Unknown { reason } => panic!("unknown: {reason}"),
     }
+}
+
+/// The pool of that name, for changing it.
+pub(crate) fn pool_mut<'a>(snapshot: &'a mut Snapshot, name: &str) -> &'a mut AgentPool {
+    edit(&mut snapshot.cluster).pools.iter_mut().find(|pool| pool.name == name).unwrap()
+}
+
+/// The nodes of a pool, for changing them.
+pub(crate) fn nodes_mut<'a>(snapshot: &'a mut Snapshot, pool: &str) -> impl Iterator<Item = &'a mut Node> {
+    edit(&mut snapshot.nodes).iter_mut().filter(move |node| node.pool.as_deref() == Some(pool))
+}
+
+/// Lets a pod run on the first node of a pool.
+pub(crate) fn run(snapshot: &mut Snapshot, name: &str, pool: &str) -> Pod {
+    let pod = pod(name, &node(pool, 0));
+    edit(&mut snapshot.pods).push(pod.clone());
+    pod
+}
+
+pub(crate) fn taint(text: &str) -> Taint {
+    text.parse().unwrap()
+}
+
+fn step(pool: &str, change: Change) -> Step {
+    Step { policy: "p".into(), pool: pool.to_owned(), change }
+}
+
+pub(crate) fn demote(pool: &str) -> Step {
+    step(pool, Change::Mode { from: Mode::System, to: Mode::User })
+}
+
+pub(crate) fn promote(pool: &str) -> Step {
+    step(pool, Change::Mode { from: Mode::User, to: Mode::System })
+}
+
+pub(crate) fn scale(pool: &str, from: u32, to: u32) -> Step {
+    step(pool, Change::Count { from, to })
+}
+
+/// Gives a pool that has no taints these.
+pub(crate) fn put_taints(pool: &str, taints: &[&str]) -> Step {
+    step(pool, Change::Taints { from: vec![], to: taints.iter().map(|text| taint(text)).collect() })
+}
+
+/// Gives a pool that has no labels this one.
+pub(crate) fn put_label(pool: &str, key: &str) -> Step {
+    step(pool, Change::Labels { from: [].into(), to: [(key.to_owned(), "x".to_owned())].into() })
+}
+
+/// The steps as writes that ARM accepted.
+pub(crate) fn in_flight(steps: impl IntoIterator<Item = Step>) -> Vec<InFlight> {
+    steps.into_iter().map(|step| InFlight { step, since: ago(5) }).collect()
+}
+
+/// What the guard says of the step under one rule.
+pub(crate) fn broken(snapshot: &Snapshot, step: &Step, rule: Rule) -> Option<Broken> {
+    let refusal = guard(step.clone(), snapshot, &Settings::default()).err()?;
+    refusal.broken.into_iter().find(|broken| broken.rule == rule)
+}
+
+/// All rules that the guard says the step breaks.
+pub(crate) fn rules(snapshot: &Snapshot, step: &Step) -> Vec<Rule> {
+    let refusal = guard(step.clone(), snapshot, &Settings::default()).err();
+    refusal.map(|refusal| refusal.broken.iter().map(|broken| broken.rule).collect()).unwrap_or_default()
+}
+
+/// A snapshot in which policy `p` names the pool.
+pub(crate) fn governed(pools: Vec<AgentPool>, pool: &str) -> Snapshot {
+    let mut snapshot = snapshot(pools);
+    edit(&mut snapshot.intents).push(intent("p", pool));
+    snapshot
 }

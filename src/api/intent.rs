@@ -78,6 +78,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_collection_is_managed() {
+        let spec: NodePoolPolicySpec = serde_json::from_value(serde_json::json!({"taints": [], "labels": {}})).unwrap();
+        let intent = intent(&NodePoolPolicy::new("apps", spec));
+        assert_eq!((intent.taints, intent.labels), (Some(vec![]), Some([].into())));
+    }
+
+    #[test]
     fn what_is_written_is_what_is_asked_for() {
         let spec: NodePoolPolicySpec = serde_json::from_value(serde_json::json!({
             "poolName": "web", "enforcement": "Observe", "suspend": true, "mode": "System", "count": 3,

@@ -64,13 +64,17 @@ pub struct NodePoolPolicySpec {
     /// (`kubernetes.azure.com/...`) stay. Example: `[{key: CriticalAddonsOnly, value: "true", effect: NoSchedule}]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into(), "effect".into()]))]
+    // Atomic, not a list map: a server-side apply that empties a list map removes the whole field, so that the operator
+    // could not tell "no taints" from "not managed".
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.key == b.key && a.effect == b.effect))").message("two taints have the same key and effect: remove one"))]
     pub taints: Option<Vec<Taint>>,
 
     /// Labels of the pool's nodes, written onto existing nodes at once. A key that this policy once named and names
     /// no longer is removed; keys that it never named are left alone. Example: `{tier: web}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "labels_schema")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('kubernetes.azure.com/'))").message("label keys under kubernetes.azure.com/ belong to AKS: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || key.matches('^([^/]*[.])?(kubelet|node)[.]kubernetes[.]io/'))").message("AKS accepts label keys under kubernetes.io or k8s.io only below kubelet.kubernetes.io or node.kubernetes.io: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]

@@ -1,2 +1,56 @@
-//! Placeholder.
-fn main() {}
+//! Stories on a real control plane: somebody does something, the operator follows, ARM and the nodes show it. One file
+//! a theme; `cargo test --test stories -- NAME` tells the stories whose names contain NAME.
+
+mod bad_input;
+mod capacity;
+mod drift;
+mod eviction;
+mod foreign;
+mod identity;
+mod lifecycle;
+mod support;
+mod system;
+mod user_pool;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use support::Story;
+use testbed::Lanes;
+use testbed::control_plane::Options;
+
+fn main() -> anyhow::Result<()> {
+    testbed::supervise::run_if_asked();
+    let mut arguments = Arguments::from_args();
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?);
+    let lanes = Lanes::from_environment(Options::default())?;
+    arguments.test_threads.get_or_insert(lanes.count());
+    let trials = all()
+        .into_iter()
+        .map(|story| {
+            let (runtime, lanes) = (Arc::clone(&runtime), lanes.clone());
+            Trial::test(story.name(), move || {
+                runtime.block_on(story.tell(lanes)).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+        .collect();
+    let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
+    // The control planes end here and not with the process, so that their folders go too.
+    drop(lanes);
+    conclusion.exit()
+}
+
+/// Every story.
+fn all() -> Vec<Story> {
+    let mut stories = Vec::new();
+    stories.extend(user_pool::stories());
+    stories.extend(system::stories());
+    stories.extend(capacity::stories());
+    stories.extend(eviction::stories());
+    stories.extend(identity::stories());
+    stories.extend(foreign::stories());
+    stories.extend(drift::stories());
+    stories.extend(lifecycle::stories());
+    stories.extend(bad_input::stories());
+    stories
+}

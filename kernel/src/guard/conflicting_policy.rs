@@ -23,3 +23,45 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     };
     Some(Broken { rule: Rule::ConflictingPolicy, standing: Standing::Lasting, finding, remedy, pods: Vec::new() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mode;
+    use crate::testing::{ago, broken, edit, intent, pool, scale, snapshot};
+
+    fn found(intents: Vec<crate::Intent>) -> Option<Broken> {
+        let mut snapshot = snapshot(vec![pool("apps", Mode::User, 1)]);
+        *edit(&mut snapshot.intents) = intents;
+        broken(&snapshot, &scale("apps", 1, 2), Rule::ConflictingPolicy)
+    }
+
+    #[test]
+    fn the_oldest_policy_governs_and_ties_go_by_name() {
+        let mut older = intent("z", "apps");
+        older.created = ago(601);
+        for (others, passes) in [
+            (vec![], true),
+            (vec![intent("q", "apps")], true),
+            (vec![intent("o", "apps")], false),
+            (vec![older.clone()], false),
+            (vec![intent("o", "other")], true),
+        ] {
+            let all = [vec![intent("p", "apps")], others].concat();
+            let reversed = all.iter().rev().cloned().collect();
+            assert_eq!(found(all.clone()).is_none(), passes, "{all:?}");
+            assert_eq!(found(all), found(reversed));
+        }
+        let lost = found(vec![intent("p", "apps"), older]).unwrap();
+        assert_eq!(lost.standing, Standing::Lasting);
+        assert_eq!(lost.finding, "pool apps is governed by the older policy z");
+        assert!(lost.remedy.contains("delete p or z"), "{}", lost.remedy);
+    }
+
+    #[test]
+    fn a_step_of_a_policy_that_is_gone_is_refused() {
+        let gone = found(vec![]).unwrap();
+        assert_eq!(gone.finding, "policy p no longer names pool apps");
+        assert!(found(vec![intent("p", "other")]).is_some());
+    }
+}

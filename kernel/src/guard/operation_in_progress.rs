@@ -30,3 +30,39 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         pods: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::ProvisioningState;
+    use crate::testing::{broken, edit, governed, in_flight, pool, pool_mut, rules, scale};
+    use crate::{Mode, Snapshot};
+
+    fn two_pools() -> Snapshot {
+        governed(vec![pool("apps", Mode::User, 1), pool("other", Mode::User, 1)], "apps")
+    }
+
+    fn found(edit_snapshot: impl Fn(&mut Snapshot)) -> Option<String> {
+        let mut snapshot = two_pools();
+        edit_snapshot(&mut snapshot);
+        let broken = broken(&snapshot, &scale("apps", 1, 2), Rule::OperationInProgress)?;
+        assert_eq!(broken.standing, Standing::Passing);
+        Some(broken.finding)
+    }
+
+    #[test]
+    fn a_busy_pool_or_cluster_waits() {
+        let busy = |name: &str| ProvisioningState::Busy(name.to_owned());
+        assert_eq!(found(|_| ()), None);
+        assert_eq!(rules(&two_pools(), &scale("apps", 1, 2)), []);
+        assert_eq!(found(|s| pool_mut(s, "apps").state = ProvisioningState::Failed), None);
+        assert_eq!(found(|s| pool_mut(s, "other").state = busy("Deleting")), None);
+        assert_eq!(found(|s| s.in_flight = in_flight([scale("other", 1, 2)])), None);
+        assert_eq!(found(|s| pool_mut(s, "apps").state = busy("Upgrading")).unwrap(), "pool apps is Upgrading");
+        assert_eq!(found(|s| edit(&mut s.cluster).state = busy("Updating")).unwrap(), "the cluster is Updating");
+        let stopped = found(|s| edit(&mut s.cluster).power = Power::NotRunning("Stopped".into()));
+        assert_eq!(stopped.unwrap(), "the cluster is Stopped");
+        let sent = found(|s| s.in_flight = in_flight([scale("apps", 1, 2)])).unwrap();
+        assert_eq!(sent, "a change of pool apps was just sent and has not been observed yet");
+    }
+}

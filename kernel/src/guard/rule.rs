@@ -109,3 +109,40 @@ impl Refusal {
         self.broken.iter().find(|broken| broken.standing == standing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::scale;
+
+    fn refusal(rules: &[(Rule, Standing)]) -> Refusal {
+        let of = |(rule, standing): &(Rule, Standing)| {
+            let (finding, remedy) = (String::new(), String::new());
+            Broken { rule: *rule, standing: *standing, finding, remedy, pods: vec![] }
+        };
+        Refusal { step: scale("apps", 1, 2), broken: rules.iter().map(of).collect() }
+    }
+
+    #[test]
+    fn the_gravest_standing_leads() {
+        use Standing::{Held, Lasting, Passing};
+        let (held, passing, lasting) =
+            ((Rule::Suspended, Held), (Rule::OperationInProgress, Passing), (Rule::SystemCapacityFloor, Lasting));
+        for (rules, standing, leading) in [
+            (vec![held], Held, Rule::Suspended),
+            (vec![held, passing], Passing, Rule::OperationInProgress),
+            (vec![held, passing, lasting], Lasting, Rule::SystemCapacityFloor),
+            (vec![lasting, (Rule::WrongCluster, Lasting)], Lasting, Rule::SystemCapacityFloor),
+        ] {
+            let refusal = refusal(&rules);
+            assert_eq!((refusal.standing(), refusal.is_lasting()), (standing, standing == Lasting));
+            assert_eq!(refusal.leading().map(|broken| broken.rule), Some(leading));
+        }
+        assert!(refusal(&[]).is_lasting() && refusal(&[]).leading().is_none());
+    }
+
+    #[test]
+    fn rules_print_their_names() {
+        assert_eq!(Rule::LastHealthySystemPool.to_string(), "LastHealthySystemPool");
+    }
+}

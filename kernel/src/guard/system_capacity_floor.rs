@@ -1,33 +1,17 @@
 //! `SystemCapacityFloor`: enough usable system nodes must remain. Never counts nodes that may leave.
 
 use super::rule::{Broken, Rule, Standing};
-use crate::capacity::{Capacity, Outlook, capacity, explain_others};
+use crate::capacity::{Outlook, after, before, explain_others};
 use crate::facts::Facts;
 use crate::step::Step;
 
-/// Refuses a step that lowers the usable system nodes, or what the system pools' counts guarantee, below the floor.
+/// Refuses a step that reduces system capacity and leaves fewer usable system nodes than the floor, during it or
+/// after it, or that lowers what the system pools' counts guarantee below the floor.
 ///
-/// In a cluster that is below already, a step passes that lowers neither.
+/// In a cluster that is below already, a step that reduces nothing passes.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let (before, after) = outcome(facts, step, Outlook::Worst);
-    if !breaks(facts, before, after) {
-        return None;
-    }
-    let (hopeful_before, hopeful_after) = outcome(facts, step, Outlook::Hopeful);
-    let lasts = breaks(facts, hopeful_before, hopeful_after);
-    let floor = facts.settings.min_ready_system_nodes;
-    let finding = if after.usable < before.usable && after.usable < floor {
-        let others = explain_others(facts, &facts.cluster, &step.pool);
-        format!(
-            "{} of {} usable system nodes would remain, the floor is {floor}; {others}",
-            after.usable, before.usable
-        )
-    } else {
-        format!(
-            "the counts of all system pools would guarantee {} nodes instead of {}, the floor is {floor}",
-            after.guaranteed, before.guaranteed
-        )
-    };
+    let finding = finding(facts, step, Outlook::Worst)?;
+    let lasts = self::finding(facts, step, Outlook::Hopeful).is_some();
     Some(Broken {
         rule: Rule::SystemCapacityFloor,
         standing: if lasts { Standing::Lasting } else { Standing::Passing },
@@ -37,16 +21,164 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     })
 }
 
-fn outcome(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> (Capacity, Capacity) {
-    let rolls = facts.pool(step).is_some_and(|pool| facts.is_half_upgraded(pool));
-    (
-        capacity(facts, &facts.cluster, &step.pool, false, outlook),
-        capacity(facts, &facts.after(step), &step.pool, rolls, outlook),
-    )
+/// What would be below the floor, in words.
+fn finding(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Option<String> {
+    if !facts.reduces(step) {
+        return None;
+    }
+    let floor = facts.settings.min_ready_system_nodes;
+    let (before, after) = (before(facts, step, outlook), after(facts, step, outlook));
+    if after.usable < floor {
+        let others = explain_others(facts, &step.pool);
+        Some(format!(
+            "{} of {} usable system nodes would remain, the floor is {floor}; {others}",
+            after.usable, before.usable
+        ))
+    } else if after.guaranteed < before.guaranteed && after.guaranteed < floor {
+        Some(format!(
+            "the counts of all system pools would guarantee {} nodes instead of {}, the floor is {floor}",
+            after.guaranteed, before.guaranteed
+        ))
+    } else {
+        None
+    }
 }
 
-fn breaks(facts: &Facts<'_>, before: Capacity, after: Capacity) -> bool {
-    let floor = facts.settings.min_ready_system_nodes;
-    let lowers = |before: u32, after: u32| after < before && after < floor;
-    lowers(before.usable, after.usable) || lowers(before.guaranteed, after.guaranteed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Readiness;
+    use crate::testing::{
+        ago, broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, put_label, put_taints, rules, scale,
+    };
+    use crate::{Autoscaling, Mode, ProvisioningState, Settings, Snapshot, Step, guard};
+
+    /// A system pool `one` and another, `two`, of these sizes.
+    fn cluster(one: u32, two: u32) -> Snapshot {
+        governed(vec![pool("one", Mode::System, one), pool("two", Mode::System, two)], "one")
+    }
+
+    fn standing(snapshot: &Snapshot, step: &Step) -> Option<Standing> {
+        broken(snapshot, step, Rule::SystemCapacityFloor).map(|broken| broken.standing)
+    }
+
+    #[test]
+    fn the_floor_holds_over_all_system_pools_together() {
+        for (one, two, to, passes) in
+            [(3, 0, 2, true), (3, 0, 1, false), (2, 0, 1, false), (3, 1, 1, true), (2, 1, 1, true), (5, 2, 1, true)]
+        {
+            let found = standing(&cluster(one, two), &scale("one", one, to));
+            assert_eq!(found, (!passes).then_some(Standing::Lasting), "{one} and {two} to {to}");
+        }
+        assert_eq!(rules(&cluster(3, 2), &demote("one")), []);
+        assert_eq!(rules(&cluster(3, 1), &demote("one")), [Rule::SystemCapacityFloor]);
+    }
+
+    #[test]
+    fn the_floor_is_a_setting() {
+        let snapshot = cluster(3, 1);
+        for (floor, passes) in [(0, true), (1, true), (2, false)] {
+            let settings = Settings { min_ready_system_nodes: floor, ..Settings::default() };
+            assert_eq!(guard(demote("one"), &snapshot, &settings).is_ok(), passes, "{floor}");
+        }
+    }
+
+    #[test]
+    fn aks_may_choose_the_usable_nodes_to_go() {
+        let mut snapshot = cluster(4, 0);
+        nodes_mut(&mut snapshot, "one").take(1).for_each(|node| node.cordoned = true);
+        assert_eq!(standing(&snapshot, &scale("one", 4, 3)), None);
+        let found = broken(&snapshot, &scale("one", 4, 2), Rule::SystemCapacityFloor).unwrap();
+        assert_eq!(found.standing, Standing::Lasting);
+        assert_eq!(
+            found.finding,
+            "1 of 3 usable system nodes would remain, the floor is 2; system pool two has 0 usable of 0 nodes"
+        );
+        edit(&mut snapshot.nodes).retain(|node| !node.cordoned);
+        assert!(standing(&snapshot, &scale("one", 4, 2)).is_some(), "the machine that has not joined may stay");
+        assert_eq!(standing(&snapshot, &scale("one", 4, 3)), None);
+    }
+
+    #[test]
+    fn nodes_beyond_the_count_vanish() {
+        let mut snapshot = cluster(3, 2);
+        pool_mut(&mut snapshot, "two").count = 1;
+        assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Lasting));
+        let mut snapshot = cluster(3, 3);
+        pool_mut(&mut snapshot, "two").count = 2;
+        nodes_mut(&mut snapshot, "two").take(1).for_each(|node| node.cordoned = true);
+        assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Passing));
+    }
+
+    #[test]
+    fn what_is_in_progress_elsewhere_makes_the_refusal_passing() {
+        let mut snapshot = cluster(3, 2);
+        nodes_mut(&mut snapshot, "two").take(1).for_each(|node| node.readiness = Readiness::NotReady { since: ago(9) });
+        assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Passing));
+        let mut scaling = cluster(3, 1);
+        pool_mut(&mut scaling, "two").count = 3;
+        assert_eq!(standing(&scaling, &demote("one")), Some(Standing::Lasting));
+        pool_mut(&mut scaling, "two").state = ProvisioningState::Busy("Scaling".into());
+        assert_eq!(standing(&scaling, &demote("one")), Some(Standing::Passing));
+        let mut sent = cluster(3, 1);
+        sent.in_flight = in_flight([scale("two", 1, 3)]);
+        assert_eq!(standing(&sent, &demote("one")), Some(Standing::Passing));
+        sent.in_flight = in_flight([scale("two", 3, 1)]);
+        assert_eq!(standing(&sent, &demote("one")), Some(Standing::Lasting));
+    }
+
+    #[test]
+    fn the_counts_must_guarantee_the_floor_too() {
+        let mut snapshot = cluster(3, 3);
+        pool_mut(&mut snapshot, "two").autoscaling = Some(Autoscaling { min: 1, max: 5 });
+        let found = broken(&snapshot, &demote("one"), Rule::SystemCapacityFloor).unwrap();
+        assert_eq!(
+            found.finding,
+            "the counts of all system pools would guarantee 1 nodes instead of 4, the floor is 2"
+        );
+        assert_eq!(found.standing, Standing::Lasting);
+        pool_mut(&mut snapshot, "two").autoscaling = Some(Autoscaling { min: 2, max: 5 });
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+    }
+
+    #[test]
+    fn below_the_floor_what_reduces_nothing_passes() {
+        let snapshot = cluster(1, 0);
+        let addons = put_taints("one", &["CriticalAddonsOnly=true:NoSchedule"]);
+        for step in [put_label("one", "a"), addons, scale("one", 1, 2)] {
+            assert_eq!(rules(&snapshot, &step), [], "{step}");
+        }
+        assert!(standing(&snapshot, &demote("one")).is_some());
+    }
+
+    #[test]
+    fn a_write_that_rolls_must_leave_the_floor_meanwhile() {
+        let rolling = |count, unavailable: &str| {
+            let mut snapshot = cluster(count, 0);
+            pool_mut(&mut snapshot, "one").requested_version = Some("1.34".into());
+            pool_mut(&mut snapshot, "one").max_unavailable = Some(unavailable.into());
+            rules(&snapshot, &put_label("one", "a"))
+        };
+        assert_eq!(rolling(3, "1"), []);
+        assert_eq!(rolling(2, "0"), []);
+        assert_eq!(rolling(2, "1"), [Rule::SystemCapacityFloor]);
+        assert_eq!(rolling(1, "0"), []);
+    }
+
+    #[test]
+    fn only_a_half_upgraded_pool_rolls() {
+        let mut snapshot = cluster(3, 0);
+        pool_mut(&mut snapshot, "one").max_unavailable = Some("1".into());
+        assert_eq!(standing(&snapshot, &scale("one", 3, 2)), None);
+        pool_mut(&mut snapshot, "one").requested_version = Some("1.34".into());
+        let found = broken(&snapshot, &scale("one", 3, 2), Rule::SystemCapacityFloor).unwrap();
+        assert!(found.finding.starts_with("1 of 3 usable system nodes would remain"), "{}", found.finding);
+    }
+
+    #[test]
+    fn a_moment_in_which_the_pools_own_nodes_are_not_ready_does_not_let_it_go() {
+        let mut snapshot = cluster(3, 1);
+        nodes_mut(&mut snapshot, "one").for_each(|node| node.readiness = Readiness::NotReady { since: ago(1) });
+        assert!(standing(&snapshot, &demote("one")).is_some());
+    }
 }

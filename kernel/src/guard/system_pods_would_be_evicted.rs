@@ -3,94 +3,328 @@
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::names::capped_list;
-use crate::snapshot::{Node, Owner, Pod};
+use crate::snapshot::{Owner, Pod};
 use crate::step::{Change, Step};
-use crate::taint::{Taint, TaintEffect};
+use crate::taint::{MODE_LABEL, Taint, TaintEffect};
+
+/// How a step endangers a pod, the gravest first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Threat {
+    /// The write goes on with an upgrade.
+    Upgrade,
+    /// A taint that the pod does not tolerate for good.
+    Taint(String),
+    /// AKS chooses which nodes go.
+    ScaleDown,
+    /// Nothing marks the node as a system node any more.
+    Demotion,
+    /// A label that the pod's DaemonSet selects on.
+    Label(String),
+}
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
 /// does not tolerate for good, a label that its DaemonSet selects on, a demotion or a scale-down of a pool that it
 /// runs on (AKS chooses the node), and any write that would go on with an upgrade.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    let mut threatened: Vec<(Threat, &Pod)> = facts
+        .pods_on(&step.pool)
+        .iter()
+        .filter_map(|(pod, node)| Some((threat(facts, step, pod, &node.taints)?, *pod)))
+        .collect();
+    threatened.sort_by_cached_key(|(threat, pod)| (threat.clone(), pod.full_name()));
+    let (gravest, _) = threatened.first()?;
+    let shown = threatened.iter().filter(|(threat, _)| threat.is_like(gravest)).map(|(_, pod)| pod.full_name());
+    let causes =
+        threatened.iter().filter(|(threat, _)| threat.is_like(gravest)).filter_map(|(threat, _)| threat.cause());
+    let finding = format!("{} {}", gravest.finding(&step.pool, &capped_list(causes)), capped_list(shown));
+    let leaving = threatened.iter().all(|(_, pod)| pod.deleting);
+    let mut pods: Vec<String> = threatened.iter().map(|(_, pod)| pod.full_name()).collect();
+    pods.sort_unstable();
+    Some(Broken {
+        rule: Rule::SystemPodsWouldBeEvicted,
+        // Pods that are on their way out already will not stand in the way for long.
+        standing: if leaving { Standing::Passing } else { Standing::Lasting },
+        finding,
+        remedy: gravest.remedy().to_owned(),
+        pods,
+    })
+}
+
+/// How the step would endanger the pod if it ran on a node of the step's pool with these taints.
+///
+/// Every write carries the pool's taints whole, so that a taint which has not reached the node comes with any step.
+pub(super) fn threat(facts: &Facts<'_>, step: &Step, pod: &Pod, on_node: &[Taint]) -> Option<Threat> {
     let pool = facts.pool(step)?;
-    let on_pool = facts.pods_on(&step.pool);
-    if facts.is_half_upgraded(pool) {
-        let movable = select(&on_pool, |pod, _| pod.owner != Owner::DaemonSet);
-        if !movable.is_empty() {
-            let finding = "any write to the pool would go on with its unfinished upgrade and evict";
-            let remedy = "finish the upgrade, or set the pool's version back to the one that runs, before changing \
-                          anything else on it";
-            return broken(&movable, finding, remedy);
-        }
-    }
-    match &step.change {
-        Change::Taints { to, .. } => {
-            let pods = select(&on_pool, |pod, node| evicting_taint(pod, node, to).is_some());
-            let taints: Vec<String> =
-                on_pool.iter().filter_map(|(pod, node)| evicting_taint(pod, node, to).map(Taint::to_string)).collect();
-            let finding = format!("the taint {} would evict", capped_list(taints));
-            broken(
-                &pods,
-                &finding,
-                "use the effect NoSchedule, which leaves running pods alone, or let all of these pods tolerate the taint",
-            )
-        }
-        Change::Labels { .. } => {
-            let changed = step.change.changed_labels();
-            let pods = select(&on_pool, |pod, _| {
-                pod.owner == Owner::DaemonSet && changed.iter().any(|key| pod.selects.contains(*key))
-            });
-            let finding = format!(
-                "the label {} decides where these DaemonSet pods run; its change could remove",
-                capped_list(&changed)
-            );
-            broken(&pods, &finding, "leave that label as it is")
-        }
-        Change::Mode { .. } if step.change.demotes() => {
-            let pods = select(&on_pool, |pod, _| pod.owner != Owner::DaemonSet);
-            let finding = format!("nothing would mark the nodes of pool {} as system nodes any more under", step.pool);
-            broken(
-                &pods,
-                &finding,
-                "move these pods to another system pool first: cordon the nodes of this pool and restart the workloads, then uncordon",
-            )
-        }
-        Change::Count { .. } if step.change.scales_down() => {
-            let pods = select(&on_pool, |pod, _| pod.owner != Owner::DaemonSet);
-            let finding = format!("AKS chooses which nodes of pool {} to remove and could evict", step.pool);
-            broken(
-                &pods,
-                &finding,
-                "move these pods to another pool first: cordon the nodes of this pool and restart the workloads, then uncordon",
-            )
-        }
-        Change::Mode { .. } | Change::Count { .. } => None,
+    let movable = pod.owner != Owner::DaemonSet;
+    let change = &step.change;
+    let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
+    let changed_labels = match change {
+        Change::Mode { .. } => vec![MODE_LABEL],
+        _ => change.changed_labels(),
+    };
+    let label = changed_labels.into_iter().find(|key| pod.selects.contains(*key));
+    if movable && facts.is_half_upgraded(pool) {
+        Some(Threat::Upgrade)
+    } else if let Some(taint) = evicting_taint(pod, on_node, taints) {
+        Some(Threat::Taint(taint.to_string()))
+    } else if movable && change.scales_down() {
+        Some(Threat::ScaleDown)
+    } else if movable && change.demotes() {
+        Some(Threat::Demotion)
+    } else if !movable {
+        label.map(|key| Threat::Label(key.to_owned()))
+    } else {
+        None
     }
 }
 
 /// The first `NoExecute` taint that the node does not carry yet and that would evict the pod, now or later.
-fn evicting_taint<'a>(pod: &Pod, node: &Node, taints: &'a [Taint]) -> Option<&'a Taint> {
+fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
     taints
         .iter()
-        .filter(|taint| taint.effect == TaintEffect::NoExecute && !node.taints.contains(taint))
-        .find(|taint| !pod.stays_under(taint))
+        .filter(|taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint) && !pod.stays_under(taint))
+        .min()
 }
 
-fn select<'a>(on_pool: &[(&'a Pod, &'a Node)], hit: impl Fn(&Pod, &Node) -> bool) -> Vec<&'a Pod> {
-    on_pool.iter().filter(|(pod, node)| hit(pod, node)).map(|(pod, _)| *pod).collect()
-}
-
-/// The broken rule for these pods; pods that are on their way out already make it a passing one.
-fn broken(pods: &[&Pod], finding: &str, remedy: &str) -> Option<Broken> {
-    if pods.is_empty() {
-        return None;
+impl Threat {
+    /// Whether both are of one kind.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
-    let mut names: Vec<String> = pods.iter().map(|pod| pod.full_name()).collect();
-    names.sort_unstable();
-    Some(Broken {
-        rule: Rule::SystemPodsWouldBeEvicted,
-        standing: if pods.iter().all(|pod| pod.deleting) { Standing::Passing } else { Standing::Lasting },
-        finding: format!("{finding} {}", capped_list(&names)),
-        remedy: remedy.to_owned(),
-        pods: names,
-    })
+
+    /// The taint or label.
+    fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Taint(cause) | Self::Label(cause) => Some(cause),
+            Self::Upgrade | Self::ScaleDown | Self::Demotion => None,
+        }
+    }
+
+    fn finding(&self, pool: &str, causes: &str) -> String {
+        match self {
+            Self::Upgrade => {
+                format!("any write to pool {pool} would go on with its unfinished upgrade and evict")
+            }
+            Self::Taint(_) => format!("the taint {causes} would evict"),
+            Self::ScaleDown => format!("AKS chooses which nodes of pool {pool} to remove and could evict"),
+            Self::Demotion => {
+                format!("nothing would mark the nodes of pool {pool} as system nodes any more under")
+            }
+            Self::Label(_) => {
+                format!("the label {causes} decides where these DaemonSet pods run; its change could remove")
+            }
+        }
+    }
+
+    const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Upgrade => {
+                "finish the upgrade, or set the pool's version back to the one that runs, before changing anything \
+                 else on it"
+            }
+            Self::Taint(_) => {
+                "use the effect NoSchedule, which leaves running pods alone, or let all of these pods tolerate the \
+                 taint for good"
+            }
+            Self::ScaleDown => {
+                "move these pods to another pool first: cordon the nodes of this pool and restart the workloads, then \
+                 uncordon"
+            }
+            Self::Demotion => {
+                "move these pods to another system pool first: cordon the nodes of this pool and restart the \
+                 workloads, then uncordon"
+            }
+            Self::Label(_) => "leave that label as it is",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_taints, rules,
+        run, scale, taint,
+    };
+    use crate::{Mode, ProvisioningState, Snapshot, Toleration, TolerationOperator};
+
+    type Edit<'a> = &'a dyn Fn(&mut Snapshot);
+
+    /// Two system pools and a user pool; coredns and a daemon run on the first node of `sys` and of `apps`.
+    fn cluster() -> Snapshot {
+        let pools = vec![pool("sys", Mode::System, 3), pool("two", Mode::System, 3), pool("apps", Mode::User, 3)];
+        let mut snapshot = governed(pools, "sys");
+        for pool in ["sys", "apps"] {
+            run(&mut snapshot, &format!("coredns-{pool}"), pool);
+            run(&mut snapshot, &format!("proxy-{pool}"), pool);
+        }
+        for pod in edit(&mut snapshot.pods).iter_mut().filter(|pod| pod.name.starts_with("proxy")) {
+            pod.owner = Owner::DaemonSet;
+            pod.tolerations = vec![Toleration {
+                key: None,
+                operator: TolerationOperator::Exists,
+                value: String::new(),
+                effect: None,
+                limited: false,
+            }];
+        }
+        snapshot
+    }
+
+    fn found(snapshot: &Snapshot, step: &Step) -> Option<Broken> {
+        broken(snapshot, step, Rule::SystemPodsWouldBeEvicted)
+    }
+
+    fn taints(snapshot: &Snapshot, pool: &str, text: &str) -> Option<Vec<String>> {
+        found(snapshot, &put_taints(pool, &[text])).map(|broken| broken.pods)
+    }
+
+    fn tolerate(snapshot: &mut Snapshot, key: &str, limited: bool) {
+        for pod in edit(&mut snapshot.pods) {
+            pod.tolerations.push(Toleration {
+                key: Some(key.to_owned()),
+                operator: TolerationOperator::Exists,
+                value: String::new(),
+                effect: None,
+                limited,
+            });
+        }
+    }
+
+    #[test]
+    fn only_a_no_execute_taint_that_a_pod_does_not_tolerate_evicts() {
+        let snapshot = cluster();
+        assert_eq!(taints(&snapshot, "sys", "CriticalAddonsOnly=true:NoExecute"), None);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoSchedule"), None);
+        assert_eq!(taints(&snapshot, "apps", "a=b:PreferNoSchedule"), None);
+        assert_eq!(taints(&snapshot, "two", "a=b:NoExecute"), None);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap(), ["kube-system/coredns-apps"]);
+        let found = found(&snapshot, &put_taints("apps", &["a=b:NoExecute", "c=d:NoSchedule"])).unwrap();
+        assert_eq!(found.finding, "the taint a=b:NoExecute would evict kube-system/coredns-apps");
+        assert_eq!(found.standing, Standing::Lasting);
+        assert!(found.remedy.contains("NoSchedule"));
+    }
+
+    #[test]
+    fn a_toleration_must_hold_for_good() {
+        let mut snapshot = cluster();
+        tolerate(&mut snapshot, "a", false);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None);
+        tolerate(&mut snapshot, "a", true);
+        assert!(
+            taints(&snapshot, "apps", "a=b:NoExecute").is_some(),
+            "some seconds may be what the taint manager takes"
+        );
+        let mut snapshot = cluster();
+        tolerate(&mut snapshot, "a", true);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 2, "the daemon goes too");
+    }
+
+    #[test]
+    fn a_taint_that_is_there_already_evicts_nobody_and_one_that_has_not_arrived_does() {
+        let mut snapshot = cluster();
+        pool_mut(&mut snapshot, "apps").taints = vec![taint("a=b:NoExecute")];
+        let found = found(&snapshot, &put_label("apps", "x")).unwrap();
+        assert_eq!(found.finding, "the taint a=b:NoExecute would evict kube-system/coredns-apps");
+        nodes_mut(&mut snapshot, "apps").for_each(|node| node.taints.push(taint("a=b:NoExecute")));
+        assert_eq!(rules(&snapshot, &put_label("apps", "x")), [Rule::ConflictingPolicy]);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None);
+        assert!(taints(&snapshot, "apps", "a=c:NoExecute").is_some());
+    }
+
+    #[test]
+    fn a_pool_that_protected_pods_run_on_is_neither_demoted_nor_scaled_down() {
+        let snapshot = cluster();
+        let demoted = found(&snapshot, &demote("sys")).unwrap();
+        assert_eq!(
+            demoted.finding,
+            "nothing would mark the nodes of pool sys as system nodes any more under kube-system/coredns-sys"
+        );
+        assert!(demoted.remedy.starts_with("move these pods to another system pool first"));
+        let scaled = found(&snapshot, &scale("apps", 3, 2)).unwrap();
+        assert_eq!(
+            scaled.finding,
+            "AKS chooses which nodes of pool apps to remove and could evict kube-system/coredns-apps"
+        );
+        assert!(scaled.remedy.starts_with("move these pods to another pool first"));
+        for step in [demote("two"), scale("two", 3, 2), scale("apps", 3, 4), promote("apps"), put_label("sys", "a")] {
+            assert_eq!(found(&snapshot, &step), None, "{step}");
+        }
+        let mut daemons_only = cluster();
+        edit(&mut daemons_only.pods).retain(|pod| pod.owner == Owner::DaemonSet);
+        assert_eq!(rules(&daemons_only, &demote("sys")), []);
+    }
+
+    #[test]
+    fn pods_that_are_leaving_already_make_it_pass_by_itself() {
+        let mut snapshot = cluster();
+        for pod in edit(&mut snapshot.pods) {
+            pod.deleting = true;
+        }
+        assert_eq!(found(&snapshot, &demote("sys")).unwrap().standing, Standing::Passing);
+        run(&mut snapshot, "coredns-2", "sys");
+        assert_eq!(found(&snapshot, &demote("sys")).unwrap().standing, Standing::Lasting);
+    }
+
+    #[test]
+    fn labels_that_a_daemon_selects_on_stay() {
+        let mut snapshot = cluster();
+        for pod in edit(&mut snapshot.pods) {
+            pod.selects = ["tier".to_owned(), MODE_LABEL.to_owned()].into();
+        }
+        let label = found(&snapshot, &put_label("apps", "tier")).unwrap();
+        assert_eq!(
+            label.finding,
+            "the label tier decides where these DaemonSet pods run; its change could remove kube-system/proxy-apps"
+        );
+        assert_eq!(found(&snapshot, &put_label("apps", "other")), None);
+        assert_eq!(found(&snapshot, &put_label("two", "tier")), None);
+        let promoted = found(&snapshot, &promote("apps")).unwrap();
+        assert_eq!(promoted.pods, ["kube-system/proxy-apps"], "a change of mode changes the label {MODE_LABEL}");
+        let demoted = found(&snapshot, &demote("sys")).unwrap();
+        assert_eq!(demoted.pods, ["kube-system/coredns-sys", "kube-system/proxy-sys"]);
+        assert!(demoted.finding.ends_with("under kube-system/coredns-sys"), "{}", demoted.finding);
+    }
+
+    #[test]
+    fn any_write_to_a_half_upgraded_pool_evicts() {
+        let version = |s: &mut Snapshot| pool_mut(s, "apps").requested_version = Some("1.34".into());
+        let quarantined = |s: &mut Snapshot| nodes_mut(s, "apps").take(1).for_each(|node| node.quarantined = true);
+        let mixed = |s: &mut Snapshot, state: ProvisioningState| {
+            pool_mut(s, "apps").state = state;
+            nodes_mut(s, "apps").take(1).for_each(|node| node.image_version = None);
+        };
+        let cases: [(Edit<'_>, bool); 6] = [
+            (&|_| (), false),
+            (&version, true),
+            (&quarantined, true),
+            (&|s| mixed(s, ProvisioningState::Failed), true),
+            (&|s| mixed(s, ProvisioningState::Canceled), true),
+            (&|s| mixed(s, ProvisioningState::Succeeded), false),
+        ];
+        for (edit_snapshot, refused) in cases {
+            let mut snapshot = cluster();
+            edit_snapshot(&mut snapshot);
+            for step in
+                [put_label("apps", "a"), scale("apps", 3, 4), promote("apps"), put_taints("apps", &["a=b:NoSchedule"])]
+            {
+                let found = found(&snapshot, &step);
+                assert_eq!(found.is_some(), refused, "{step}");
+                let start =
+                    "any write to pool apps would go on with its unfinished upgrade and evict kube-system/coredns-apps";
+                assert!(
+                    found.is_none_or(|found| found.finding == start && found.remedy.starts_with("finish the upgrade"))
+                );
+            }
+            edit(&mut snapshot.pods).retain(|pod| pod.owner == Owner::DaemonSet);
+            assert_eq!(found(&snapshot, &put_label("apps", "a")), None, "daemons come back with their node");
+        }
+    }
+
+    #[test]
+    fn a_change_in_flight_on_another_pool_threatens_nobody_here() {
+        let mut snapshot = cluster();
+        snapshot.in_flight = in_flight([put_taints("apps", &["a=b:NoExecute"])]);
+        assert_eq!(found(&snapshot, &scale("sys", 3, 4)), None);
+    }
 }

@@ -8,7 +8,7 @@ pub use steps::Drift;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
-use crate::snapshot::{AgentPool, Cluster, Mode, PoolKind, Power, Snapshot};
+use crate::snapshot::{AgentPool, Cluster, Snapshot};
 use crate::step::Step;
 
 /// What all policies ask for, in the order of their names.
@@ -84,11 +84,8 @@ fn target<'a>(intent: &Intent, intents: &[Intent], snapshot: &'a Snapshot) -> Re
         let pools = capped_list(cluster.pools.iter().map(|pool| &pool.name));
         return Err(Problem::PoolNotFound { pools });
     };
-    match (&pool.kind, &pool.mode, &pool.power) {
-        (PoolKind::Other(kind), _, _) => Err(Problem::Unsupported { what: format!("type {kind}") }),
-        (PoolKind::Unreadable(why), _, _) => Err(Problem::Unsupported { what: why.clone() }),
-        (_, Mode::Other(mode), _) => Err(Problem::Unsupported { what: format!("mode {mode}") }),
-        (_, _, Power::NotRunning(state)) => Err(Problem::NotRunning { state: state.clone() }),
-        (PoolKind::ScaleSet, _, Power::Running) => Ok(pool),
-    }
+    Problem::of_pool(pool).map_or(Ok(pool), Err)
 }
+
+#[cfg(test)]
+mod tests;

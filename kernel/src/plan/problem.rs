@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::intent::Attempt;
+use crate::names::shorten;
+use crate::snapshot::{AgentPool, Mode, PoolKind, Power};
 
 /// Why some or all of a policy can't be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,18 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Why nothing can be changed on the pool, if so.
+    #[must_use]
+    pub fn of_pool(pool: &AgentPool) -> Option<Self> {
+        match (&pool.kind, &pool.mode, &pool.power) {
+            (PoolKind::Other(kind), _, _) => Some(Self::Unsupported { what: format!("type {kind}") }),
+            (PoolKind::Unreadable(why), _, _) => Some(Self::Unsupported { what: why.clone() }),
+            (_, Mode::Other(mode), _) => Some(Self::Unsupported { what: format!("mode {mode}") }),
+            (_, _, Power::NotRunning(state)) => Some(Self::NotRunning { state: state.clone() }),
+            (PoolKind::ScaleSet, _, Power::Running) => None,
+        }
+    }
+
     /// The reason that status and events use.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -74,7 +88,8 @@ impl fmt::Display for Problem {
             Self::Unsupported { what } => {
                 write!(
                     f,
-                    "the pool is left alone, {what} is not supported: manage it by other means and delete this policy"
+                    "the pool is left alone, {} is not supported: manage it by other means and delete this policy",
+                    shorten(what, 240)
                 )
             }
             Self::NotRunning { state } => {
@@ -89,7 +104,7 @@ impl fmt::Display for Problem {
                 "ARM refused the last write ({}, attempt {}): {}",
                 attempt.code,
                 attempt.failures,
-                attempt.message.trim_end_matches('.')
+                shorten(attempt.message.trim_end_matches('.'), 700)
             ),
         }
     }

@@ -33,6 +33,15 @@ pub struct Node {
     pub image_version: Option<String>,
 }
 
+impl Node {
+    /// Whether the node is proven to be none of Azure's, for example a virtual one.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        let is_azure = |id: &str| id.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("azure:"));
+        self.provider_id.as_deref().is_some_and(|id| !id.is_empty() && !is_azure(id))
+    }
+}
+
 /// The Ready condition of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {

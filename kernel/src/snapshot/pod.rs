@@ -39,10 +39,14 @@ impl Pod {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Whether the pod would keep running on a node that carries `taint`.
+    /// Whether the pod would keep running for good on a node that carries `taint`.
+    ///
+    /// The taint manager takes the first toleration that matches; here none that matches may be for some seconds
+    /// only, so that the order of tolerations does not decide.
     #[must_use]
     pub fn stays_under(&self, taint: &Taint) -> bool {
-        self.tolerations.iter().any(|toleration| toleration.stays_under(taint))
+        let mut matching = self.tolerations.iter().filter(|toleration| toleration.matches(taint)).peekable();
+        matching.peek().is_some() && matching.all(|toleration| toleration.stays_under(taint))
     }
 }
 

@@ -159,14 +159,27 @@ impl AgentPool {
         }
     }
 
-    /// Whether the last operation failed in taking nodes away, so that the next one may go on with it.
+    /// Whether the last operation failed, or was aborted, while it took nodes away, so that the next one may go on with it.
     #[must_use]
     pub fn removal_failed(&self) -> bool {
         let blames_removal = |failure: &PoolFailure| {
             let text = format!("{} {}", failure.code, failure.message).to_ascii_lowercase();
             ["drain", "delet", "stop"].iter().any(|word| text.contains(word))
         };
-        self.state == ProvisioningState::Failed && self.failure.as_ref().is_some_and(blames_removal)
+        self.ended_badly() && self.failure.as_ref().is_some_and(blames_removal)
+    }
+
+    /// Whether ARM blames an upgrade for the pool's last failure.
+    #[must_use]
+    pub fn upgrade_failed(&self) -> bool {
+        let blames_upgrade = |failure: &PoolFailure| failure.code.to_ascii_lowercase().contains("upgrade");
+        self.ended_badly() && self.failure.as_ref().is_some_and(blames_upgrade)
+    }
+
+    /// Whether the last operation failed or was aborted.
+    #[must_use]
+    pub fn ended_badly(&self) -> bool {
+        matches!(self.state, ProvisioningState::Failed | ProvisioningState::Canceled)
     }
 
     /// The smallest number of nodes that the pool's scale guarantees: its fixed count, or the autoscaler's minimum.

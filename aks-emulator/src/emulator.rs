@@ -1,0 +1,174 @@
+//! The emulator as a value: starts, serves, stops, and gives tests their handles. Never answers a request itself.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::http::{self, App};
+use crate::journal::Recorder;
+use crate::rules::Stage;
+use crate::service::store::Store;
+use crate::service::{Service, State, document, runner};
+use crate::{Canned, Cluster, ClusterSpec, Error, Fault, Hold, Journal, Matcher, NodeSide, Settings};
+
+/// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
+pub struct Emulator {
+    service: Arc<Service>,
+    recorder: Arc<Recorder>,
+    endpoint: Url,
+    cluster_id: String,
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Emulator")
+            .field("endpoint", &self.endpoint.as_str())
+            .field("cluster_id", &self.cluster_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Emulator {
+    /// Starts to serve. The initial nodes exist when this returns, though they need not be Ready yet. With a state
+    /// file that exists, that state is resumed instead and operations in flight go on.
+    ///
+    /// # Errors
+    /// [`Error`] for a setting or description that cannot be used, an address that is taken, a state file that is
+    /// damaged, or nodes that cannot be created.
+    pub async fn start(settings: Settings, cluster: ClusterSpec, nodes: Arc<dyn NodeSide>) -> Result<Self, Error> {
+        settings.check()?;
+        cluster.check()?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|source| Error::Listen { address: settings.listen, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address: settings.listen, source })?;
+        let endpoint = Url::parse(&format!("http://{address}/"))
+            .map_err(|error| Error::setting("listen", address, &error.to_string()))?;
+
+        let store = settings.state_file.as_deref().map(Store::new);
+        let state = initial_state(store.as_ref(), &cluster)?;
+        let cluster_id = state.clusters.values().next().map_or_else(|| cluster.id(), |cluster| cluster.id.clone());
+        let service = Arc::new(Service::new(settings, state, store, nodes));
+        runner::create_initial_nodes(&service).await?;
+        runner::resume(&service);
+
+        let recorder = Arc::new(Recorder::default());
+        let app = App { service: service.clone(), recorder: recorder.clone() };
+        service.tasks.spawn(http::serve(listener, app));
+        tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
+        Ok(Self { service, recorder, endpoint, cluster_id })
+    }
+
+    /// Base URL of the ARM API, such as `http://127.0.0.1:41234/`.
+    #[must_use]
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    /// ARM id of the cluster.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// What a GET of a pool would answer now, or `None` if there is no such pool.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<Value> {
+        let etags = self.service.settings.switches.etags;
+        self.service.read(|state| {
+            let cluster = state.clusters.values().next()?;
+            let pool = cluster.pool(name)?;
+            Some(document::pool(cluster, pool, etags))
+        })
+    }
+
+    /// Every request so far, in the order of arrival.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.recorder.journal()
+    }
+
+    /// Holds requests that match, before they are handled, from now on.
+    pub fn hold(&self, matcher: Matcher) -> Hold {
+        self.service.rules.hold(matcher)
+    }
+
+    /// Answers requests that match instead of handling them; `times` at most, or as long as the result lives. A
+    /// request that is also held is answered after its release.
+    pub fn respond(&self, matcher: Matcher, answer: Canned, times: Option<usize>) -> Fault {
+        self.service.rules.respond(matcher, answer, times)
+    }
+
+    /// The operations of a pool, to hold them.
+    #[must_use]
+    pub fn operation(&self, pool: &str) -> Operations<'_> {
+        Operations { service: &self.service, pool: pool.to_owned() }
+    }
+
+    /// Changes what is stored, without a request or an operation: a back door for tests.
+    pub fn edit<T>(&self, edit: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
+        self.service.change(|state| state.clusters.values_mut().next().map(edit))
+    }
+
+    /// Returns when no operation runs.
+    pub async fn idle(&self) {
+        self.service.wait_until(|state| state.running().next().is_none()).await;
+    }
+
+    /// Stops to serve and leaves running operations where they are; with a state file the next start resumes them.
+    pub async fn stop(&self) {
+        self.service.stopping.cancel();
+        self.service.tasks.close();
+        self.service.tasks.wait().await;
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.service.stopping.cancel();
+    }
+}
+
+/// The operations of one pool, now and later.
+#[derive(Clone)]
+pub struct Operations<'a> {
+    service: &'a Service,
+    pool: String,
+}
+
+impl std::fmt::Debug for Operations<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Operations({})", self.pool)
+    }
+}
+
+impl Operations<'_> {
+    /// Keeps them running after their nodes are done, until released.
+    pub fn hold(&self) -> Hold {
+        self.service.rules.hold_operation(&self.pool, Stage::BeforeEnd)
+    }
+
+    /// Keeps them from touching any node, until released.
+    pub fn hold_before_nodes(&self) -> Hold {
+        self.service.rules.hold_operation(&self.pool, Stage::BeforeNodes)
+    }
+
+    /// Returns when none of this pool runs.
+    pub async fn finished(&self) {
+        self.service
+            .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
+            .await;
+    }
+}
+
+fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {
+    if let Some(state) = store.map(Store::load).transpose()?.flatten() {
+        return Ok(state);
+    }
+    let mut state = State::default();
+    state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    Ok(state)
+}

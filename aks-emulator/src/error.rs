@@ -1,0 +1,70 @@
+//! Why an emulator could not be started. Never an answer to a request: those are in `http::errors`.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::NodeError;
+
+/// Why the emulator could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting or a field of the cluster's description has a value that cannot be used.
+    #[error("{field} is {value}: {fix}")]
+    Setting {
+        /// Name of the setting or path of the field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What to give instead.
+        fix: String,
+    },
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: choose a free port, or 0 for any")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state file cannot be read or written.
+    #[error(
+        "cannot use the state file {}: check that its folder exists and may be written", path.display()
+    )]
+    StateFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state file holds something else. It is kept as it is.
+    #[error(
+        "the state file {} is damaged at line {line}, column {column}: repair it, or move it away to start afresh",
+        path.display()
+    )]
+    StateDamaged {
+        /// The file.
+        path: PathBuf,
+        /// Line of the damage, from 1.
+        line: usize,
+        /// Column of the damage, from 1.
+        column: usize,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// The initial nodes could not be created.
+    #[error("cannot create the initial nodes of pool {pool}")]
+    InitialNodes {
+        /// The pool.
+        pool: String,
+        /// What the node side said.
+        source: NodeError,
+    },
+}
+
+impl Error {
+    pub(crate) fn setting(field: &str, value: impl Display, fix: &str) -> Self {
+        Self::Setting { field: field.to_owned(), value: value.to_string(), fix: fix.to_owned() }
+    }
+}

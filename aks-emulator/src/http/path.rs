@@ -1,0 +1,105 @@
+//! ARM paths, whose fixed segments are in any case. Never looks whether what a path names exists.
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target<'a> {
+    Cluster(ClusterPath<'a>),
+    Pools(ClusterPath<'a>),
+    Pool(ClusterPath<'a>, &'a str),
+    Operation { id: &'a str },
+    OperationResult { id: &'a str },
+}
+
+/// Names on the way to a cluster, as they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClusterPath<'a> {
+    pub(super) subscription: &'a str,
+    pub(super) resource_group: &'a str,
+    pub(super) cluster: &'a str,
+}
+
+impl ClusterPath<'_> {
+    /// The resource id as it was sent.
+    pub(super) fn id(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ContainerService/managedClusters/{}",
+            self.subscription, self.resource_group, self.cluster
+        )
+    }
+
+    /// The resource id as the state has it for a key.
+    pub(super) fn key(&self) -> String {
+        self.id().to_ascii_lowercase()
+    }
+}
+
+/// Reads a path; `None` if it names nothing that is known here.
+pub(super) fn parse(path: &str) -> Option<Target<'_>> {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let is = |segment: &str, name: &str| segment.eq_ignore_ascii_case(name);
+    if segments.iter().any(|segment| segment.is_empty()) {
+        return None;
+    }
+    match segments.as_slice() {
+        [s, subscription, g, resource_group, p, provider, kind, cluster, rest @ ..]
+            if is(s, "subscriptions")
+                && is(g, "resourceGroups")
+                && is(p, "providers")
+                && is(provider, "Microsoft.ContainerService")
+                && is(kind, "managedClusters") =>
+        {
+            let at = ClusterPath { subscription, resource_group, cluster };
+            match rest {
+                [] => Some(Target::Cluster(at)),
+                [pools] if is(pools, "agentPools") => Some(Target::Pools(at)),
+                [pools, pool] if is(pools, "agentPools") => Some(Target::Pool(at, pool)),
+                _ => None,
+            }
+        }
+        [s, _, p, provider, l, _, kind, id]
+            if is(s, "subscriptions")
+                && is(p, "providers")
+                && is(provider, "Microsoft.ContainerService")
+                && is(l, "locations") =>
+        {
+            if is(kind, "operations") {
+                Some(Target::Operation { id })
+            } else if is(kind, "operationresults") {
+                Some(Target::OperationResult { id })
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_segments_are_in_any_case() {
+        let at = ClusterPath { subscription: "S", resource_group: "G", cluster: "C" };
+        let cluster = "/subscriptions/S/resourcegroups/G/providers/microsoft.containerservice/managedclusters/C";
+        for (path, expected) in [
+            (cluster.to_owned(), Some(Target::Cluster(at))),
+            (format!("{cluster}/agentpools"), Some(Target::Pools(at))),
+            (format!("{cluster}/AGENTPOOLS/p"), Some(Target::Pool(at, "p"))),
+            (format!("{cluster}/agentPools/p/abort"), None),
+            (format!("{cluster}/agentPools/"), None),
+            (
+                "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operations/1".to_owned(),
+                Some(Target::Operation { id: "1" }),
+            ),
+            (
+                "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operationresults/1".to_owned(),
+                Some(Target::OperationResult { id: "1" }),
+            ),
+            ("/".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parse(&path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! A local AKS: the ARM `agentPools` API as it was recorded from the service, and the nodes behind it.
+//!
+//! [`Emulator::start`] serves one managed cluster on a loopback port. Its [`NodeSide`] says what becomes of the
+//! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
+//! The crate never talks to Azure.
+
+mod emulator;
+mod error;
+mod http;
+mod journal;
+mod nodes;
+mod rules;
+mod service;
+mod settings;
+mod spec;
+
+pub use emulator::{Emulator, Operations};
+pub use error::Error;
+pub use journal::{Exchange, Journal};
+pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use rules::{Canned, Fault, Hold, Matcher};
+pub use service::{Cluster, Pool};
+pub use settings::{Settings, Switches};
+pub use spec::{ClusterSpec, PoolSpec};

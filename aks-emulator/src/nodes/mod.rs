@@ -1,0 +1,161 @@
+//! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
+
+mod drain;
+mod kubernetes;
+mod machine;
+pub(crate) mod names;
+mod none;
+mod object;
+mod reconcile;
+pub(crate) mod victims;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use kubernetes::KubernetesNodes;
+pub(crate) use machine::size as machine_size;
+pub use none::NoNodes;
+
+/// What a pool's nodes should look like, taken from its ARM document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePool {
+    /// Subscription of the cluster.
+    pub subscription: String,
+    /// Resource group of the nodes.
+    pub node_resource_group: String,
+    /// Azure region.
+    pub location: String,
+    /// Name of the pool.
+    pub name: String,
+    /// Name of the scale set behind it: `aks-<pool>-<8 digits>-vmss`.
+    pub scale_set: String,
+    /// `System`, `User`, ...
+    pub mode: String,
+    /// VM size.
+    pub vm_size: String,
+    /// `Linux` or `Windows`.
+    pub os_type: String,
+    /// `Ubuntu`, `AzureLinux`, ...
+    pub os_sku: String,
+    /// Node image.
+    pub node_image_version: String,
+    /// Kubernetes version that runs on the nodes.
+    pub kubernetes_version: String,
+    /// Most pods on one node.
+    pub max_pods: u64,
+    /// The pool's own labels.
+    pub labels: BTreeMap<String, String>,
+    /// The pool's own taints, `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Taints that a node gets once, when it is created.
+    pub initialization_taints: Vec<String>,
+    /// Availability zones; empty for a pool without.
+    pub zones: Vec<String>,
+    /// Whether its nodes are spot machines.
+    pub spot: bool,
+}
+
+/// Label keys and taints of the pool that nodes may carry from an earlier write, so that those which the pool no
+/// longer has can be told from foreign ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Label keys.
+    pub labels: BTreeSet<String>,
+    /// Taints, `key=value:Effect`.
+    pub taints: BTreeSet<String>,
+}
+
+/// A node of a pool, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Node name.
+    pub name: String,
+    /// Number of the instance in its scale set.
+    pub number: u64,
+    /// Zone, if the pool has zones.
+    pub zone: Option<String>,
+    /// Whether the node reports Ready.
+    pub ready: bool,
+}
+
+/// A node to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewInstance {
+    /// Number of the instance in its scale set; never used twice.
+    pub number: u64,
+    /// Zone, if the pool has zones.
+    pub zone: Option<String>,
+}
+
+/// Why the node side could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// Pods did not leave in time.
+    #[error("node {node} was not drained within {timeout:?}: pods [{}] remain", pods.join(", "))]
+    DrainTimedOut {
+        /// The node.
+        node: String,
+        /// The pods that remain, sorted.
+        pods: Vec<String>,
+        /// How long it was tried.
+        timeout: Duration,
+    },
+    /// The API server refused or could not be reached.
+    #[error("cannot {action} {object}")]
+    Kubernetes {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        object: String,
+        /// What the API server or the connection said.
+        source: Box<kube::Error>,
+    },
+}
+
+/// The machines behind the pools. Each call may be repeated after a crash: creating a node that exists and deleting
+/// one that is gone succeed.
+#[async_trait]
+pub trait NodeSide: Send + Sync + 'static {
+    /// The nodes of the pool.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if they cannot be read.
+    async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError>;
+
+    /// Creates a node; it need not be Ready yet.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be created.
+    async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
+
+    /// Writes the pool's labels, taints and mode onto all its nodes in place. What is in `applied` and no longer in
+    /// the pool goes; labels and taints that never were the pool's stay.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if a node cannot be written.
+    async fn write(&self, pool: &NodePool, applied: &Applied) -> Result<(), NodeError>;
+
+    /// Marks a node unschedulable.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn cordon(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Moves pods off a node, except those of `DaemonSets` and static ones. With `budgets` through the eviction API,
+    /// which asks the disruption budgets; without, pods are simply deleted.
+    ///
+    /// # Errors
+    /// [`NodeError::DrainTimedOut`] if pods remain when `timeout` is over, [`NodeError::Kubernetes`] if the API
+    /// server refuses.
+    async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError>;
+
+    /// Deletes a node and whatever pods remain on it, as when its machine goes away.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the API server refuses.
+    async fn delete(&self, node: &str) -> Result<(), NodeError>;
+}

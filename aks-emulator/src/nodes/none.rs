@@ -1,0 +1,58 @@
+//! A node side without Kubernetes: it remembers instances in memory and reports them Ready. Never forgets on its own.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+
+/// Nodes that exist in name only, for those who need the ARM side alone.
+#[derive(Debug, Default)]
+pub struct NoNodes {
+    instances: Mutex<BTreeMap<String, Instance>>,
+}
+
+impl NoNodes {
+    /// A node side without nodes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl NodeSide for NoNodes {
+    async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
+        Ok(self.instances().values().filter(|instance| instance.name.starts_with(&pool.scale_set)).cloned().collect())
+    }
+
+    async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        let name = names::node(&pool.scale_set, instance.number);
+        self.instances()
+            .insert(name.clone(), Instance { name, number: instance.number, zone: instance.zone.clone(), ready: true });
+        Ok(())
+    }
+
+    async fn write(&self, _pool: &NodePool, _applied: &Applied) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn cordon(&self, _node: &str) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn drain(&self, _node: &str, _budgets: bool, _timeout: Duration) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn delete(&self, node: &str) -> Result<(), NodeError> {
+        self.instances().remove(node);
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! The resource provider: state, rules and operations, without HTTP. Never touches a node except through a
+//! [`NodeSide`](crate::NodeSide).
+
+pub(crate) mod document;
+pub(crate) mod merge;
+pub(crate) mod operation;
+pub(crate) mod pools;
+pub(crate) mod refusal;
+pub(crate) mod runner;
+mod state;
+pub(crate) mod store;
+pub(crate) mod syntax;
+pub(crate) mod validate;
+mod work;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use state::State;
+pub use state::{Cluster, Pool};
+use store::Store;
+
+use crate::rules::Rules;
+use crate::{NodeSide, Settings};
+
+/// State and everything that changes it.
+pub(crate) struct Service {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
+    nodes: Arc<dyn NodeSide>,
+    state: Mutex<State>,
+    store: Option<Store>,
+    changes: watch::Sender<u64>,
+    running: Mutex<HashMap<String, CancellationToken>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Service {
+    pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
+        Self {
+            settings,
+            rules: Rules::default(),
+            nodes,
+            state: Mutex::new(state),
+            store,
+            changes: watch::Sender::new(0),
+            running: Mutex::new(HashMap::new()),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Reads the state.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state())
+    }
+
+    /// Changes the state, saves it, and wakes whoever waits for a change. The state is saved before the lock is
+    /// given back, so that no answer tells of what a crash could undo.
+    pub(crate) fn change<T>(&self, edit: impl FnOnce(&mut State) -> T) -> T {
+        let edited = self.try_change(|state| Ok::<T, Infallible>(edit(state)));
+        match edited {
+            Ok(result) => result,
+        }
+    }
+
+    /// The same for an edit that may be refused; a refused one must have changed nothing, and nothing is saved.
+    pub(crate) fn try_change<T, E>(&self, edit: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
+        let mut state = self.state();
+        let result = edit(&mut state)?;
+        if let Some(store) = &self.store
+            && let Err(error) = store.save(&state)
+        {
+            tracing::error!(%error, "the state was not saved");
+        }
+        drop(state);
+        self.changes.send_modify(|number| *number += 1);
+        Ok(result)
+    }
+
+    /// Returns when the state holds for a test.
+    pub(crate) async fn wait_until(&self, test: impl Fn(&State) -> bool) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            if self.read(&test) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,394 @@
+//! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// An error answer, in one of the two shapes of the service.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// By the resource provider: top-level members.
+    Provider {
+        status: u16,
+        code: &'static str,
+        message: String,
+        details: Value,
+        subcode: &'static str,
+        target: Option<String>,
+    },
+    /// By the gateway in front of it: wrapped in `error`, with `x-ms-failure-cause: gateway`.
+    Gateway { status: u16, code: &'static str, message: String },
+}
+
+impl Refusal {
+    fn provider(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Provider { status, code, message: message.into(), details: Value::Null, subcode: "", target: None }
+    }
+
+    fn gateway(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Gateway { status, code, message: message.into() }
+    }
+
+    fn at(mut self, place: impl Into<String>) -> Self {
+        if let Self::Provider { target, .. } = &mut self {
+            *target = Some(place.into());
+        }
+        self
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Provider { status, .. } | Self::Gateway { status, .. } => *status,
+        }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Provider { message, .. } | Self::Gateway { message, .. } => message,
+        }
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        match self {
+            Self::Gateway { code, message, .. } => {
+                json!({"error": {"code": code, "message": message}})
+            }
+            Self::Provider { code, message, details, subcode, target, .. } => {
+                let mut body = Map::new();
+                body.insert("code".to_owned(), json!(code));
+                body.insert("details".to_owned(), details.clone());
+                body.insert("message".to_owned(), json!(message));
+                body.insert("subcode".to_owned(), json!(subcode));
+                if let Some(target) = target {
+                    body.insert("target".to_owned(), json!(target));
+                }
+                Value::Object(body)
+            }
+        }
+    }
+
+    // The gateway.
+
+    pub(crate) fn missing_api_version() -> Self {
+        Self::gateway(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    }
+
+    pub(crate) fn api_version(location: &str, version: &str, kind: &str, known: &[&str]) -> Self {
+        let message = format!(
+            "No registered resource provider found for location '{location}' and API version '{version}' for type \
+             '{kind}'. The supported api-versions are '{}'. The supported locations are '{location}'.",
+            known.join(", ")
+        );
+        Self::gateway(400, "NoRegisteredProviderFound", message)
+    }
+
+    pub(crate) fn subscription(id: &str) -> Self {
+        Self::gateway(404, "SubscriptionNotFound", format!("The subscription '{id}' could not be found."))
+    }
+
+    pub(crate) fn resource_group(name: &str) -> Self {
+        Self::gateway(404, "ResourceGroupNotFound", format!("Resource group '{name}' could not be found."))
+    }
+
+    pub(crate) fn cluster(name: &str, resource_group: &str) -> Self {
+        Self::gateway(
+            404,
+            "ResourceNotFound",
+            format!(
+                "The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group \
+                 '{resource_group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+            ),
+        )
+    }
+
+    pub(crate) fn parent(action: &str, parent: &str) -> Self {
+        Self::gateway(
+            404,
+            "ParentResourceNotFound",
+            format!(
+                "Failed to perform '{action}' on resource(s) of type 'managedClusters/agentPools', because the parent \
+                 resource '{parent}' could not be found."
+            ),
+        )
+    }
+
+    /// The gateway's answer to a path that names no known type. The text is not recorded.
+    pub(crate) fn unknown_path(path: &str) -> Self {
+        Self::gateway(
+            404,
+            "InvalidResourceType",
+            format!("The resource type could not be found for the path '{path}'."),
+        )
+    }
+
+    /// The gateway's answer to a method that the type does not have. The text is not recorded.
+    pub(crate) fn method(method: &str) -> Self {
+        Self::gateway(
+            405,
+            "MethodNotAllowed",
+            format!("The request method '{method}' is not supported for this resource."),
+        )
+    }
+
+    pub(crate) fn content(problem: &str) -> Self {
+        Self::gateway(
+            400,
+            "InvalidRequestContent",
+            format!("The request content was invalid and could not be deserialized: '{problem}'."),
+        )
+    }
+
+    /// An operation's URL whose signature is not the one that was given out.
+    pub(crate) fn forbidden(action: &str, scope: &str) -> Self {
+        let client = "00000000-0000-0000-0000-000000000001";
+        Self::gateway(
+            403,
+            "AuthorizationFailed",
+            format!(
+                "The client '{client}' with object id '{client}' does not have authorization to perform action \
+                 '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please \
+                 refresh your credentials."
+            ),
+        )
+    }
+
+    /// The emulator was stopped while a request was held.
+    pub(crate) fn stopping() -> Self {
+        Self::gateway(503, "ServiceUnavailable", "The emulator is stopping.")
+    }
+
+    /// A defect of the emulator.
+    pub(crate) fn internal() -> Self {
+        Self::gateway(500, "InternalServerError", "The emulator failed to handle the request.")
+    }
+
+    // The provider: absence and conflict.
+
+    pub(crate) fn pool(subscription: &str, group: &str, cluster: &str, pool: &str) -> Self {
+        Self::Provider {
+            status: 404,
+            code: "NotFound",
+            message: format!(
+                "Could not find the agentpool: {pool} in subscription: {subscription}, resourceGroup: {group}, \
+                 resourceName: {cluster}."
+            ),
+            details: json!([{
+                "code": "Unspecified",
+                "message": "rpc error: code = NotFound desc = Agent Pool not found",
+            }]),
+            subcode: "GetAgentPool_NotFound_HCPServerError",
+            target: None,
+        }
+    }
+
+    pub(crate) fn pool_busy(pool: &str, state: &str) -> Self {
+        Self::provider(
+            409,
+            "OperationNotAllowed",
+            format!(
+                "Operation is not allowed: Another agentpool operation ({pool} - {state}) is in progress, please wait \
+                 for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more \
+                 details"
+            ),
+        )
+    }
+
+    pub(crate) fn cluster_busy(state: &str) -> Self {
+        Self::provider(
+            409,
+            "OperationNotAllowed",
+            format!(
+                "Operation is not allowed: Another operation ({state}) is in progress, please wait for it to finish \
+                 before starting a new operation. See https://aka.ms/aks-pending-operation for more details"
+            ),
+        )
+    }
+
+    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp) -> Self {
+        let elapsed = Timestamp::now().duration_since(since).as_secs().max(0);
+        let (hours, minutes, seconds) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
+        Self::provider(
+            409,
+            "OperationNotAllowed",
+            format!(
+                "Unable to perform '{wanted}' operation on '{pool}' since deletion was issued on '{pool}'. The only \
+                 allowed operation is deletion once deletion has started. The delete operation started at '{}' and \
+                 elapsed time is: '{hours:02}:{minutes:02}:{seconds:02}' (RFC3339 format)",
+                since.strftime("%Y-%m-%dT%H:%M:%SZ")
+            ),
+        )
+    }
+
+    pub(crate) fn etag_without_resource() -> Self {
+        Self::provider(
+            412,
+            "PreconditionFailed",
+            "Resource not found but ETag header is provided. If this is a request to create, please do not provide \
+             ETag.",
+        )
+    }
+
+    /// `If-Match` names another version, or `If-None-Match` a pool that exists. The text is not recorded.
+    pub(crate) fn precondition(sent: &str) -> Self {
+        Self::provider(
+            412,
+            "PreconditionFailed",
+            format!("The ETag '{sent}' does not match the current version of the resource."),
+        )
+    }
+
+    // The provider: rules.
+
+    pub(crate) fn invalid(parameter: &str, details: Option<&str>) -> Self {
+        let reason = details.map_or_else(String::new, |text| format!(" Error details: {text}"));
+        Self::provider(
+            400,
+            "InvalidParameter",
+            format!(
+                "The value of parameter {parameter} is invalid.{reason} Please see \
+                 https://aka.ms/aks-naming-rules for more details."
+            ),
+        )
+        .at(parameter)
+    }
+
+    pub(crate) fn required(parameter: &str) -> Self {
+        Self::provider(400, "InvalidParameter", format!("Required parameter {parameter} is missing (null)."))
+            .at(parameter)
+    }
+
+    pub(crate) fn count(parameter: &str, count: i64, least: i64) -> Self {
+        Self::provider(
+            400,
+            "InvalidParameter",
+            format!(
+                "{parameter} was {count}. It must be greater or equal to minCount:{least} and less than or equal to \
+                 maxCount:1000. If allowedMinCount was expected to be 0 but is 1: 1) The nodepool is a VMAS pool. 2) \
+                 api Version is less than 2020-03-01. 3) The node is a system pool."
+            ),
+        )
+        .at(parameter)
+    }
+
+    pub(crate) fn restricted_taint() -> Self {
+        Self::provider(
+            400,
+            "SystemPoolHasRestrictedTaint",
+            "Placing custom taints on system pool is not supported(except 'CriticalAddonsOnly' taint or taint effect \
+             is 'PreferNoSchedule'). Please refer to https://aka.ms/aks/system-taints for detail",
+        )
+        .at("agentPoolProfile.nodeTaints")
+    }
+
+    pub(crate) fn no_system_pool() -> Self {
+        Self::provider(400, "MustDefineAtLeastOneSystemPool", "Must define at least one system pool.")
+    }
+
+    pub(crate) fn last_pool() -> Self {
+        Self::provider(400, "OperationNotAllowed", "There has to be at least one agent pool.")
+    }
+
+    /// The rest of the sentence, if there is one, is not known.
+    pub(crate) fn last_system_pool() -> Self {
+        Self::provider(400, "OperationNotAllowed", "There has to be at least one system agent pool.")
+    }
+
+    /// The code is known, the text is not.
+    pub(crate) fn not_as_system(what: &str) -> Self {
+        Self::provider(400, "MustNotBeTheSystemPool", format!("{what} node pools can't be system node pools."))
+            .at("agentPoolProfile.mode")
+    }
+
+    pub(crate) fn small_machine(pool: &str) -> Self {
+        Self::provider(
+            400,
+            "SystemPoolSkuTooLow",
+            format!("System node pool must use VM sku with more than 2 cores and 4GB memory. Nodepool name: {pool}."),
+        )
+    }
+
+    pub(crate) fn machine_size() -> Self {
+        Self::provider(
+            400,
+            "PropertyChangeNotAllowed",
+            "Changing property \"agentPoolProfile.vmSize\" is not allowed in an api-version before \
+             \"2026-01-02-preview\".",
+        )
+        .at("agentPoolProfile.vmSize")
+    }
+
+    pub(crate) fn immutable(property: &str) -> Self {
+        let target = format!("properties.{property}");
+        Self::provider(400, "PropertyChangeNotAllowed", format!("Changing property '{target}' is not allowed."))
+            .at(target)
+    }
+
+    pub(crate) fn reserved_label(key: &str) -> Self {
+        Self::provider(
+            400,
+            "BadRequest",
+            format!(
+                "Invalid node label key {key}. The 'kubernetes.azure.com' prefix is preserved by aks system labels"
+            ),
+        )
+    }
+
+    pub(crate) fn kubernetes_label(key: &str) -> Self {
+        Self::provider(
+            400,
+            "BadRequest",
+            "For Kubernetes version greater than or equal to 1.16, node label keys in the 'kubernetes.io' or 'k8s.io' \
+             namespace must begin with an allowed prefix (kubelet.kubernetes.io, node.kubernetes.io). For more \
+             information, please check https://aka.ms/aks-node-labels-116.",
+        )
+        .at(key)
+    }
+
+    pub(crate) fn version_above(pool: &str, cluster: &str) -> Self {
+        Self::provider(
+            400,
+            "NodePoolMcVersionIncompatible",
+            format!(
+                "Node pool version {pool} and control plane version {cluster} are incompatible. Minor version of node \
+                 pool version {} is bigger than control plane version {}. For more information, please check \
+                 https://aka.ms/version-skew-policy.",
+                minor_of(pool),
+                minor_of(cluster)
+            ),
+        )
+    }
+
+    pub(crate) fn version_below(pool: &str, cluster: &str) -> Self {
+        Self::provider(
+            400,
+            "NodePoolMcVersionIncompatible",
+            format!(
+                "Minor version of node pool cannot be more than 3 versions less than control plane's version. Minor \
+                 version of node pool is {} and control plane is {}.",
+                minor_of(pool),
+                minor_of(cluster)
+            ),
+        )
+    }
+
+    /// Since 2024-01-01 unknown fields are rejected; the text is not recorded.
+    pub(crate) fn unknown_field(field: &str) -> Self {
+        Self::provider(
+            400,
+            "UnmarshalError",
+            format!("converting the request body failed: json: unknown field \"{field}\""),
+        )
+    }
+
+    /// What the real service does and this emulator does not do yet.
+    pub(crate) fn not_emulated(what: &str) -> Self {
+        Self::provider(501, "NotImplementedByEmulator", format!("the emulator does not {what}; the real service would"))
+    }
+}
+
+fn minor_of(version: &str) -> &str {
+    version.split('.').nth(1).unwrap_or(version)
+}

@@ -1,0 +1,147 @@
+//! Runs operations to their end in the background, and again after a restart. Never accepts or refuses a request.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::operation::{Kind, Operation, OperationError};
+use super::{Service, merge, work};
+use crate::Error;
+use crate::rules::Stage;
+
+/// How many ended operations are remembered; the oldest are forgotten.
+const KEPT: usize = 1000;
+
+/// Creates the nodes that a cluster starts with, unless an earlier start finished that.
+pub(crate) async fn create_initial_nodes(service: &Service) -> Result<(), Error> {
+    if service.read(|state| state.populated) {
+        return Ok(());
+    }
+    let pools = service.read(|state| {
+        let clusters = state.clusters.values();
+        clusters
+            .flat_map(|cluster| {
+                let key = cluster.id.to_ascii_lowercase();
+                cluster.pools.iter().map(move |pool| (key.clone(), pool.name.clone()))
+            })
+            .collect::<Vec<_>>()
+    });
+    for (cluster, pool) in pools {
+        work::populate(service, &cluster, &pool)
+            .await
+            .map_err(|source| Error::InitialNodes { pool: pool.clone(), source })?;
+    }
+    service.change(|state| state.populated = true);
+    Ok(())
+}
+
+/// Goes on with all operations that have not ended.
+pub(crate) fn resume(service: &Arc<Service>) {
+    let running: Vec<String> = service.read(|state| state.running().map(|op| op.id.clone()).collect());
+    for id in running {
+        start(service, &id);
+    }
+}
+
+/// Runs an operation in the background, unless it runs already.
+pub(crate) fn start(service: &Arc<Service>, id: &str) {
+    let token = service.stopping.child_token();
+    match service.running().entry(id.to_owned()) {
+        Entry::Occupied(_) => return,
+        Entry::Vacant(entry) => entry.insert(token.clone()),
+    };
+    let service = service.clone();
+    let id = id.to_owned();
+    service.tasks.clone().spawn(async move { run(&service, &id, token).await });
+}
+
+/// Ends the task of an operation that was preempted.
+pub(crate) fn cancel(service: &Service, id: &str) {
+    if let Some(token) = service.running().remove(id) {
+        token.cancel();
+    }
+}
+
+async fn run(service: &Service, id: &str, token: CancellationToken) {
+    let Some(operation) = service.read(|state| state.operations.get(id).cloned()) else {
+        return;
+    };
+    tokio::select! {
+        () = token.cancelled() => {}
+        outcome = perform(service, &operation) => finish(service, &operation, outcome),
+    }
+    service.running().remove(id);
+}
+
+async fn perform(service: &Service, operation: &Operation) -> Result<(), OperationError> {
+    sleep_until(operation, operation.duration / 2).await;
+    service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
+    work::nodes(service, operation).await?;
+    sleep_until(operation, operation.duration).await;
+    service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
+    Ok(())
+}
+
+/// Sleeps until this long after the operation's start, which may lie before a restart.
+async fn sleep_until(operation: &Operation, after: Duration) {
+    let elapsed = Duration::try_from(Timestamp::now().duration_since(operation.started)).unwrap_or(Duration::ZERO);
+    tokio::time::sleep(after.saturating_sub(elapsed)).await;
+}
+
+fn finish(service: &Service, operation: &Operation, outcome: Result<(), OperationError>) {
+    if let Err(error) = &outcome {
+        tracing::warn!(pool = operation.pool, code = error.code, message = error.message, "an operation failed");
+    }
+    let error = outcome.err();
+    service.change(|state| {
+        let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(error.clone()));
+        if !ended {
+            return;
+        }
+        if let Some(cluster) = state.clusters.get_mut(&operation.cluster) {
+            finish_pool(cluster, operation, error.as_ref());
+        }
+        forget_oldest(state);
+    });
+}
+
+fn finish_pool(cluster: &mut super::Cluster, operation: &Operation, error: Option<&OperationError>) {
+    if error.is_none() && matches!(operation.kind, Kind::Delete { .. }) {
+        cluster.pools.retain(|pool| !pool.name.eq_ignore_ascii_case(&operation.pool));
+        return;
+    }
+    let Some(pool) = cluster.pool_mut(&operation.pool) else {
+        return;
+    };
+    pool.deletion_started = None;
+    match error {
+        None => {
+            pool.set("provisioningState", "Succeeded");
+            pool.properties.remove("status");
+            pool.applied = merge::applied(&pool.properties);
+        }
+        Some(error) => {
+            pool.set("provisioningState", "Failed");
+            pool.set("status", json!({"provisioningError": error.value()}));
+        }
+    }
+}
+
+fn forget_oldest(state: &mut super::State) {
+    while state.operations.len() > KEPT {
+        let oldest = state
+            .operations
+            .values()
+            .filter(|operation| !operation.is_running())
+            .min_by_key(|operation| operation.started)
+            .map(|operation| operation.id.clone());
+        match oldest {
+            Some(id) => state.operations.remove(&id),
+            None => return,
+        };
+    }
+}

@@ -1,0 +1,258 @@
+//! What an operation does to nodes: write in place, add, take away, remove all. Never decides that an operation is due.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::operation::{Kind, Operation, OperationError};
+use super::{Service, document};
+use crate::nodes::victims;
+use crate::{Applied, Instance, NewInstance, NodeError, NodePool};
+
+/// How many nodes are worked on at once.
+const AT_ONCE: usize = 8;
+/// How often readiness is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often a refused or lost request to the API server is tried again, and the first pause.
+const TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// What the texts of failures name, whatever the scale.
+const NOMINAL_DRAIN: &str = "10m0s";
+
+/// Does an operation's work on nodes. It may be done again from any point, as after a restart.
+pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<(), OperationError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match attempt(service, operation).await {
+            Err(Failure::Nodes(NodeError::Kubernetes { action, object, source })) => {
+                tracing::warn!(action, object, error = %source, "trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            other => return other.map_err(Failure::into_error),
+        }
+    }
+    attempt(service, operation).await.map_err(Failure::into_error)
+}
+
+/// Why an attempt ended.
+enum Failure {
+    Nodes(NodeError),
+    NotReady { expected: usize, actual: usize },
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::Nodes(error)
+    }
+}
+
+impl Failure {
+    fn into_error(self) -> OperationError {
+        match self {
+            Self::NotReady { expected, actual } => OperationError::new(
+                "NodesNotReady",
+                format!("Not all nodes reached Ready state. Expected: {expected}, Actual: {actual}"),
+            ),
+            Self::Nodes(NodeError::DrainTimedOut { node, pods, .. }) => OperationError::new(
+                "PodDrainFailure",
+                format!(
+                    "Node '{node}' failed to be drained with error: 'Drain did not complete pods [{}] within {NOMINAL_DRAIN}'",
+                    pods.join(", ")
+                ),
+            ),
+            Self::Nodes(error @ NodeError::Kubernetes { .. }) => {
+                let mut message = error.to_string();
+                if let Some(source) = std::error::Error::source(&error) {
+                    message = format!("{message}: {source}");
+                }
+                OperationError::new("InternalOperationError", message)
+            }
+        }
+    }
+}
+
+async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
+    let Some(pool) = pool_of(service, &operation.cluster, &operation.pool) else {
+        return Ok(());
+    };
+    let switches = &service.settings.switches;
+    match operation.kind {
+        Kind::Delete { ignore_budgets } => {
+            let all = service.nodes.list(&pool).await?;
+            let drain = switches.delete_drains && !ignore_budgets;
+            remove(service, &all, drain.then_some(true)).await?;
+            Ok(())
+        }
+        Kind::Stop => {
+            let all = service.nodes.list(&pool).await?;
+            remove(service, &all, None).await?;
+            Ok(())
+        }
+        Kind::Create | Kind::Update | Kind::Scale | Kind::Start => {
+            let applied = applied(service, operation);
+            service.nodes.write(&pool, &applied).await?;
+            bring_to_count(service, operation, &pool).await
+        }
+    }
+}
+
+/// Adds or takes away nodes until the pool has its count. On an update of an autoscaled pool the number is left
+/// alone, because the autoscaler may have moved it.
+async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePool) -> Result<(), Failure> {
+    if operation.kind == Kind::Update && is_autoscaled(service, operation) {
+        return Ok(());
+    }
+    let count = count(service, &operation.cluster, &operation.pool);
+    let present = service.nodes.list(pool).await?;
+    if present.len() > count {
+        let gone = victims::choose(&present, present.len() - count);
+        let budgets = service.settings.switches.scale_in_asks_budgets;
+        remove(service, &gone, Some(budgets)).await?;
+        return Ok(());
+    }
+    create_missing(service, &operation.cluster, &operation.pool).await?;
+    wait_ready(service, operation, pool, count).await
+}
+
+/// Brings a pool of a cluster that starts to its nodes. Those that an earlier run left are taken over.
+pub(super) async fn populate(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+    if let Some(pool) = pool_of(service, cluster, name) {
+        service.nodes.write(&pool, &Applied::default()).await?;
+    }
+    create_missing(service, cluster, name).await
+}
+
+/// Creates as many nodes as the pool lacks.
+async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+    let Some(pool) = pool_of(service, cluster, name) else {
+        return Ok(());
+    };
+    let present = service.nodes.list(&pool).await?;
+    let missing = count(service, cluster, name).saturating_sub(present.len());
+    if missing == 0 {
+        return Ok(());
+    }
+    let new = reserve(service, cluster, name, &present, &pool.zones, missing);
+    let mut creations = Vec::new();
+    for instance in &new {
+        creations.push(service.nodes.create(&pool, instance));
+    }
+    all(creations).await
+}
+
+/// Takes numbers that no instance of the pool ever had.
+fn reserve(
+    service: &Service,
+    cluster: &str,
+    name: &str,
+    present: &[Instance],
+    zones: &[String],
+    missing: usize,
+) -> Vec<NewInstance> {
+    service.change(|state| {
+        let Some(pool) = state.clusters.get_mut(cluster).and_then(|cluster| cluster.pool_mut(name)) else {
+            return Vec::new();
+        };
+        let highest = present.iter().map(|instance| instance.number + 1).max();
+        let first = pool.next_instance.max(highest.unwrap_or_default());
+        let new = victims::spread(present, zones, first, missing);
+        pool.next_instance = first + u64::try_from(new.len()).unwrap_or_default();
+        new
+    })
+}
+
+async fn wait_ready(service: &Service, operation: &Operation, pool: &NodePool, expected: usize) -> Result<(), Failure> {
+    let deadline = Instant::now() + service.settings.ready_timeout();
+    loop {
+        let present = service.nodes.list(pool).await?;
+        let ready = present.iter().filter(|instance| instance.ready).count();
+        if operation.kind == Kind::Create {
+            let status = format!("CreatingAgentPool: {ready}/{expected} nodes completed");
+            show(service, operation, &status);
+        }
+        if ready >= expected {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::NotReady { expected, actual: ready });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Takes nodes away: all cordoned first, then drained (`Some(true)` asks budgets), then deleted. No node is deleted
+/// while another could not be drained; those stay cordoned.
+async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> Result<(), NodeError> {
+    let timeout = service.settings.drain_timeout();
+    if let Some(budgets) = drain {
+        for node in nodes {
+            service.nodes.cordon(&node.name).await?;
+        }
+        let mut drains = Vec::new();
+        for node in nodes {
+            drains.push(service.nodes.drain(&node.name, budgets, timeout));
+        }
+        all(drains).await?;
+    }
+    let mut deletions = Vec::new();
+    for node in nodes {
+        deletions.push(service.nodes.delete(&node.name));
+    }
+    all(deletions).await
+}
+
+/// Does all of it, a few at a time; the first failure counts, after the rest was tried.
+async fn all(work: Vec<impl Future<Output = Result<(), NodeError>> + Send>) -> Result<(), NodeError> {
+    let done: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
+    done.into_iter().collect()
+}
+
+fn show(service: &Service, operation: &Operation, status: &str) {
+    let shown = service.read(|state| state.operations.get(&operation.id).is_some_and(|stored| stored.status == status));
+    if shown {
+        return;
+    }
+    service.change(|state| {
+        if let Some(stored) = state.operations.get_mut(&operation.id)
+            && stored.is_running()
+        {
+            status.clone_into(&mut stored.status);
+        }
+    });
+}
+
+fn applied(service: &Service, operation: &Operation) -> Applied {
+    service.read(|state| {
+        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        pool.map(|pool| pool.applied.clone()).unwrap_or_default()
+    })
+}
+
+/// The pool as its nodes should look, if it is still there.
+fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
+    service.read(|state| {
+        let cluster = state.clusters.get(cluster)?;
+        let pool = cluster.pool(name)?;
+        Some(document::node_pool(cluster, pool))
+    })
+}
+
+fn is_autoscaled(service: &Service, operation: &Operation) -> bool {
+    service.read(|state| {
+        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        pool.and_then(|pool| pool.get("enableAutoScaling")) == Some(&Value::Bool(true))
+    })
+}
+
+fn count(service: &Service, cluster: &str, name: &str) -> usize {
+    service.read(|state| {
+        let pool = state.clusters.get(cluster).and_then(|cluster| cluster.pool(name));
+        pool.and_then(|pool| pool.get("count"))
+            .and_then(Value::as_u64)
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or_default()
+    })
+}

@@ -1,0 +1,134 @@
+//! Settings of the emulator itself: where it listens, how fast its time runs, what it does where the service was
+//! never recorded. Never anything about a cluster.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::Error;
+
+/// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Base of the URLs in answers (`Azure-AsyncOperation`, `Location`, `nextLink`). By default the `Host` of each
+    /// request, so that a client behind a reverse proxy that keeps `Host` is sent back through it.
+    pub public_url: Option<Url>,
+    /// Recorded durations are divided by this: 1 is the service's own pace, 1000 makes a create take 0.2 s.
+    pub time_scale: f64,
+    /// Where the state is kept. A file that exists is resumed, the operations in flight included; the cluster
+    /// description given at start is then ignored.
+    pub state_file: Option<PathBuf>,
+    /// Pools on one page of a list.
+    pub page_size: usize,
+    /// Api-versions to accept beside the generally available ones, such as a preview.
+    pub api_versions_also: Vec<String>,
+    /// How long new nodes may take to report Ready before the operation fails with `NodesNotReady`, in real time.
+    /// By default the 45 minutes of the service divided by the scale, but not under 30 s.
+    pub ready_timeout: Option<Duration>,
+    /// How long one node may take to drain before the operation fails with `PodDrainFailure`, in real time. By
+    /// default the 10 minutes of the service divided by the scale, but not under 5 s.
+    pub drain_timeout: Option<Duration>,
+    /// What to do where the service's behaviour is not confirmed.
+    pub switches: Switches,
+}
+
+/// Facts about the service that nobody has recorded, or on which its manuals contradict each other. A client that
+/// must be safe is tested on both positions of each.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact about the service, named for the claim that it makes"
+)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// Pools carry an `eTag` and `If-Match` is checked. Off by default: recorded answers of generally available
+    /// versions have none, although release notes say otherwise.
+    pub etags: bool,
+    /// A PUT keeps non-empty `nodeLabels`, `nodeTaints` and `tags` that it omits. On by default; every recorded
+    /// omission was retained, but those collections were empty.
+    pub omission_retains_collections: bool,
+    /// `count` in a PUT is applied to an autoscaled pool. Off by default: the live count stays.
+    pub count_applies_when_autoscaled: bool,
+    /// Deleting a pool drains its nodes first, and may fail with `PodDrainFailure`. On by default; one manual says
+    /// so, another denies it.
+    pub delete_drains: bool,
+    /// Scaling in moves pods through the eviction API, which respects disruption budgets. On by default; when off,
+    /// pods are deleted without asking.
+    pub scale_in_asks_budgets: bool,
+    /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
+    /// recorded in 2025; recordings of 2023 have no link.
+    pub list_ends_with_empty_page: bool,
+    /// The URLs of operations answer 403, as they might for a role that lacks `locations/operations/read`. Off by
+    /// default: the signature in the URL is believed to be enough.
+    pub operation_urls_forbidden: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            etags: false,
+            omission_retains_collections: true,
+            count_applies_when_autoscaled: false,
+            delete_drains: true,
+            scale_in_asks_budgets: true,
+            list_ends_with_empty_page: true,
+            operation_urls_forbidden: false,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            public_url: None,
+            time_scale: 1.0,
+            state_file: None,
+            page_size: 100,
+            api_versions_also: Vec::new(),
+            ready_timeout: None,
+            drain_timeout: None,
+            switches: Switches::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Settings whose time runs `scale` times as fast as the service's.
+    #[must_use]
+    pub fn with_time_scale(scale: f64) -> Self {
+        Self { time_scale: scale, ..Self::default() }
+    }
+
+    /// A recorded duration, at this emulator's pace.
+    #[must_use]
+    pub fn scaled(&self, recorded: Duration) -> Duration {
+        recorded.div_f64(self.time_scale)
+    }
+
+    pub(crate) fn ready_timeout(&self) -> Duration {
+        self.ready_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(45)).max(Duration::from_secs(30)))
+    }
+
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        // Beyond the bounds a duration overflows or every operation ends at once, neither of which is wanted.
+        if !(self.time_scale.is_finite() && (0.001..=1e9).contains(&self.time_scale)) {
+            return Err(Error::setting(
+                "time_scale",
+                self.time_scale,
+                "give a number from 0.001 to 1000000000, where 1 is real time",
+            ));
+        }
+        if self.page_size == 0 {
+            return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        Ok(())
+    }
+}

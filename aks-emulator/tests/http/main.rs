@@ -1,0 +1,14 @@
+//! The emulator over real HTTP, each test on its own port and without Kubernetes.
+
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod support;

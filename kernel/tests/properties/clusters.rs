@@ -1,0 +1,279 @@
+//! Arbitrary clusters, mostly healthy ones, so that the guard has to think. Never one that Kubernetes or ARM could not
+//! show: names are unique.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nodepool_kernel::{
+    AgentPool, Attempt, Autoscaling, Budget, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os,
+    Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time, Toleration,
+    TolerationOperator,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+pub const NOW: Time = Time::from_millis(1_800_000_000_000);
+const POOLS: [&str; 5] = ["sys", "two", "apps", "spare", "last"];
+const TAINTS: [&str; 7] = [
+    "CriticalAddonsOnly=true:NoSchedule",
+    "CriticalAddonsOnly=true:NoExecute",
+    "team=a:NoSchedule",
+    "team=a:NoExecute",
+    "team=a:PreferNoSchedule",
+    "gpu=x:NoExecute",
+    "kubernetes.azure.com/scalesetpriority=spot:NoSchedule",
+];
+const LABELS: [&str; 3] = ["tier", "team", "kubernetes.azure.com/mode"];
+
+pub fn ago(seconds: i64) -> Time {
+    Time::from_millis(NOW.as_millis() - seconds * 1000)
+}
+
+/// Nearly always `usual`.
+fn mostly<T: Clone + std::fmt::Debug + 'static>(usual: T, others: Vec<T>) -> impl Strategy<Value = T> {
+    prop_oneof![30 => Just(usual), 1 => select(others)]
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![10 => Just(Mode::System), 6 => Just(Mode::User), 1 => Just(Mode::Other("Gateway".into()))]
+}
+
+fn taints(most: usize) -> impl Strategy<Value = Vec<Taint>> {
+    let parse = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect();
+    subsequence(TAINTS.to_vec(), 0..=most).prop_map(parse)
+}
+
+fn few_taints() -> impl Strategy<Value = Vec<Taint>> {
+    prop_oneof![20 => Just(vec![]), 1 => taints(2)]
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let of = |keys: Vec<&str>| keys.into_iter().map(|key| (key.to_owned(), "x".to_owned())).collect();
+    subsequence(LABELS.to_vec(), 0..=2).prop_map(of)
+}
+
+fn keys() -> impl Strategy<Value = BTreeSet<String>> {
+    labels().prop_map(|labels| labels.into_keys().collect())
+}
+
+fn state() -> impl Strategy<Value = ProvisioningState> {
+    let busy = ["Scaling", "Updating", "Upgrading", "Deleting", "Stopping", "Creating", "Frobnicating"];
+    let others = busy.iter().map(|name| ProvisioningState::Busy((*name).to_owned()));
+    let ended = [ProvisioningState::Failed, ProvisioningState::Canceled];
+    mostly(ProvisioningState::Succeeded, others.chain(ended).collect())
+}
+
+fn failure() -> impl Strategy<Value = Option<PoolFailure>> {
+    let of = |code: &str| Some(PoolFailure { code: code.to_owned(), message: "it failed".into() });
+    mostly(None, vec![of("PodDrainFailure"), of("QuotaExceeded"), of("UpgradeFailed"), of("DeleteFailed")])
+}
+
+prop_compose! {
+    fn pool(name: &'static str)(
+        (mode, state, failure) in (mode(), state(), failure()),
+        kind in mostly(PoolKind::ScaleSet, vec![PoolKind::Other("VirtualMachines".into()), PoolKind::Unreadable("count".into())]),
+        os in mostly(Os::Linux, vec![Os::Other("Windows".into())]),
+        power in mostly(Power::Running, vec![Power::NotRunning("Stopped".into())]),
+        count in prop_oneof![1 => Just(0_u32), 12 => 1_u32..5],
+        autoscaling in option::weighted(0.15, (0_u32..4, 3_u32..6).prop_map(|(min, max)| Autoscaling { min, max })),
+        (taints, labels) in (few_taints(), labels()),
+        requested_version in mostly(Some("1.33"), vec![Some("1.33.5"), Some("1.34"), Some("1.3"), None]),
+        current_version in mostly(Some("1.33.5"), vec![None]),
+        max_unavailable in mostly(Some("0"), vec![None, Some("1"), Some("50%"), Some("?")]),
+    ) -> AgentPool {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        AgentPool {
+            name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels,
+            requested_version: text(requested_version), current_version: text(current_version),
+            max_unavailable: text(max_unavailable), failure,
+        }
+    }
+}
+
+prop_compose! {
+    fn node()(
+        pool in mostly(true, vec![false]),
+        labelled_system in mostly(true, vec![false]),
+        quarantined in prop::bool::weighted(0.01),
+        (ready, since, age) in (mostly(true, vec![false]), mostly(3600, vec![5, 59, 60, 61]), mostly(7200, vec![30, 100])),
+        cordoned in prop::bool::weighted(0.04),
+        deleting in prop::bool::weighted(0.02),
+        taints in few_taints(),
+        extra in mostly(None, vec![Some("node.kubernetes.io/memory-pressure:NoSchedule")]),
+        carries_pool_taints in mostly(true, vec![false]),
+        provider in mostly(true, vec![false]),
+        version in prop::bool::weighted(0.05),
+    ) -> (Node, bool) {
+        let since = ago(since);
+        let node = Node {
+            name: String::new(),
+            pool: pool.then(String::new),
+            labelled_system,
+            quarantined,
+            readiness: if ready { Readiness::Ready { since } } else { Readiness::NotReady { since } },
+            joined: ago(age),
+            cordoned,
+            deleting,
+            taints: taints.into_iter().chain(extra.map(|text| text.parse().unwrap())).collect(),
+            provider_id: provider.then(|| "azure:///subscriptions/sub/resourceGroups/MC_rg/x".to_owned()),
+            kubelet_version: if version { "v1.32.0" } else { "v1.33.5" }.to_owned(),
+            image_version: None,
+        };
+        (node, carries_pool_taints)
+    }
+}
+
+/// The nodes of a pool: as many as it counts, give or take a few.
+fn nodes(pool: AgentPool) -> impl Strategy<Value = (AgentPool, Vec<Node>)> {
+    let usual = usize::try_from(pool.count).unwrap();
+    let number = prop_oneof![6 => Just(usual), 1 => 0..=usual + 2];
+    number.prop_flat_map(|number| vec(node(), number)).prop_map(move |nodes| {
+        let place = |(index, (mut node, carries)): (usize, (Node, bool))| {
+            node.name = format!("aks-{}-{index}", pool.name);
+            node.pool = node.pool.map(|_| pool.name.clone());
+            if carries {
+                node.taints.extend(pool.taints.iter().cloned());
+            }
+            node
+        };
+        (pool.clone(), nodes.into_iter().enumerate().map(place).collect())
+    })
+}
+
+prop_compose! {
+    fn toleration()(
+        key in select(vec![None, Some("team"), Some("gpu"), Some("CriticalAddonsOnly")]),
+        exists in any::<bool>(),
+        limited in prop::bool::weighted(0.3),
+    ) -> Toleration {
+        Toleration {
+            key: key.map(str::to_owned),
+            operator: if exists { TolerationOperator::Exists } else { TolerationOperator::Equal },
+            value: if exists { "" } else { "a" }.to_owned(),
+            effect: None,
+            limited,
+        }
+    }
+}
+
+prop_compose! {
+    fn pod(nodes: Vec<String>)(
+        node in prop_oneof![8 => select(nodes).prop_map(Some), 1 => Just(Some("lost".to_owned())), 1 => Just(None)],
+        owner in select(vec![Owner::DaemonSet, Owner::DaemonSet, Owner::Other]),
+        deleting in prop::bool::weighted(0.1),
+        tolerations in vec(toleration(), 0..4),
+        selects in keys(),
+    ) -> Pod {
+        Pod { namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations, selects }
+    }
+}
+
+prop_compose! {
+    fn intent()(
+        pool in select(POOLS.to_vec()),
+        created in select(vec![10, 600, 6000]),
+        mode in option::of(select(vec![Mode::System, Mode::User, Mode::User])),
+        count in option::of(0_u32..6),
+        taints in option::of(taints(2)),
+        labels in option::of(labels()),
+        owned_labels in keys(),
+        enforcement in mostly(Enforcement::Enforce, vec![Enforcement::Observe]),
+        (suspended, stalled) in (prop::bool::weighted(0.05), prop::bool::weighted(0.3)),
+        attempt in prop::bool::weighted(0.05),
+    ) -> Intent {
+        let attempt = attempt.then(|| Attempt {
+            failures: 1, generation: 1, next: ago(-9), code: "BadRequest".into(), message: "no".into(),
+        });
+        Intent {
+            policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
+            mode, count, taints, labels, owned_labels, attempt, stalled,
+        }
+    }
+}
+
+/// A step on some pool, planned on what the pool is like.
+fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
+    let wish = (0..4_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
+    (select(pools), wish).prop_map(|(pool, (kind, mode, count, taints, labels))| {
+        let change = match kind {
+            0 => Change::Mode { from: pool.mode, to: mode },
+            1 => Change::Count { from: pool.count, to: count },
+            2 => Change::Taints { from: pool.taints, to: taints },
+            _ => Change::Labels { from: pool.labels, to: labels },
+        };
+        Step { policy: "p0".into(), pool: pool.name, change }
+    })
+}
+
+fn assemble(
+    pools: Vec<(AgentPool, Vec<Node>)>,
+    mut pods: Vec<Pod>,
+    mut intents: Vec<Intent>,
+    state: ProvisioningState,
+) -> Snapshot {
+    for (index, pod) in pods.iter_mut().enumerate() {
+        pod.name = format!("pod-{index}");
+    }
+    for (index, intent) in intents.iter_mut().enumerate() {
+        intent.policy = format!("p{index}");
+    }
+    let (pools, nodes): (Vec<AgentPool>, Vec<Vec<Node>>) = pools.into_iter().unzip();
+    let issuer = "https://issuer.example/".to_owned();
+    let cluster = Cluster {
+        id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
+        subscription: "sub".into(),
+        node_resource_group: Some("MC_rg".into()),
+        issuer_url: Some(issuer.clone()),
+        state,
+        power: Power::Running,
+        pools,
+    };
+    Snapshot {
+        now: NOW,
+        intents: Known::seen(NOW, intents),
+        cluster: Known::seen(NOW, cluster),
+        issuer: Known::seen(NOW, issuer),
+        nodes: Known::seen(NOW, nodes.into_iter().flatten().collect()),
+        pods: Known::seen(NOW, pods),
+        budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        in_flight: vec![],
+    }
+}
+
+/// A cluster of up to five pools with policies, pods and writes in flight, and a step to judge on one of the pools.
+pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
+    let pools = subsequence(POOLS.to_vec(), 1..=5)
+        .prop_flat_map(|names| names.into_iter().map(|name| pool(name).prop_flat_map(nodes)).collect::<Vec<_>>());
+    let busy = ProvisioningState::Busy("Updating".into());
+    let state = prop_oneof![20 => Just(ProvisioningState::Succeeded), 1 => Just(busy)].boxed();
+    pools.prop_flat_map(move |pools| {
+        let names: Vec<String> = pools.iter().flat_map(|(_, nodes)| nodes).map(|node| node.name.clone()).collect();
+        let names = if names.is_empty() { vec!["lost".to_owned()] } else { names };
+        let bare: Vec<AgentPool> = pools.iter().map(|(pool, _)| pool.clone()).collect();
+        let in_flight = prop_oneof![3 => Just(vec![]), 1 => vec(step_on(bare.clone()), 1..3)];
+        let parts = (
+            prop_oneof![1 => Just(vec![]), 2 => vec(pod(names), 0..6)],
+            vec(intent(), 1..6),
+            state.clone(),
+            in_flight,
+            step_on(bare),
+        );
+        parts.prop_map(move |(pods, mut intents, state, in_flight, mut step)| {
+            if let Some(first) = intents.first_mut() {
+                first.pool.clone_from(&step.pool);
+            }
+            let mut snapshot = assemble(pools.clone(), pods, intents, state);
+            snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
+            let intents = snapshot.intents.value().unwrap();
+            if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {
+                step.policy.clone_from(&governs.policy);
+            }
+            (snapshot, step)
+        })
+    })
+}
+
+pub fn cluster() -> impl Strategy<Value = Snapshot> {
+    cluster_and_step().prop_map(|(snapshot, _)| snapshot)
+}

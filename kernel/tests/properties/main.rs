@@ -1,0 +1,28 @@
+//! Properties of the kernel over arbitrary clusters, through its public interface only.
+//!
+//! `PROPTEST_CASES` sets how many clusters each property sees.
+
+#[cfg(test)]
+mod clusters;
+#[cfg(test)]
+mod degraded;
+#[cfg(test)]
+mod deterministic;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod reached;
+#[cfg(test)]
+mod safety;
+
+#[cfg(test)]
+use proptest::prelude::ProptestConfig;
+
+/// As many cases as `PROPTEST_CASES` says, or `default`. Leaves no files behind.
+#[cfg(test)]
+fn cases(default: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}

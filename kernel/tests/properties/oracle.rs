@@ -1,0 +1,173 @@
+//! The cluster as Kubernetes and AKS would have it, written from the design's definitions and not from the kernel:
+//! what the add-ons can count on, and which protected pods a write would evict. Never calls the kernel's own rules.
+
+use nodepool_kernel::{
+    AgentPool, Change, Cluster, Mode, Node, Os, Owner, Pod, PoolKind, Power, ProvisioningState, Readiness, Snapshot,
+    Step, Taint, TaintEffect, Toleration, TolerationOperator,
+};
+
+/// What the add-ons have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strength {
+    pub usable: i64,
+    pub healthy: i64,
+}
+
+pub struct Oracle<'a> {
+    snapshot: &'a Snapshot,
+    cluster: &'a Cluster,
+    nodes: &'a [Node],
+}
+
+impl<'a> Oracle<'a> {
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, cluster: snapshot.cluster.value().unwrap(), nodes: snapshot.nodes.value().unwrap() }
+    }
+
+    /// The strength with these writes, and all in flight, at their worst, as it matters for a step on `subject`.
+    pub fn strength(&self, subject: &str, writes: &[&Step]) -> Strength {
+        let all: Vec<&Step> =
+            self.snapshot.in_flight.iter().map(|write| &write.step).chain(writes.iter().copied()).collect();
+        let pools = self.cluster.pools.iter().filter(|pool| pool.name == subject || self.can_remain(pool));
+        let each: Vec<i64> = pools.map(|pool| self.usable(pool, &all)).collect();
+        Strength {
+            usable: each.iter().sum(),
+            healthy: each.iter().filter(|usable| **usable > 0).count().try_into().unwrap(),
+        }
+    }
+
+    fn nodes_of(&self, pool: &AgentPool) -> impl Iterator<Item = &'a Node> {
+        let name = pool.name.clone();
+        self.nodes.iter().filter(move |node| node.pool.as_ref() == Some(&name))
+    }
+
+    /// "The pool that remains": nothing under way or failed on it that takes nodes away or rolls them.
+    fn can_remain(&self, pool: &AgentPool) -> bool {
+        let ours = self.snapshot.in_flight.iter().any(|write| write.step.pool == pool.name);
+        let calm = match &pool.state {
+            ProvisioningState::Busy(operation) => operation == "Scaling" || (ours && operation == "Updating"),
+            _ => true,
+        };
+        let broken_off = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled)
+            && pool
+                .failure
+                .as_ref()
+                .is_some_and(|failure| ["Drain", "Delete", "Upgrade"].iter().any(|word| failure.code.contains(word)));
+        calm && !broken_off && !self.is_half_upgraded(pool)
+    }
+
+    pub fn is_half_upgraded(&self, pool: &AgentPool) -> bool {
+        let matches = match (&pool.requested_version, &pool.current_version) {
+            (Some(requested), Some(current)) => format!("{current}.").starts_with(&format!("{requested}.")),
+            _ => false,
+        };
+        let versions: Vec<&str> = self.nodes_of(pool).map(|node| node.kubelet_version.as_str()).collect();
+        let mixed = versions.iter().any(|version| Some(version) != versions.first());
+        let ended_badly = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled);
+        !matches || self.nodes_of(pool).any(|node| node.quarantined) || (ended_badly && mixed)
+    }
+
+    /// Usable nodes of a pool that remain when all these writes end at their worst.
+    fn usable(&self, pool: &AgentPool, writes: &[&Step]) -> i64 {
+        let here: Vec<&Change> = writes.iter().filter(|step| step.pool == pool.name).map(|step| &step.change).collect();
+        let leaves = matches!(&pool.state, ProvisioningState::Busy(operation) if operation == "Deleting" || operation == "Stopping");
+        let is_system = pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet;
+        // A demotion takes effect; a promotion on its way, even if ARM shows it already, may yet fail.
+        let loses_mode = here
+            .iter()
+            .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System));
+        if leaves || !is_system || loses_mode || pool.power != Power::Running {
+            return 0;
+        }
+        let mut taints = pool.taints.clone();
+        let mut target = i64::from(pool.count);
+        for change in &here {
+            match change {
+                Change::Taints { to, .. } => taints.extend(to.iter().cloned()),
+                Change::Count { to, .. } => target = target.min(i64::from(*to)),
+                _ => {}
+            }
+        }
+        let usable: i64 = self.nodes_of(pool).filter(|node| self.is_usable(node, &taints)).count().try_into().unwrap();
+        let joined: i64 = self.nodes_of(pool).count().try_into().unwrap();
+        let machines = joined.max(i64::from(pool.count));
+        let rolled = if !here.is_empty() && self.is_half_upgraded(pool) { unavailable(pool, target) } else { 0 };
+        // AKS chooses the machines that go, the usable ones at worst.
+        (usable - (machines - target) - rolled).max(0)
+    }
+
+    fn is_usable(&self, node: &Node, pool_taints: &[Taint]) -> bool {
+        let age = |seconds: i64, since: nodepool_kernel::Time| {
+            self.snapshot.now.as_millis() - since.as_millis() >= seconds * 1000
+        };
+        let ready = match node.readiness {
+            Readiness::Ready { since } => age(60, since) || since.as_millis() - node.joined.as_millis() <= 60_000,
+            Readiness::NotReady { .. } => false,
+        };
+        let open = node
+            .taints
+            .iter()
+            .chain(pool_taints)
+            .all(|taint| taint.key == "CriticalAddonsOnly" || taint.effect == TaintEffect::PreferNoSchedule);
+        ready && open && !node.cordoned && !node.deleting && node.labelled_system
+    }
+
+    /// Protected pods that the write would evict or leave without protection.
+    pub fn victims(&self, step: &Step) -> Vec<&'a Pod> {
+        let pool = self.cluster.pool(&step.pool).unwrap();
+        self.snapshot.pods.value().unwrap().iter().filter(|pod| self.is_victim(pod, step, pool)).collect()
+    }
+
+    fn is_victim(&self, pod: &Pod, step: &Step, pool: &AgentPool) -> bool {
+        let Some(name) = &pod.node else { return false };
+        let node = self.nodes.iter().find(|node| node.name == *name);
+        // A pod whose node nobody can see may be on any pool.
+        if node.and_then(|node| node.pool.as_ref()).is_some_and(|name| *name != pool.name) {
+            return false;
+        }
+        let on_node = node.filter(|node| node.pool.is_some()).map_or(&[][..], |node| &node.taints);
+        let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
+        let evicting = |taint: &&Taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint);
+        if taints.iter().filter(evicting).any(|taint| is_evicted(&pod.tolerations, taint)) {
+            return true;
+        }
+        let selects = |key: &str| pod.selects.contains(key);
+        if pod.owner == Owner::DaemonSet {
+            return match &step.change {
+                Change::Mode { .. } => selects("kubernetes.azure.com/mode"),
+                Change::Labels { from, to } => {
+                    from.keys().chain(to.keys()).any(|key| from.get(key) != to.get(key) && selects(key))
+                }
+                _ => false,
+            };
+        }
+        let taken = match &step.change {
+            Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
+            Change::Count { to, .. } => *to < pool.count,
+            _ => false,
+        };
+        taken || self.is_half_upgraded(pool)
+    }
+}
+
+/// What the taint manager does: the first toleration that matches decides, and one with seconds only delays.
+fn is_evicted(tolerations: &[Toleration], taint: &Taint) -> bool {
+    let matches = |toleration: &&Toleration| {
+        let exists = toleration.operator == TolerationOperator::Exists;
+        match &toleration.key {
+            None => exists,
+            Some(key) => *key == taint.key && (exists || toleration.value == taint.value),
+        }
+    };
+    tolerations.iter().find(matches).is_none_or(|toleration| toleration.limited)
+}
+
+/// Nodes that a rolling pool takes away at once.
+fn unavailable(pool: &AgentPool, count: i64) -> i64 {
+    match pool.max_unavailable.as_deref() {
+        None | Some("0") => 0,
+        Some("1") => count.min(1),
+        Some("50%") => (count + 1) / 2,
+        _ => count,
+    }
+}

@@ -1,0 +1,71 @@
+//! A plan for a state that is reached is empty.
+
+use nodepool_kernel::{Change, Known, Snapshot, Step, plan};
+use proptest::prelude::*;
+
+use crate::cases;
+use crate::clusters::{NOW, cluster};
+
+/// What AKS makes of a write: what is sent replaces what was there, everything else stays.
+fn merge(snapshot: &mut Snapshot, step: &Step) {
+    let mut cluster = snapshot.cluster.value().unwrap().clone();
+    let pool = cluster.pools.iter_mut().find(|pool| pool.name == step.pool).unwrap();
+    match &step.change {
+        Change::Mode { to, .. } => pool.mode.clone_from(to),
+        Change::Count { to, .. } => pool.count = *to,
+        Change::Taints { to, .. } => pool.taints.clone_from(to),
+        Change::Labels { to, .. } => pool.labels.clone_from(to),
+    }
+    snapshot.cluster = Known::seen(NOW, cluster);
+}
+
+fn steps(snapshot: &Snapshot) -> Vec<Step> {
+    plan(snapshot).policies.into_iter().flat_map(|policy| policy.steps).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_state_that_is_reached_needs_no_step(mut snapshot in cluster()) {
+        for step in steps(&snapshot) {
+            merge(&mut snapshot, &step);
+        }
+        prop_assert_eq!(steps(&snapshot), vec![]);
+    }
+
+    #[test]
+    fn one_write_at_a_time_gets_there_too(mut snapshot in cluster()) {
+        let mut left = steps(&snapshot).len();
+        while let Some(step) = steps(&snapshot).first() {
+            merge(&mut snapshot, step);
+            prop_assert_eq!(steps(&snapshot).len(), left - 1);
+            left -= 1;
+        }
+    }
+
+    #[test]
+    fn a_step_changes_only_what_its_policy_names(snapshot in cluster()) {
+        let intents = snapshot.intents.value().unwrap();
+        for step in steps(&snapshot) {
+            let intent = intents.iter().find(|intent| intent.policy == step.policy).unwrap();
+            match &step.change {
+                Change::Mode { to, .. } => prop_assert_eq!(intent.mode.as_ref(), Some(to)),
+                Change::Count { to, .. } => prop_assert_eq!(intent.count, Some(*to)),
+                Change::Taints { from, to } => {
+                    let wanted = intent.taints.as_ref().unwrap();
+                    prop_assert!(to.iter().all(|taint| wanted.contains(taint) || (taint.belongs_to_aks() && from.contains(taint))));
+                    prop_assert!(from.iter().all(|taint| to.contains(taint) || !taint.belongs_to_aks()));
+                }
+                Change::Labels { from, to } => {
+                    let wanted = intent.labels.as_ref().unwrap();
+                    for key in step.change.changed_labels() {
+                        prop_assert!(wanted.contains_key(key) || intent.owned_labels.contains(key));
+                    }
+                    prop_assert!(wanted.iter().all(|(key, value)| to.get(key) == Some(value)));
+                    prop_assert!(from != to);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The operator as a process of its own, with the rights that its manifests give it and nothing more; never in this
+//! process.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+
+use crate::manifests::{apply, apply_definition};
+use crate::supervise::{Component, Launch};
+use crate::{ControlPlane, Door};
+
+/// The namespace and the name of the operator's service account.
+const NAME: &str = "nodepool-operator";
+
+/// The operator's user, as audit logs name it.
+pub const OPERATOR_USER: &str = "system:serviceaccount:nodepool-operator:nodepool-operator";
+
+/// Time for the step in hand when it is told to end.
+const GRACE: Duration = Duration::from_secs(20);
+
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// What to start, and how.
+#[derive(Debug, Clone)]
+pub struct OperatorOptions {
+    /// The operator's executable.
+    pub binary: PathBuf,
+    /// Resource id of the cluster that it is told it runs in.
+    pub cluster_resource_id: String,
+    /// Arguments after those that the testbed gives: `run`, the resource id, the ARM door and no sign-in.
+    pub arguments: Vec<String>,
+    /// Environment variables beside `KUBECONFIG` and `POD_NAMESPACE`.
+    pub environment: Vec<(String, String)>,
+}
+
+impl OperatorOptions {
+    /// With nothing beyond what is needed.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>, cluster_resource_id: impl Into<String>) -> Self {
+        Self {
+            binary: binary.into(),
+            cluster_resource_id: cluster_resource_id.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// The same with a further environment variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running operator. It is told to end when this value is dropped.
+pub struct Operator {
+    launch: Launch,
+    component: Component,
+}
+
+impl Operator {
+    /// Installs what the operator needs, as [`install`] does, and starts it behind both doors.
+    ///
+    /// # Errors
+    /// When something can't be installed or the process can't be started. Whether it works shows in the cluster and in
+    /// its log.
+    pub async fn start(
+        control_plane: &ControlPlane,
+        api: &Door,
+        arm: &Door,
+        options: OperatorOptions,
+    ) -> anyhow::Result<Self> {
+        let client = control_plane.client();
+        install(&client).await?;
+        let number = STARTED.fetch_add(1, Ordering::SeqCst);
+        let folder = control_plane.folder().join(format!("operator-{number}"));
+        std::fs::create_dir_all(&folder).with_context(|| format!("folder {} can't be made", folder.display()))?;
+        let kubeconfig = folder.join("kubeconfig");
+        control_plane.write_token_kubeconfig(&kubeconfig, api.url().as_str(), &token(&client).await?)?;
+        let launch = launch(&folder, &kubeconfig, arm, options);
+        let component = Component::start(launch.clone())?;
+        Ok(Self { launch, component })
+    }
+
+    /// Everything that it wrote so far, over all its starts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.component.log()
+    }
+
+    /// The file that it writes to.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        self.component.log_file()
+    }
+
+    /// The last lines that it wrote.
+    #[must_use]
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.component.log_tail(lines)
+    }
+
+    /// Its exit code if it has ended: its own, or 128 plus the number of the signal that ended it.
+    ///
+    /// # Errors
+    /// When its state can't be read.
+    pub fn exited(&mut self) -> anyhow::Result<Option<i32>> {
+        self.component.exited()
+    }
+
+    /// Sends SIGTERM, waits and returns the exit code.
+    ///
+    /// # Errors
+    /// When it has not ended after 20 seconds.
+    pub async fn terminate(&mut self) -> anyhow::Result<i32> {
+        self.component.terminate(GRACE).await
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    ///
+    /// # Errors
+    /// When the end is not seen in time.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.component.kill().await.map(drop)
+    }
+
+    /// Waits until it ends by itself and returns its exit code.
+    ///
+    /// # Errors
+    /// When it still runs after `deadline`.
+    pub async fn wait(&mut self, deadline: Duration) -> anyhow::Result<i32> {
+        self.component.wait(deadline).await
+    }
+
+    /// Starts it again as before, after it has ended or been ended; one that runs is told to end first.
+    ///
+    /// # Errors
+    /// When the one that runs does not end, or the new one can't be started.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        if self.exited()?.is_none() {
+            self.terminate().await?;
+        }
+        self.component = Component::start(self.launch.clone())?;
+        Ok(())
+    }
+}
+
+/// Applies the operator's namespace, service account, roles and definitions from the checkout, and waits until the
+/// definitions are served.
+///
+/// # Errors
+/// When a manifest can't be read or applied.
+pub async fn install(client: &Client) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAME}});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}});
+    for object in [namespace, account] {
+        apply(client, &object.to_string()).await?;
+    }
+    let definitions = root.join("crds");
+    let entries =
+        std::fs::read_dir(&definitions).with_context(|| format!("folder {} can't be read", definitions.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            apply_definition(client, &read(&path)?).await?;
+        }
+    }
+    apply(client, &read(&root.join("deploy/rbac.yaml"))?).await
+}
+
+/// A client with the operator's rights that reaches the API server through a door. The operator must be installed.
+///
+/// # Errors
+/// When the API server grants no token.
+pub async fn client_through(control_plane: &ControlPlane, door: &Door) -> anyhow::Result<Client> {
+    control_plane.client_with_token(door.url().as_str(), &token(&control_plane.client()).await?)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("manifest {} can't be read", path.display()))
+}
+
+async fn token(client: &Client) -> anyhow::Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAME);
+    let request: TokenRequest =
+        serde_json::from_value(json!({"spec": {"audiences": [], "expirationSeconds": 86_400}}))?;
+    let granted = accounts
+        .create_token_request(NAME, &PostParams::default(), &request)
+        .await
+        .context("the operator's token was refused")?;
+    Ok(granted.status.context("the API server granted no token")?.token)
+}
+
+fn launch(folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions) -> Launch {
+    let mut arguments: Vec<OsString> = vec![
+        "run".into(),
+        "--cluster-resource-id".into(),
+        options.cluster_resource_id.into(),
+        "--arm-endpoint".into(),
+        arm.url().as_str().into(),
+        "--azure-auth".into(),
+        "none".into(),
+    ];
+    arguments.extend(options.arguments.into_iter().map(OsString::from));
+    let mut environment: Vec<(OsString, OsString)> =
+        vec![("KUBECONFIG".into(), kubeconfig.into()), ("POD_NAMESPACE".into(), NAME.into())];
+    environment.extend(options.environment.into_iter().map(|(name, value)| (name.into(), value.into())));
+    Launch {
+        name: NAME.to_owned(),
+        program: options.binary,
+        arguments,
+        environment,
+        log: folder.join("operator.log"),
+        grace: GRACE,
+    }
+}

@@ -1,0 +1,72 @@
+//! The testbed proven on itself: a real control plane, real processes, real connections.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy knows tests by #[test], which these do not have"
+)]
+
+mod cluster;
+mod doors;
+mod operator;
+mod supervision;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use testbed::Lanes;
+use testbed::control_plane::Options;
+use tokio::runtime::Runtime;
+
+/// What a test gets: the control planes and the one runtime that their clients belong to.
+#[derive(Clone)]
+pub struct Bench {
+    lanes: Lanes,
+    runtime: Arc<Runtime>,
+}
+
+fn trial<F, S>(bench: &Bench, name: &str, story: S) -> Trial
+where
+    F: Future<Output = anyhow::Result<()>>,
+    S: Fn(Lanes) -> F + Send + 'static,
+{
+    let bench = bench.clone();
+    Trial::test(name, move || {
+        bench.runtime.block_on(story(bench.lanes.clone())).map_err(|error| {
+            bench.lanes.keep_logs();
+            format!("{error:#}").into()
+        })
+    })
+}
+
+fn main() -> anyhow::Result<()> {
+    testbed::supervise::run_if_asked();
+    supervision::hold_a_component_if_asked();
+    let bench = Bench { lanes: Lanes::from_environment(Options::default())?, runtime: Arc::new(Runtime::new()?) };
+    let trials = vec![
+        trial(&bench, "kube_system_runs_on_system_nodes", cluster::kube_system_runs_on_system_nodes),
+        trial(&bench, "a_no_execute_taint_evicts", cluster::a_no_execute_taint_evicts),
+        trial(&bench, "a_node_is_not_ready_and_comes_back", cluster::a_node_is_not_ready_and_comes_back),
+        trial(&bench, "pods_move_off_nodes_as_budgets_allow", cluster::pods_move_off_nodes_as_budgets_allow),
+        trial(&bench, "a_reset_leaves_nothing_behind", cluster::a_reset_leaves_nothing_behind),
+        trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
+        trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
+        trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
+        trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),
+        trial(
+            &bench,
+            "the_operator_is_a_process_with_its_own_rights",
+            operator::the_operator_is_a_process_with_its_own_rights,
+        ),
+        trial(&bench, "components_die_with_their_holder", supervision::components_die_with_their_holder),
+        trial(&bench, "components_die_with_their_supervisor", supervision::components_die_with_their_supervisor),
+        trial(&bench, "an_early_end_shows_the_log", supervision::an_early_end_shows_the_log),
+    ];
+    let mut arguments = Arguments::from_args();
+    // More threads than control planes would only wait.
+    arguments.test_threads = arguments.test_threads.or(Some(bench.lanes.count()));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // The control planes end here, which exiting would skip.
+    drop(bench);
+    std::process::exit(if conclusion.has_failed() { 101 } else { 0 });
+}

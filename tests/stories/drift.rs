@@ -1,0 +1,85 @@
+//! Edits by hand in ARM: corrected, or reported and left.
+
+use aks_emulator::PoolSpec;
+use nodepool_operator::api::condition;
+use serde_json::json;
+use testbed::{KubeSystem, Lane, Testbed};
+
+use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("correct_edits_by_hand", corrected),
+        story("report_edits_by_hand_when_only_observing", observed),
+        story("leave_a_suspended_policy_alone_and_go_on_when_it_is_resumed", suspended),
+    ]
+}
+
+async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    begin(builder.pool(PoolSpec::user("apps", 1))).await
+}
+
+async fn corrected(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1, "taints": [], "labels": {"tier": "web"}}))).await?;
+    scene.ready("apps").await?;
+    let written = scene.writes().len();
+    scene
+        .edit_by_hand("apps", json!({"nodeTaints": ["by=hand:NoSchedule"], "nodeLabels": {"tier": "api", "by": "hand"}}))
+        .await?;
+    scene.bed.emulator.idle().await;
+    testbed::wait_for("the edits to be corrected", std::time::Duration::from_secs(30), async || {
+        let labels = scene.in_arm("apps", "nodeLabels");
+        let done = labels["tier"] == "web" && scene.in_arm("apps", "nodeTaints").is_null();
+        Ok(if done { Ok(()) } else { Err(labels.to_string()) })
+    })
+    .await?;
+    scene.ready("apps").await?;
+    assert_eq!(
+        scene.writes().split_off(written),
+        [
+            write("apps", json!({"nodeLabels": {"tier": "api", "by": "hand"}, "nodeTaints": []})),
+            write("apps", json!({"nodeLabels": {"tier": "web", "by": "hand"}})),
+        ],
+        "one step has one purpose, and the label that nobody here named stays"
+    );
+    assert!(scene.events("apps").await?.contains(&"DriftFound".to_owned()));
+    Ok(())
+}
+
+async fn observed(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    scene.apply(policy("apps", json!({"enforcement": "Observe", "count": 3}))).await?;
+    let status = scene.ready("apps").await?;
+    assert!(!holds(&status, condition::IN_SYNC), "{status:?}");
+    assert!(message(&status, condition::IN_SYNC).contains("scale from 1 to 3 nodes"), "{status:?}");
+    assert_eq!(status.drift.len(), 1);
+    scene.edit_by_hand("apps", json!({"count": 2})).await?;
+    scene
+        .until("apps", "to report the edit", |status| {
+            message(status, condition::IN_SYNC).contains("from 2 to 3") && holds(status, condition::READY)
+        })
+        .await?;
+
+    // What it would refuse it says, too.
+    scene.apply(policy("system", json!({"enforcement": "Observe", "mode": "User"}))).await?;
+    let status = scene.ready("system").await?;
+    assert!(!holds(&status, condition::SAFE) && !holds(&status, condition::STALLED), "{status:?}");
+    assert_eq!(scene.writes(), []);
+    scene.is_quiet().await
+}
+
+async fn suspended(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    scene.apply(policy("apps", json!({"suspend": true, "count": 2}))).await?;
+    let status = scene.ready("apps").await?;
+    assert!(message(&status, condition::READY).contains("suspended"), "{status:?}");
+    scene.is_quiet().await?;
+    assert_eq!(scene.writes(), []);
+    scene.apply(policy("apps", json!({"suspend": false, "count": 2}))).await?;
+    scene.until("apps", "to be done", |status| holds(status, condition::IN_SYNC)).await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Other hands: operations, refusals and policies that are not this policy's.
+
+use aks_emulator::{Canned, Matcher, PoolSpec};
+use nodepool_operator::api::condition;
+use serde_json::json;
+use testbed::{KubeSystem, Lane, Testbed};
+
+use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("wait_for_an_operation_by_another_hand_then_act", busy),
+        story("say_what_azure_refused_and_do_not_repeat_it", refused_by_azure),
+        story("azure_is_busy_after_all", conflict),
+        story("of_two_policies_the_older_governs", two_policies),
+    ]
+}
+
+async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    begin(builder.pool(PoolSpec::user("apps", 1))).await
+}
+
+async fn busy(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    let held = scene.bed.emulator.operation("apps").hold();
+    scene.edit_by_hand("apps", json!({"nodeLabels": {"by": "hand"}})).await?;
+    held.arrived().await;
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    let waits = scene.until("apps", "to wait", |status| holds(status, condition::RECONCILING)).await?;
+    assert!(message(&waits, condition::RECONCILING).contains("pool apps is Updating"), "{waits:?}");
+    assert!(holds(&waits, condition::SAFE), "waiting is not unsafe");
+    scene.looks_again().await?;
+    assert_eq!(scene.writes(), []);
+    held.release();
+    scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2, "nodeLabels": {"by": "hand"}}))]);
+    Ok(())
+}
+
+async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    let quota = "Insufficient vcpu quota requested 4, remaining 0 for family StandardDasv7Family for region westeurope.";
+    let refusal = scene.bed.emulator.respond(
+        Matcher::put_pool("apps").user_agent("nodepool-operator"),
+        Canned::error(400, "ErrCode_InsufficientVCPUQuota", quota),
+        None,
+    );
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    let status = scene.stalled("apps", "WriteFailed").await?;
+    let said = message(&status, condition::STALLED);
+    assert!(said.contains("ErrCode_InsufficientVCPUQuota") && said.contains("Insufficient vcpu quota"), "{said}");
+    assert_eq!(status.attempt.map(|attempt| attempt.failures), Some(1));
+    scene.is_quiet().await?;
+    assert_eq!(scene.writes().len(), 1, "no retry storm");
+
+    // A change of the policy is a reason to try again at once.
+    drop(refusal);
+    scene.apply(policy("apps", json!({"count": 3}))).await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.writes().len(), 2);
+    Ok(())
+}
+
+async fn conflict(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    let _busy = scene.bed.emulator.respond(
+        Matcher::put_pool("apps").user_agent("nodepool-operator"),
+        Canned::error(409, "OperationNotAllowed", "Operation is not allowed: Another operation is in progress"),
+        Some(1),
+    );
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    let status = scene.ready("apps").await?;
+    assert!(status.attempt.is_none(), "a conflict is a wait and no failure: {status:?}");
+    assert_eq!(scene.writes().len(), 2);
+    Ok(())
+}
+
+async fn two_policies(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene.ready("apps").await?;
+    scene.apply(policy("second", json!({"poolName": "apps", "count": 5, "labels": {"x": "y"}}))).await?;
+    let status = scene.stalled("second", "ConflictingPolicy").await?;
+    assert!(message(&status, condition::READY).contains("the older policy apps"), "{status:?}");
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
+    scene.is_quiet().await?;
+
+    scene.delete("apps").await?;
+    scene.ready("second").await?;
+    assert_eq!(scene.in_arm("apps", "count"), 5, "with the older one gone the second governs");
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The operator's own life: restarted, killed and told to stop at the worst moment; policies that go.
+
+use aks_emulator::PoolSpec;
+use serde_json::json;
+use testbed::{KubeSystem, Lane, Match, Testbed};
+
+use super::support::{Scene, Story, begin, policy, story, write};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("restart_in_the_middle_of_a_scale_without_a_second_write", restart),
+        story("remember_owned_labels_over_a_crash_before_the_write", crash_before_the_write),
+        story("a_lost_answer_is_looked_up_and_not_repeated", lost_answer),
+        story("finish_the_step_in_hand_when_told_to_stop", stop),
+        story("leave_the_pool_alone_when_its_policy_is_deleted", deleted),
+    ]
+}
+
+async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    begin(builder.pool(PoolSpec::user("apps", 1))).await
+}
+
+async fn restart(lane: Lane) -> anyhow::Result<()> {
+    let mut scene = cluster(lane).await?;
+    let held = scene.bed.emulator.operation("apps").hold();
+    scene.apply(policy("apps", json!({"count": 3}))).await?;
+    held.arrived().await;
+    scene.operator.kill().await?;
+    scene.operator.restart().await?;
+    scene.looks_again().await?;
+    held.release();
+    let status = scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 3}))]);
+    let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
+    assert_eq!(outcomes.last(), Some(&"Succeeded"), "the end is recorded although another process began it");
+    scene.is_quiet().await
+}
+
+async fn crash_before_the_write(lane: Lane) -> anyhow::Result<()> {
+    let mut scene = cluster(lane).await?;
+    let held = scene.bed.arm.hold(Match::method("PUT"));
+    scene.apply(policy("apps", json!({"labels": {"a": "1"}}))).await?;
+    held.arrived().await?;
+    let status = scene.status("apps").await?;
+    assert_eq!(status.owned_labels, ["a"], "what is owned is stored before the write");
+    held.release();
+    scene.operator.kill().await?;
+    scene.apply(policy("apps", json!({"labels": {}}))).await?;
+    scene.bed.emulator.idle().await;
+    scene.operator.restart().await?;
+    scene.ready("apps").await?;
+    assert!(scene.in_arm("apps", "nodeLabels")["a"].is_null(), "the label goes although its writer crashed");
+    Ok(())
+}
+
+async fn lost_answer(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    let lost = scene.bed.arm.drop_answer(Match::method("PUT").times(1));
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    lost.arrived().await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "it was done, so it is not done again");
+    Ok(())
+}
+
+async fn stop(lane: Lane) -> anyhow::Result<()> {
+    let mut scene = cluster(lane).await?;
+    let held = scene.bed.arm.hold(Match::method("PUT"));
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    held.arrived().await?;
+    let (ended, ()) = tokio::join!(scene.operator.terminate(), async {
+        tokio::task::yield_now().await;
+        held.release();
+    });
+    assert_eq!(ended?, 0);
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "the write in hand is made");
+    let status = scene.status("apps").await?;
+    assert_eq!(status.history.last().map(|entry| entry.outcome.as_str()), Some("Started"), "and recorded");
+    Ok(())
+}
+
+async fn deleted(lane: Lane) -> anyhow::Result<()> {
+    let scene = cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 2, "labels": {"a": "1"}}))).await?;
+    scene.ready("apps").await?;
+    let written = scene.writes();
+    scene.delete("apps").await?;
+    scene.looks_again().await?;
+    assert_eq!(scene.writes(), written);
+    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"a": "1"}));
+    scene.bed.cluster.wait_for_ready_nodes("apps", 2).await?;
+    Ok(())
+}

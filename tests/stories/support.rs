@@ -1,0 +1,297 @@
+//! What stories share: a cluster with the operator in it, what is done to it and what is looked at. Never asserts by
+//! itself what a story is about.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use serde_json::{Value, json};
+use testbed::bed::Builder;
+use testbed::{Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
+
+/// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+/// Settings that make the operator as quick as the testbed.
+pub const QUICK: [&str; 10] = [
+    "--system-node-ready-seconds",
+    "0.5",
+    "--arm-refresh-seconds",
+    "1",
+    "--arm-poll-seconds",
+    "0.2",
+    "--settle-seconds",
+    "0.3",
+    "--log",
+    "info,nodepool_operator=debug",
+];
+
+type Telling = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+/// A story: a name and what happens.
+pub struct Story {
+    name: &'static str,
+    tell: Box<dyn FnOnce(Lane) -> Telling + Send>,
+}
+
+/// A story that is told by `tell`.
+pub fn story<F>(name: &'static str, tell: impl FnOnce(Lane) -> F + Send + 'static) -> Story
+where
+    F: Future<Output = anyhow::Result<()>> + 'static,
+{
+    Story { name, tell: Box::new(move |lane| Box::pin(tell(lane))) }
+}
+
+impl Story {
+    /// The name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Tells the story on a control plane of its own.
+    pub async fn tell(self, lanes: Lanes) -> anyhow::Result<()> {
+        (self.tell)(lanes.lease().await?).await
+    }
+}
+
+/// A cluster with the operator in it.
+pub struct Scene {
+    /// The cluster.
+    pub bed: Testbed,
+    /// The operator.
+    pub operator: Operator,
+    policies: Api<NodePoolPolicy>,
+}
+
+/// The operator's executable.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_nodepool-operator")
+}
+
+/// Starts the cluster and the operator in it.
+pub async fn begin(builder: Builder) -> anyhow::Result<Scene> {
+    begin_with(builder, &[]).await
+}
+
+/// The same with further arguments for the operator.
+pub async fn begin_with(builder: Builder, arguments: &[&str]) -> anyhow::Result<Scene> {
+    let bed = builder.start().await?;
+    let options = bed.operator_options(binary()).arguments(&QUICK).arguments(arguments);
+    let operator = bed.start_operator(options).await?;
+    Ok(Scene::of(bed, operator))
+}
+
+/// A policy as somebody would write it.
+pub fn policy(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "aks.nodepool.dev/v1alpha1", "kind": "NodePoolPolicy", "metadata": {"name": name}, "spec": spec})
+}
+
+/// A write of the operator to ARM: the pool and the body.
+pub type Write = (String, Value);
+
+/// The write of `changed` to a pool that otherwise has no labels, taints and tags.
+pub fn write(pool: &str, changed: Value) -> Write {
+    let mut properties = json!({"nodeLabels": {}, "nodeTaints": [], "tags": {}});
+    if let (Value::Object(all), Value::Object(changed)) = (&mut properties, changed) {
+        all.extend(changed);
+    }
+    (pool.to_owned(), json!({ "properties": properties }))
+}
+
+impl Scene {
+    /// A cluster and the operator in it.
+    pub fn of(bed: Testbed, operator: Operator) -> Self {
+        let policies = Api::all(bed.cluster.client());
+        Self { bed, operator, policies }
+    }
+
+    /// Applies a policy as GitOps tools do.
+    pub async fn apply(&self, policy: Value) -> anyhow::Result<NodePoolPolicy> {
+        let name = policy["metadata"]["name"].as_str().context("a policy needs a name")?.to_owned();
+        let parameters = PatchParams::apply("gitops").force();
+        self.policies.patch(&name, &parameters, &Patch::Apply(&policy)).await.map_err(|error| match error {
+            kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+            error => error.into(),
+        })
+    }
+
+    /// Deletes a policy.
+    pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.policies.delete(name, &DeleteParams::default()).await?;
+        wait_for(&format!("policy {name} to be gone"), DEADLINE, async || {
+            Ok(if self.policies.get_opt(name).await?.is_none() { Ok(()) } else { Err("it is still there") })
+        })
+        .await
+    }
+
+    /// The policy's status.
+    pub async fn status(&self, name: &str) -> anyhow::Result<NodePoolPolicyStatus> {
+        Ok(self.policies.get(name).await?.status.unwrap_or_default())
+    }
+
+    /// Waits until the status is about the policy's present generation and `fits`.
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        fits: impl Fn(&NodePoolPolicyStatus) -> bool,
+    ) -> anyhow::Result<NodePoolPolicyStatus> {
+        let what = format!("policy {name} {what}");
+        let waited = wait_for(&what, DEADLINE, async || {
+            let policy = self.policies.get(name).await?;
+            let status = policy.status.unwrap_or_default();
+            let current = status.observed_generation == policy.metadata.generation;
+            Ok(if current && fits(&status) { Ok(status) } else { Err(serde_json::to_string_pretty(&status)?) })
+        });
+        waited.await.map_err(|error| error.context(format!("the operator's log ends: {}", self.operator.log_tail(30))))
+    }
+
+    /// Waits until the policy is Ready.
+    pub async fn ready(&self, name: &str) -> anyhow::Result<NodePoolPolicyStatus> {
+        self.until(name, "to be Ready", |status| holds(status, condition::READY)).await
+    }
+
+    /// Waits until the policy is Stalled for `reason`.
+    pub async fn stalled(&self, name: &str, reason: &str) -> anyhow::Result<NodePoolPolicyStatus> {
+        let stalled = |status: &NodePoolPolicyStatus| {
+            let is = status.condition(condition::STALLED).is_some_and(|stalled| stalled.reason == reason);
+            is && holds(status, condition::STALLED)
+        };
+        let status = self.until(name, &format!("to be Stalled for {reason}"), stalled).await?;
+        anyhow::ensure!(!holds(&status, condition::READY) && !holds(&status, condition::RECONCILING), "{status:?}");
+        Ok(status)
+    }
+
+    /// Waits until the policy is refused by `rule` for good, and returns the message of the refusal.
+    pub async fn refused(&self, name: &str, rule: &str) -> anyhow::Result<String> {
+        let status = self
+            .until(name, &format!("to be refused by {rule}"), |status| {
+                let is_unsafe = status.condition(condition::SAFE).is_some_and(|safe| safe.status == ConditionStatus::False);
+                is_unsafe && holds(status, condition::STALLED) && status.refusals.iter().any(|refused| refused.rule == rule)
+            })
+            .await?;
+        let refusal = status.refusals.iter().find(|refused| refused.rule == rule).context("no refusal")?;
+        Ok(format!("{} {}", refusal.message, refusal.remedy))
+    }
+
+    /// Everything that the operator has written to ARM.
+    pub fn writes(&self) -> Vec<Write> {
+        let journal = self.bed.emulator.journal().writes().by_user_agent("nodepool-operator");
+        journal
+            .iter()
+            .map(|exchange| (exchange.resource_name().to_owned(), exchange.request.clone().unwrap_or_default()))
+            .collect()
+    }
+
+    /// How often the operator has read the cluster from ARM.
+    fn reads(&self) -> usize {
+        let journal = self.bed.emulator.journal().by_user_agent("nodepool-operator");
+        journal.only(|exchange| exchange.method == "GET" && exchange.path.contains("/managedClusters/")).iter().count()
+    }
+
+    /// Waits until the operator has looked at ARM three more times.
+    pub async fn looks_again(&self) -> anyhow::Result<()> {
+        let seen = self.reads();
+        wait_for("the operator to read ARM three times more", DEADLINE, async || {
+            let more = self.reads() - seen;
+            Ok(if more >= 3 { Ok(()) } else { Err(format!("{more} reads")) })
+        })
+        .await
+    }
+
+    /// Sees that the operator goes on looking and writes nothing, neither to ARM nor to the API server.
+    pub async fn is_quiet(&self) -> anyhow::Result<()> {
+        self.looks_again().await?;
+        let to_api_server = || self.bed.audit.writes_by(OPERATOR_USER);
+        let (arm, api) = (self.writes(), to_api_server()?);
+        self.looks_again().await?;
+        anyhow::ensure!(self.writes() == arm, "it wrote to ARM: {:?}", self.writes());
+        let since = to_api_server()?.split_off(api.len());
+        anyhow::ensure!(since.is_empty(), "it wrote to the API server: {since:?}");
+        Ok(())
+    }
+
+    /// Changes a pool as somebody with the Azure CLI would.
+    pub async fn edit_by_hand(&self, pool: &str, properties: Value) -> anyhow::Result<()> {
+        let url = format!(
+            "{}{}/agentPools/{pool}?api-version=2025-10-01",
+            self.bed.emulator.endpoint().as_str().trim_end_matches('/'),
+            self.bed.emulator.cluster_id(),
+        );
+        let request = reqwest::Client::new().put(url).header("user-agent", "by-hand");
+        let body = json!({ "properties": properties }).to_string();
+        let answer = request.header("content-type", "application/json").body(body).send().await?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("the edit by hand was answered {status}: {}", answer.text().await?);
+        }
+        Ok(())
+    }
+
+    /// A property of a pool in ARM.
+    pub fn in_arm(&self, pool: &str, property: &str) -> Value {
+        self.bed.emulator.pool(pool).map(|document| document["properties"][property].clone()).unwrap_or_default()
+    }
+
+    /// The nodes of a pool.
+    pub async fn nodes(&self, pool: &str) -> anyhow::Result<Vec<Node>> {
+        self.bed.cluster.nodes_of(pool).await
+    }
+
+    /// The names of the nodes of a pool.
+    pub async fn node_names(&self, pool: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.nodes(pool).await?.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// Pods of kube-system that were really made to leave their nodes.
+    pub fn evicted(&self) -> anyhow::Result<Vec<String>> {
+        let departures = self.bed.audit.departures()?;
+        Ok(departures.into_iter().filter(|gone| gone.namespace == "kube-system").map(|gone| gone.pod).collect())
+    }
+
+    /// The pods of kube-system that no DaemonSet owns, on the nodes of a pool.
+    pub async fn add_ons_on(&self, pool: &str) -> anyhow::Result<Vec<Pod>> {
+        let mut pods = Vec::new();
+        for node in self.node_names(pool).await? {
+            pods.extend(self.bed.cluster.pods_on(&node).await?);
+        }
+        pods.retain(|pod| pod.namespace().as_deref() == Some("kube-system") && !testbed::cluster::is_of_daemon_set(pod));
+        Ok(pods)
+    }
+
+    /// Moves the add-ons off a pool, as a person would.
+    pub async fn move_add_ons_off(&self, pool: &str) -> anyhow::Result<()> {
+        let nodes = self.node_names(pool).await?;
+        self.bed.cluster.move_pods_off(&nodes.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        self.bed.wait_until_settled().await
+    }
+
+    /// Reasons of the events about a policy.
+    pub async fn events(&self, policy: &str) -> anyhow::Result<Vec<String>> {
+        let events = Api::<Event>::all(self.bed.cluster.client()).list(&ListParams::default()).await?;
+        let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.clone()).as_deref() == Some(policy);
+        Ok(events.into_iter().filter(about).filter_map(|event| event.reason).collect())
+    }
+}
+
+/// Whether a condition is True.
+pub fn holds(status: &NodePoolPolicyStatus, type_: &str) -> bool {
+    status.condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True)
+}
+
+/// The message of a condition.
+pub fn message<'a>(status: &'a NodePoolPolicyStatus, type_: &str) -> &'a str {
+    status.condition(type_).map_or("", |condition| condition.message.as_str())
+}
+
+/// The taints of a node that a person or AKS put there, in ARM's form.
+pub fn taints_of(node: &Node) -> Vec<String> {
+    let taints = testbed::cluster::taints(node).into_iter().filter(|taint| !taint.key.starts_with("node.kubernetes.io/"));
+    taints.map(|taint| format!("{}={}:{}", taint.key, taint.value.unwrap_or_default(), taint.effect)).collect()
+}

@@ -1,0 +1,140 @@
+//! System pools: promoted, demoted, and the demotion that must not be.
+
+use std::time::Duration;
+
+use aks_emulator::PoolSpec;
+use nodepool_operator::api::condition;
+use serde_json::json;
+use testbed::{Lane, Testbed};
+
+use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("promote_a_user_pool", promote),
+        story("demote_with_another_healthy_system_pool_and_no_protected_pods", demote),
+        story("refuse_to_demote_the_only_system_pool", only_pool),
+        story("refuse_to_demote_while_the_other_pools_nodes_are_not_ready", not_ready),
+        story("refuse_to_demote_while_the_other_pools_nodes_are_cordoned", cordoned),
+        story("refuse_to_demote_while_the_other_pools_nodes_are_tainted", tainted),
+        story("refuse_to_demote_a_pool_that_protected_pods_run_on", protected_pods),
+        story("a_demotion_waits_for_the_promotion_that_is_planned_with_it", swap),
+    ]
+}
+
+async fn two_system_pools(lane: Lane) -> anyhow::Result<Scene> {
+    begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::system("two", 2))).await
+}
+
+async fn promote(lane: Lane) -> anyhow::Result<()> {
+    let scene =
+        begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2))).await?;
+    scene.apply(policy("two", json!({"mode": "System"}))).await?;
+    scene.ready("two").await?;
+    for node in scene.nodes("two").await? {
+        let labels = node.metadata.labels.unwrap_or_default();
+        assert_eq!(labels.get("kubernetes.azure.com/mode").map(String::as_str), Some("system"));
+    }
+    assert_eq!(scene.writes(), [write("two", json!({"mode": "System"}))]);
+    scene.is_quiet().await
+}
+
+async fn demote(lane: Lane) -> anyhow::Result<()> {
+    let scene = two_system_pools(lane).await?;
+    scene.move_add_ons_off("one").await?;
+    let before = scene.evicted()?.len();
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    scene.ready("one").await?;
+    assert_eq!(scene.in_arm("one", "mode"), "User");
+    assert_eq!(scene.writes(), [write("one", json!({"mode": "User"}))]);
+    assert_eq!(scene.evicted()?.len(), before, "a demotion evicts nothing");
+    Ok(())
+}
+
+async fn only_pool(lane: Lane) -> anyhow::Result<()> {
+    let scene =
+        begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
+    scene.apply(policy("system", json!({"mode": "User"}))).await?;
+    let refusal = scene.refused("system", "LastHealthySystemPool").await?;
+    assert!(refusal.contains("no other system pool") && refusal.contains("promote another pool"), "{refusal}");
+    let status = scene.status("system").await?;
+    let rules: Vec<&str> = status.refusals.iter().map(|refused| refused.rule.as_str()).collect();
+    assert_eq!(rules, ["LastHealthySystemPool", "SystemCapacityFloor", "SystemPodsWouldBeEvicted"]);
+    assert!(holds(&status, condition::STALLED) && !holds(&status, condition::SAFE));
+    assert_eq!(scene.events("system").await?, ["LastHealthySystemPool"]);
+    assert_eq!(scene.writes(), []);
+    scene.is_quiet().await
+}
+
+/// Demotes pool `one` and sees it refused because of pool `two`, for the reason that is named.
+async fn is_refused(scene: &Scene, reason: &str) -> anyhow::Result<()> {
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    let refusal = scene.refused("one", "LastHealthySystemPool").await?;
+    assert!(refusal.contains("two") && refusal.contains(reason), "{refusal}");
+    assert_eq!(scene.writes(), []);
+    Ok(())
+}
+
+async fn not_ready(lane: Lane) -> anyhow::Result<()> {
+    let scene = two_system_pools(lane).await?;
+    for node in scene.node_names("two").await? {
+        scene.bed.cluster.set_ready(&node, false).await?;
+    }
+    is_refused(&scene, "is not Ready").await
+}
+
+async fn cordoned(lane: Lane) -> anyhow::Result<()> {
+    let scene = two_system_pools(lane).await?;
+    for node in scene.node_names("two").await? {
+        scene.bed.cluster.cordon(&node, true).await?;
+    }
+    is_refused(&scene, "is cordoned").await
+}
+
+async fn tainted(lane: Lane) -> anyhow::Result<()> {
+    let scene = two_system_pools(lane).await?;
+    for node in scene.node_names("two").await? {
+        scene.bed.cluster.taint(&node, "maintenance=true:NoSchedule").await?;
+    }
+    is_refused(&scene, "maintenance=true:NoSchedule").await
+}
+
+async fn protected_pods(lane: Lane) -> anyhow::Result<()> {
+    let scene = two_system_pools(lane).await?;
+    assert!(!scene.add_ons_on("one").await?.is_empty(), "the story needs an add-on on pool one");
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    let refusal = scene.refused("one", "SystemPodsWouldBeEvicted").await?;
+    let pods = scene.add_ons_on("one").await?;
+    let named = |pod: &k8s_openapi::api::core::v1::Pod| {
+        refusal.contains(pod.metadata.name.as_deref().unwrap_or("no name"))
+    };
+    assert!(pods.iter().any(named), "{refusal}");
+    assert_eq!(scene.writes(), []);
+
+    // The remedy that the refusal names works, and the operator goes on by itself.
+    scene.move_add_ons_off("one").await?;
+    scene.ready("one").await?;
+    assert_eq!(scene.writes(), [write("one", json!({"mode": "User"}))]);
+    Ok(())
+}
+
+async fn swap(lane: Lane) -> anyhow::Result<()> {
+    let builder = Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2));
+    let scene = begin(builder.kube_system(testbed::KubeSystem::None)).await?;
+    let held = scene.bed.emulator.operation("two").hold();
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    scene.apply(policy("two", json!({"mode": "System"}))).await?;
+    anyhow::ensure!(held.arrived_within(Duration::from_secs(20)).await, "the promotion never ran");
+    let waits = scene
+        .until("one", "to wait for the promotion", |status| {
+            holds(status, condition::RECONCILING) && !holds(status, condition::STALLED)
+        })
+        .await?;
+    assert!(!message(&waits, condition::RECONCILING).is_empty());
+    assert_eq!(scene.writes(), [write("two", json!({"mode": "System"}))]);
+    held.release();
+    scene.ready("two").await?;
+    scene.ready("one").await?;
+    assert_eq!(scene.writes(), [write("two", json!({"mode": "System"})), write("one", json!({"mode": "User"}))]);
+    Ok(())
+}
