@@ -1,5 +1,6 @@
 //! `testbed`: builds the control plane's executables, or runs a whole cluster to look around in.
 
+mod demo;
 mod output;
 mod up;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Builds the control plane's executables where they are missing, and prints the folder that has them.
     Assets,
+    /// Tells what the operator does, on a local cluster, and checks it.
+    Demo(demo::Arguments),
     /// Starts a cluster with two pools and runs it until Ctrl-C.
     Up(up::Arguments),
 }
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
             say!("{}", assets.folder().display());
             Ok(())
         }
+        Command::Demo(arguments) => tokio::runtime::Runtime::new()?.block_on(demo::demo(arguments)),
         Command::Up(arguments) => tokio::runtime::Runtime::new()?.block_on(up::up(arguments)),
     }
 }

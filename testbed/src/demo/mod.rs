@@ -1,0 +1,39 @@
+//! The demo: a platform team's day on a local AKS, told with the real kubectl; never says that something worked without
+//! having looked.
+
+mod chapters;
+mod stage;
+
+use clap::Args;
+
+use crate::output::say;
+use stage::Stage;
+
+/// How the demo runs.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Leave everything running at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Tells the story and returns when every claim of its summary has been checked.
+///
+/// # Errors
+/// When the cluster can't be started, or something did not happen as told.
+pub async fn demo(arguments: Arguments) -> anyhow::Result<()> {
+    say!("nodepool-operator demo: a local AKS with a real Kubernetes control plane. Nothing leaves this machine.");
+    say!("");
+    let stage = Stage::set().await?;
+    let chapters = chapters::tell(&stage).await?;
+    say!("");
+    say!("What was seen, each checked against ARM, the nodes and the audit log:");
+    for (number, chapter) in chapters.iter().enumerate() {
+        say!("  {}. {chapter}", number + 1);
+    }
+    let evicted = stage.evicted()?;
+    anyhow::ensure!(evicted.is_empty(), "the operator evicted pods of kube-system: {}", evicted.join(", "));
+    say!("  Throughout: no pod of kube-system was evicted by anything that the operator did.");
+    say!("");
+    if arguments.keep { stage.keep().await } else { Ok(()) }
+}
