@@ -170,5 +170,9 @@ fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Err
     }
     let mut state = State::default();
     state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    // Now, because later a file that cannot be written is only logged.
+    if let Some(store) = store {
+        store.save(&state)?;
+    }
     Ok(state)
 }

@@ -4,6 +4,7 @@
 mod cli;
 
 use std::io::Write;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use aks_emulator::{Emulator, KubernetesNodes, NoNodes, NodeSide};
@@ -14,13 +15,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &cli::Arguments) -> anyhow::Result<()> {
     let settings = arguments.settings();
     let cluster = arguments.cluster()?;
-    let nodes = nodes(&arguments).await?;
+    let nodes = nodes(arguments).await?;
     let emulator = Emulator::start(settings, cluster, nodes).await?;
     say(&format!("endpoint: {}\ncluster: {}\nStop with Ctrl-C.", emulator.endpoint(), emulator.cluster_id()))?;
     wait_for_signal().await?;

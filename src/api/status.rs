@@ -143,6 +143,9 @@ pub struct Operation {
     /// The step that started it; absent when it was not this policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// The field of the spec that the step is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
 }
 
 /// A field of the spec that the pool differs in.
@@ -160,9 +163,12 @@ pub struct HistoryEntry {
     /// When.
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
+    /// The field of the spec that it was about.
+    pub field: String,
     /// The step.
     pub step: String,
-    /// What became of it: `Started`, `Succeeded`, `Failed` or `RefusedByAzure`.
+    /// What became of it: `Started`, `Succeeded`, `Failed`, `Canceled`, `RefusedByAzure`, or `Unknown` when Azure's
+    /// answer was lost.
     pub outcome: String,
     /// Azure's code and message, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

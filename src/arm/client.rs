@@ -69,7 +69,7 @@ pub enum ArmOptionsError {
         /// What is missing.
         detail: String,
         /// The cause.
-        source: azure_core::Error,
+        source: Box<azure_core::Error>,
     },
     /// The HTTP client can't be made.
     #[error("the HTTP client can't be made")]
@@ -195,8 +195,10 @@ fn authorization(options: &ArmOptions) -> Result<Vec<Arc<dyn Policy>>, ArmOption
         Authentication::None => Err(ArmOptionsError::UnauthenticatedRemote { endpoint }),
         Authentication::Workload if endpoint.scheme() != "https" => Err(ArmOptionsError::TokenInTheClear { endpoint }),
         Authentication::Workload => {
-            let credential: Arc<dyn TokenCredential> = azure_identity::WorkloadIdentityCredential::new(None)
-                .map_err(|source| ArmOptionsError::WorkloadIdentity { detail: source.to_string(), source })?;
+            let credential: Arc<dyn TokenCredential> =
+                azure_identity::WorkloadIdentityCredential::new(None).map_err(|source| {
+                    ArmOptionsError::WorkloadIdentity { detail: source.to_string(), source: Box::new(source) }
+                })?;
             let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
             Ok(vec![Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]))])
         }

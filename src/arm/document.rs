@@ -188,7 +188,7 @@ fn failure(properties: &Map<String, Value>) -> Option<PoolFailure> {
 mod tests {
     use super::*;
 
-    fn document(properties: Value) -> PoolDocument {
+    fn document(properties: &Value) -> PoolDocument {
         PoolDocument::parse(json!({"name": "apps", "properties": properties})).unwrap()
     }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_pool_is_viewed_as_recorded() {
-        let pool = document(recorded()).pool();
+        let pool = document(&recorded()).pool();
         assert_eq!((pool.count, &pool.kind, &pool.os), (1, &PoolKind::ScaleSet, &Os::Linux));
         assert_eq!((pool.state.operation(), pool.version_differs()), (Some("Updating"), false));
         assert_eq!(pool.labels["mylabel"], "label");
@@ -219,7 +219,7 @@ mod tests {
         ] {
             let mut properties = recorded();
             properties[field] = value;
-            let PoolKind::Unreadable(why) = document(properties).pool().kind else { panic!("{field}") };
+            let PoolKind::Unreadable(why) = document(&properties).pool().kind else { panic!("{field}") };
             assert!(why.contains(named), "{why}");
         }
     }
@@ -229,7 +229,7 @@ mod tests {
         let mut properties = recorded();
         properties["nodeTaints"] = json!(["a=b:NoSchedule"]);
         properties["nodeImageVersion"] = json!("x");
-        let document = document(properties);
+        let document = document(&properties);
         assert_eq!(
             write_body(&document, &Change::Count { from: 1, to: 3 }),
             json!({"properties": {

@@ -27,7 +27,7 @@ pub enum ArmError {
         /// The innermost cause.
         detail: String,
         /// The cause.
-        source: azure_core::Error,
+        source: Box<azure_core::Error>,
     },
     /// The request was sent and its answer was lost: whether it had an effect is unknown.
     #[error("no answer from {endpoint}: {detail}")]
@@ -43,7 +43,7 @@ pub enum ArmError {
         /// What the identity library says.
         detail: String,
         /// The cause.
-        source: azure_core::Error,
+        source: Box<azure_core::Error>,
     },
     /// The answer is not what ARM answers.
     #[error(
@@ -81,8 +81,8 @@ impl ArmError {
     pub fn unanswered(endpoint: &str, error: azure_core::Error) -> Self {
         let (endpoint, detail) = (endpoint.to_owned(), innermost(&error));
         match error.kind() {
-            azure_core::error::ErrorKind::Connection => Self::NotSent { endpoint, detail, source: error },
-            azure_core::error::ErrorKind::Credential => Self::SignIn { detail, source: error },
+            azure_core::error::ErrorKind::Connection => Self::NotSent { endpoint, detail, source: Box::new(error) },
+            azure_core::error::ErrorKind::Credential => Self::SignIn { detail, source: Box::new(error) },
             _ => Self::Lost { endpoint, detail },
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn node(node: &core::Node) -> Node {
         deleting: metadata.deletion_timestamp.is_some(),
         taints: spec
             .and_then(|spec| spec.taints.as_ref())
-            .map(|taints| taints.iter().filter_map(taint).collect())
+            .map(|taints| taints.iter().map(taint).collect())
             .unwrap_or_default(),
         provider_id: spec.and_then(|spec| spec.provider_id.clone()).filter(|id| !id.is_empty()),
         kubelet_version: status
@@ -54,9 +54,9 @@ pub(super) fn node(node: &core::Node) -> Node {
 }
 
 /// A taint; an effect that is not known counts as the worst one.
-fn taint(taint: &core::Taint) -> Option<Taint> {
+fn taint(taint: &core::Taint) -> Taint {
     let effect = taint.effect.parse().unwrap_or(nodepool_kernel::TaintEffect::NoExecute);
-    Some(Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect))
+    Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect)
 }
 
 /// The row of a protected pod; `None` for pods that need no protection: finished ones and static mirror pods.

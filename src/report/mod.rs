@@ -2,10 +2,12 @@
 
 mod conditions;
 mod events;
+mod history;
 mod publish;
 mod status;
 mod summary;
 
 pub use events::{Notice, Severity, notices};
+pub use history::take_outcome;
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
-pub use status::{Circumstances, malformed, status, take_outcome};
+pub use status::{Circumstances, malformed, status};

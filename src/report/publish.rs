@@ -26,15 +26,14 @@ pub struct PublishError {
 /// Writes statuses and events.
 pub struct Publisher {
     api: Api<NodePoolPolicy>,
-    recorder: Recorder,
+    client: Client,
 }
 
 impl Publisher {
     /// A publisher; `client` should not retry.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
-        Self { api: Api::all(client.clone()), recorder: Recorder::new(client.clone(), reporter) }
+        Self { api: Api::all(client.clone()), client: client.clone() }
     }
 
     /// Writes a status by server-side apply.
@@ -82,7 +81,10 @@ impl Publisher {
             action: notice.action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &reference).await {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
+        // A recorder of its own for each: a shared one counts events of one reason up and keeps the note of the first,
+        // while what is told here is news by itself.
+        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, &reference).await {
             tracing::warn!(reason = event.reason, %error, "an event could not be sent");
         }
     }

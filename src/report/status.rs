@@ -2,19 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use nodepool_kernel::{
-    AgentPool, Broken, Known, Node, PolicyPlan, Problem, ProvisioningState, Readiness, Refusal, Step, Time, Verdict,
-};
+use nodepool_kernel::{AgentPool, Broken, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Step, Time, Verdict};
 
 use super::conditions::{draft, merge};
-use super::summary;
-use crate::act::Outcome;
+use super::{history, summary};
 use crate::api::{
-    Attempt, DriftedField, HistoryEntry, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
-    RefusedStep, condition,
+    DriftedField, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, PlannedSteps, RefusedStep, condition,
 };
 
-const HISTORY_LIMIT: usize = 10;
 const POD_LIMIT: usize = 10;
 const MESSAGE_LIMIT: usize = 1000;
 
@@ -56,15 +51,10 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
     let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation.unwrap_or_default();
     let now = rfc3339(about.now);
-    let operation = operation(&old, about, &now);
+    let operation = history::operation(old.operation.as_ref(), about, &now);
     let mut history = old.history.clone();
-    if let (Some(ended), None) = (&old.operation, &operation)
-        && let (Some(step), Some(pool)) = (&ended.step, about.pool)
-    {
-        record(
-            &mut history,
-            entry(&now, step, ended_as(pool), pool.failure.as_ref().map(|failure| failure.code.clone())),
-        );
+    if let (Some(ended), None, Some(pool)) = (&old.operation, &operation, about.pool) {
+        history::take_end(&mut history, ended, pool, &now);
     }
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
@@ -105,40 +95,6 @@ pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: 
     }
 }
 
-/// Takes the outcome of a step into the status: history, the failed attempt, the labels that are owned from now on.
-pub fn take_outcome(
-    status: &mut NodePoolPolicyStatus,
-    generation: i64,
-    step: &Step,
-    outcome: &Outcome,
-    retry_after: impl Fn(u32) -> Time,
-) {
-    let text = step.change.to_string();
-    match outcome {
-        Outcome::Accepted { at } => {
-            status.attempt = None;
-            record(&mut status.history, entry(&rfc3339(*at), &text, "Started", None));
-        }
-        Outcome::Unknown { at, error } => {
-            record(&mut status.history, entry(&rfc3339(*at), &text, "Unknown", Some(error.clone())));
-        }
-        Outcome::Rejected { at, code, message } => {
-            let before = status.attempt.as_ref().filter(|attempt| attempt.generation == generation);
-            let failures = before.map_or(0, |attempt| attempt.failures).saturating_add(1);
-            status.attempt = Some(Attempt {
-                failures,
-                generation,
-                next: rfc3339(retry_after(u32::try_from(failures).unwrap_or(1))),
-                code: code.clone(),
-                message: shortened(message),
-            });
-            let detail = Some(shortened(&format!("{code}: {message}")));
-            record(&mut status.history, entry(&rfc3339(*at), &text, "RefusedByAzure", detail));
-        }
-        Outcome::Superseded | Outcome::Refused(_) | Outcome::Postponed { .. } | Outcome::NotSent { .. } => {}
-    }
-}
-
 fn keeps_pool(about: &Circumstances<'_>) -> bool {
     about.plan.problems.iter().any(|problem| !problem.is_lasting())
 }
@@ -158,29 +114,6 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
         provisioning_state: pool.state.to_string(),
         kubernetes_version: pool.current_version.clone(),
         taints,
-    }
-}
-
-fn operation(old: &NodePoolPolicyStatus, about: &Circumstances<'_>, now: &str) -> Option<Operation> {
-    let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
-        (Some(kind), _) => kind,
-        (None, Some(_)) => "Accepted",
-        (None, None) => return None,
-    };
-    let before = old.operation.as_ref();
-    let step = about.in_flight.map(|step| step.change.to_string());
-    Some(Operation {
-        kind: kind.to_owned(),
-        since: before.map_or_else(|| now.to_owned(), |operation| operation.since.clone()),
-        step: step.or_else(|| before.and_then(|operation| operation.step.clone())),
-    })
-}
-
-fn ended_as(pool: &AgentPool) -> &'static str {
-    match pool.state {
-        ProvisioningState::Failed => "Failed",
-        ProvisioningState::Canceled => "Canceled",
-        _ => "Succeeded",
     }
 }
 
@@ -206,16 +139,6 @@ fn owned_labels(policy: &NodePoolPolicy, about: &Circumstances<'_>, old: &[Strin
     keys.into_iter().cloned().collect()
 }
 
-fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
-    history.push(entry);
-    let surplus = history.len().saturating_sub(HISTORY_LIMIT);
-    history.drain(..surplus);
-}
-
-fn entry(time: &str, step: &str, outcome: &str, detail: Option<String>) -> HistoryEntry {
-    HistoryEntry { time: time.to_owned(), step: shortened(step), outcome: outcome.to_owned(), detail }
-}
-
 fn bounded(mut drafts: Vec<super::conditions::Draft>) -> Vec<super::conditions::Draft> {
     for draft in &mut drafts {
         draft.message = shortened(&draft.message);
@@ -224,7 +147,7 @@ fn bounded(mut drafts: Vec<super::conditions::Draft>) -> Vec<super::conditions::
 }
 
 /// The text, cut to what a status may hold.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MESSAGE_LIMIT) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),

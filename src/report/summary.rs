@@ -142,12 +142,17 @@ fn running(about: &Circumstances<'_>) -> Option<Progress> {
     Some(Progress::Moving("OperationInProgress".to_owned(), message))
 }
 
+/// The gravest finding with its remedy; the others are counted, and stand in `status.refusals`.
 fn refused(about: &Circumstances<'_>, refusal: &Refusal) -> Progress {
-    let lasting: Vec<_> = refusal.broken.iter().filter(|broken| broken.standing == Standing::Lasting).collect();
-    let findings: Vec<&str> = lasting.iter().map(|broken| broken.finding.as_str()).collect();
-    let reason = lasting.first().map_or("Refused", |broken| broken.rule.name()).to_owned();
-    let remedy = lasting.first().map(|broken| broken.remedy.as_str()).unwrap_or_default();
-    let message = format!("refused to {}: {}. To do: {remedy}", refusal.step.change, findings.join("; and "));
+    let lasting = || refusal.broken.iter().filter(|broken| broken.standing == Standing::Lasting);
+    let Some(first) = lasting().next() else { return settled(about) };
+    let more = match lasting().count().saturating_sub(1) {
+        0 => String::new(),
+        1 => " (1 more rule is broken, see status.refusals)".to_owned(),
+        more => format!(" ({more} more rules are broken, see status.refusals)"),
+    };
+    let reason = first.rule.name().to_owned();
+    let message = format!("refused to {}: {}{more}. To do: {}", refusal.step.change, first.finding, first.remedy);
     if about.settled { Progress::Stuck(reason, message) } else { Progress::Moving(reason, message) }
 }
 

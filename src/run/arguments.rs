@@ -73,7 +73,7 @@ pub struct Arguments {
     #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub retry_seconds: Duration,
 
-    /// What is logged, for example info or nodepool_operator=debug
+    /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 }

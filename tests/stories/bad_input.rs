@@ -20,7 +20,8 @@ pub fn stories() -> Vec<Story> {
 
 async fn malformed_policies(lane: Lane) -> anyhow::Result<()> {
     let scene = begin(Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2))).await?;
-    let taint = |key: &str, value: &str, effect: &str| json!({"taints": [{"key": key, "value": value, "effect": effect}]});
+    let taint =
+        |key: &str, value: &str, effect: &str| json!({"taints": [{"key": key, "value": value, "effect": effect}]});
     let cases: Vec<(Value, &str)> = vec![
         (json!({"mode": "Sytem"}), "spec.mode"),
         (json!({"count": -1}), "spec.count"),
@@ -57,6 +58,9 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Arguments, environment, and what the process must say about them.
+type Case<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>, &'a [&'a str]);
+
 /// Runs the operator with arguments that end it at once.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<(Output, String)> {
     let mut command = Command::new(binary());
@@ -74,11 +78,19 @@ async fn settings(lane: Lane) -> anyhow::Result<()> {
     let broken = folder.path().join("kubeconfig");
     std::fs::write(&broken, "clusters: nonsense")?;
     let broken = broken.to_string_lossy().into_owned();
-    let cases: Vec<(Vec<&str>, Vec<(&str, &str)>, &[&str])> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![], vec![], &["--cluster-resource-id"]),
         (vec!["--cluster-resource-id", "my-cluster"], vec![], &["my-cluster", "az aks show --query id"]),
-        (vec!["--cluster-resource-id", id, "--azure-auth", "none"], vec![], &["management.azure.com", "--azure-auth workload"]),
-        (vec!["--cluster-resource-id", id], vec![], &["workload identity is not set up", "azure.workload.identity/use"]),
+        (
+            vec!["--cluster-resource-id", id, "--azure-auth", "none"],
+            vec![],
+            &["management.azure.com", "--azure-auth workload"],
+        ),
+        (
+            vec!["--cluster-resource-id", id],
+            vec![],
+            &["workload identity is not set up", "azure.workload.identity/use"],
+        ),
         (local.to_vec(), vec![], &["no way to the API server", "KUBECONFIG"]),
         (local.to_vec(), vec![("KUBECONFIG", &broken)], &["no way to the API server", "kubeconfig"]),
         ([&local[..], &["--arm-poll-seconds", "0"]].concat(), vec![], &["--arm-poll-seconds", "above 0"]),

@@ -26,7 +26,10 @@ async fn corrected(lane: Lane) -> anyhow::Result<()> {
     scene.ready("apps").await?;
     let written = scene.writes().len();
     scene
-        .edit_by_hand("apps", json!({"nodeTaints": ["by=hand:NoSchedule"], "nodeLabels": {"tier": "api", "by": "hand"}}))
+        .edit_by_hand(
+            "apps",
+            json!({"nodeTaints": ["by=hand:NoSchedule"], "nodeLabels": {"tier": "api", "by": "hand"}}),
+        )
         .await?;
     scene.bed.emulator.idle().await;
     testbed::wait_for("the edits to be corrected", std::time::Duration::from_secs(30), async || {

@@ -40,7 +40,8 @@ async fn busy(lane: Lane) -> anyhow::Result<()> {
 
 async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
     let scene = cluster(lane).await?;
-    let quota = "Insufficient vcpu quota requested 4, remaining 0 for family StandardDasv7Family for region westeurope.";
+    let quota =
+        "Insufficient vcpu quota requested 4, remaining 0 for family StandardDasv7Family for region westeurope.";
     let refusal = scene.bed.emulator.respond(
         Matcher::put_pool("apps").user_agent("nodepool-operator"),
         Canned::error(400, "ErrCode_InsufficientVCPUQuota", quota),

@@ -77,7 +77,11 @@ async fn autoscaled(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("apps", json!({"count": 3, "labels": {"tier": "web"}}))).await?;
     let status = scene.stalled("apps", "PoolIsAutoscaled").await?;
     assert!(message(&status, condition::STALLED).contains("remove spec.count"), "{status:?}");
-    assert_eq!(scene.writes(), [write("apps", json!({"nodeLabels": {"tier": "web"}}))], "the rest is done all the same");
+    assert_eq!(
+        scene.writes(),
+        [write("apps", json!({"nodeLabels": {"tier": "web"}}))],
+        "the rest is done all the same"
+    );
     scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
     Ok(())

@@ -1,6 +1,9 @@
 //! Stories on a real control plane: somebody does something, the operator follows, ARM and the nodes show it. One file
 //! a theme; `cargo test --test stories -- NAME` tells the stories whose names contain NAME.
 
+#![expect(clippy::indexing_slicing, reason = "an absent field of a JSON value fails the story that looks at it")]
+#![expect(clippy::needless_pass_by_value, reason = "specs are written in place, where a reference would only be noise")]
+
 mod bad_input;
 mod capacity;
 mod drift;
@@ -30,7 +33,10 @@ fn main() -> anyhow::Result<()> {
         .map(|story| {
             let (runtime, lanes) = (Arc::clone(&runtime), lanes.clone());
             Trial::test(story.name(), move || {
-                runtime.block_on(story.tell(lanes)).map_err(|error| Failed::from(format!("{error:#}")))
+                runtime.block_on(story.tell(lanes.clone())).map_err(|error| {
+                    lanes.keep_logs();
+                    Failed::from(format!("{error:#}"))
+                })
             })
         })
         .collect();

@@ -111,7 +111,7 @@ impl Scene {
         Self { bed, operator, policies }
     }
 
-    /// Applies a policy as GitOps tools do.
+    /// Applies a policy as Argo CD and Flux do, server side.
     pub async fn apply(&self, policy: Value) -> anyhow::Result<NodePoolPolicy> {
         let name = policy["metadata"]["name"].as_str().context("a policy needs a name")?.to_owned();
         let parameters = PatchParams::apply("gitops").force();
@@ -172,8 +172,11 @@ impl Scene {
     pub async fn refused(&self, name: &str, rule: &str) -> anyhow::Result<String> {
         let status = self
             .until(name, &format!("to be refused by {rule}"), |status| {
-                let is_unsafe = status.condition(condition::SAFE).is_some_and(|safe| safe.status == ConditionStatus::False);
-                is_unsafe && holds(status, condition::STALLED) && status.refusals.iter().any(|refused| refused.rule == rule)
+                let is_unsafe =
+                    status.condition(condition::SAFE).is_some_and(|safe| safe.status == ConditionStatus::False);
+                is_unsafe
+                    && holds(status, condition::STALLED)
+                    && status.refusals.iter().any(|refused| refused.rule == rule)
             })
             .await?;
         let refusal = status.refusals.iter().find(|refused| refused.rule == rule).context("no refusal")?;
@@ -261,7 +264,9 @@ impl Scene {
         for node in self.node_names(pool).await? {
             pods.extend(self.bed.cluster.pods_on(&node).await?);
         }
-        pods.retain(|pod| pod.namespace().as_deref() == Some("kube-system") && !testbed::cluster::is_of_daemon_set(pod));
+        pods.retain(|pod| {
+            pod.namespace().as_deref() == Some("kube-system") && !testbed::cluster::is_of_daemon_set(pod)
+        });
         Ok(pods)
     }
 
@@ -292,6 +297,7 @@ pub fn message<'a>(status: &'a NodePoolPolicyStatus, type_: &str) -> &'a str {
 
 /// The taints of a node that a person or AKS put there, in ARM's form.
 pub fn taints_of(node: &Node) -> Vec<String> {
-    let taints = testbed::cluster::taints(node).into_iter().filter(|taint| !taint.key.starts_with("node.kubernetes.io/"));
+    let taints =
+        testbed::cluster::taints(node).into_iter().filter(|taint| !taint.key.starts_with("node.kubernetes.io/"));
     taints.map(|taint| format!("{}={}:{}", taint.key, taint.value.unwrap_or_default(), taint.effect)).collect()
 }

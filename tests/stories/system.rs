@@ -27,8 +27,7 @@ async fn two_system_pools(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn promote(lane: Lane) -> anyhow::Result<()> {
-    let scene =
-        begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2))).await?;
+    let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2))).await?;
     scene.apply(policy("two", json!({"mode": "System"}))).await?;
     scene.ready("two").await?;
     for node in scene.nodes("two").await? {
@@ -105,9 +104,8 @@ async fn protected_pods(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("one", json!({"mode": "User"}))).await?;
     let refusal = scene.refused("one", "SystemPodsWouldBeEvicted").await?;
     let pods = scene.add_ons_on("one").await?;
-    let named = |pod: &k8s_openapi::api::core::v1::Pod| {
-        refusal.contains(pod.metadata.name.as_deref().unwrap_or("no name"))
-    };
+    let named =
+        |pod: &k8s_openapi::api::core::v1::Pod| refusal.contains(pod.metadata.name.as_deref().unwrap_or("no name"));
     assert!(pods.iter().any(named), "{refusal}");
     assert_eq!(scene.writes(), []);
 

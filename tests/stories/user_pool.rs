@@ -21,7 +21,8 @@ async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn adopt(lane: Lane) -> anyhow::Result<()> {
-    let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 2).taint("CriticalAddonsOnly=true:NoSchedule"));
+    let builder =
+        Testbed::builder(lane).pool(PoolSpec::system("system", 2).taint("CriticalAddonsOnly=true:NoSchedule"));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1).label("tier", "web"))).await?;
     scene
         .apply(policy(
@@ -29,7 +30,9 @@ async fn adopt(lane: Lane) -> anyhow::Result<()> {
             json!({"mode": "System", "count": 2, "taints": [{"key": "CriticalAddonsOnly", "value": "true", "effect": "NoSchedule"}]}),
         ))
         .await?;
-    scene.apply(policy("web", json!({"poolName": "apps", "mode": "User", "count": 1, "labels": {"tier": "web"}}))).await?;
+    scene
+        .apply(policy("web", json!({"poolName": "apps", "mode": "User", "count": 1, "labels": {"tier": "web"}})))
+        .await?;
     let status = scene.ready("system").await?;
     assert_eq!(status.pool.map(|pool| (pool.count, pool.ready_nodes)), Some((2, 2)));
     let status = scene.ready("web").await?;

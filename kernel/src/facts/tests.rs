@@ -135,6 +135,8 @@ fn a_step_reduces_when_it_takes_something_from_a_system_pool() {
         (put_taints("sys", &[critical, "a=b:PreferNoSchedule"]), false),
         (put_label("sys", "a"), false),
         (promote("apps"), false),
+        (promote("sys"), false),
+        (Step { change: Change::Mode { from: Mode::User, to: Mode::User }, ..demote("sys") }, true),
         (scale("apps", 3, 0), false),
         (put_taints("apps", &["a=b:NoExecute"]), false),
         (scale("gone", 3, 0), false),

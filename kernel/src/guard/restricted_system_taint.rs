@@ -54,7 +54,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{broken, governed, pool, pool_mut, promote, put_taints, rules, run, taint};
+    use crate::testing::{broken, demote, governed, pool, pool_mut, promote, put_taints, rules, run, taint};
     use crate::{Snapshot, testing::edit};
 
     const SPOT: &str = "kubernetes.azure.com/scalesetpriority=spot:NoSchedule";
@@ -109,6 +109,12 @@ mod tests {
             assert_eq!(found.is_none(), passes, "{text}");
             assert!(found.is_none_or(|found| found.finding.contains("new system pool carries")));
         }
+    }
+
+    #[test]
+    fn a_pool_that_stops_being_a_system_pool_may_carry_any_taint() {
+        let found = broken(&cluster(Mode::System, &[SPOT]), &demote("it"), Rule::RestrictedSystemTaint);
+        assert_eq!(found, None);
     }
 
     #[test]

@@ -139,6 +139,11 @@ mod tests {
         assert_eq!(found.standing, Standing::Lasting);
         pool_mut(&mut snapshot, "two").autoscaling = Some(Autoscaling { min: 2, max: 5 });
         assert_eq!(standing(&snapshot, &demote("one")), None);
+        let mut rolling = cluster(3, 0);
+        let one = pool_mut(&mut rolling, "one");
+        one.autoscaling = Some(Autoscaling { min: 1, max: 5 });
+        (one.requested_version, one.max_unavailable) = (Some("1.34".into()), Some("1".into()));
+        assert_eq!(standing(&rolling, &put_label("one", "a")), None, "the sum is no lower than before");
     }
 
     #[test]

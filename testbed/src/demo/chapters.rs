@@ -60,10 +60,14 @@ const REFUSALS: &str = r#"jsonpath={range .status.refusals[*]}{.rule}: {.message
 
 /// Tells all chapters; returns a line for each.
 pub(super) async fn tell(stage: &Stage) -> anyhow::Result<Vec<String>> {
-    let mut seen = vec![adopt(stage).await?, scale(stage).await?, demote(stage).await?, evict(stage).await?];
-    seen.push(promote(stage).await?);
-    seen.push(edit(stage).await?);
-    Ok(seen)
+    Ok(vec![
+        adopt(stage).await?,
+        scale(stage).await?,
+        demote(stage).await?,
+        evict(stage).await?,
+        promote(stage).await?,
+        edit(stage).await?,
+    ])
 }
 
 fn chapter(title: &str) {

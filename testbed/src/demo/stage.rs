@@ -117,7 +117,7 @@ impl Stage {
     /// Waits until a property of a pool in ARM is `wanted`.
     pub(super) async fn wait_for_arm(&self, pool: &str, property: &str, wanted: &Value) -> anyhow::Result<()> {
         let what = format!("{property} of pool {pool} in ARM to be {wanted}");
-        wait_for(&what, Duration::from_secs(60), async || {
+        wait_for(&what, Duration::from_mins(1), async || {
             let found = self.in_arm(pool, property);
             Ok(if found == *wanted { Ok(()) } else { Err(found.to_string()) })
         })
@@ -126,7 +126,8 @@ impl Stage {
 
     /// A property of a pool in ARM.
     pub(super) fn in_arm(&self, pool: &str, property: &str) -> Value {
-        self.bed.emulator.pool(pool).map(|pool| pool["properties"][property].clone()).unwrap_or_default()
+        let pool = self.bed.emulator.pool(pool);
+        pool.as_ref().and_then(|pool| pool.pointer(&format!("/properties/{property}"))).cloned().unwrap_or_default()
     }
 
     /// How many writes the operator has sent to ARM.

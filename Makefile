@@ -1,0 +1,39 @@
+# `make help` lists the targets. Each is a line or two; what they do lives in the crates.
+CARGO ?= cargo
+DEMO := $(if $(KEEP),--keep,)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test story unit lint crds check-generated deny assets fmt
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: assets ## Tells what the operator does on a local AKS (KEEP=1 leaves it running)
+	@$(CARGO) build --quiet --bins -p nodepool-operator -p testbed && exec target/debug/testbed demo $(DEMO)
+
+test: assets ## Runs all tests, on a real control plane where there is something to run on
+	$(CARGO) test --workspace
+
+story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME=demote
+	$(CARGO) test -p nodepool-operator --test stories -- $(NAME)
+
+unit: ## Runs the tests that need no control plane
+	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel
+
+assets: ## Builds the control plane's executables, once per machine (some minutes the first time)
+	@$(CARGO) run --quiet -p testbed -- assets > /dev/null
+
+crds: ## Writes the CRD anew from the types
+	$(CARGO) run --quiet -p nodepool-operator -- crd > crds/.generated && mv crds/.generated crds/nodepoolpolicies.aks.nodepool.dev.yaml
+
+lint: ## Checks format and lints
+	$(CARGO) fmt --all --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+check-generated: crds ## Checks that generated files are committed as they are generated
+	git diff --exit-code -- crds
+
+deny: ## Checks licences, advisories and sources of all dependencies (needs cargo-deny)
+	$(CARGO) deny --all-features check
+
+fmt: ## Formats everything
+	$(CARGO) fmt --all
