@@ -177,5 +177,6 @@ mod tests {
         assert_eq!(step.to_string(), "pool apps: scale from 2 to 3 nodes");
         let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
         assert_eq!(taints.to_string(), "change the taints from [none] to [b=1:NoSchedule]");
+        assert_eq!(taints.purpose().to_string(), "taints");
     }
 }

@@ -69,6 +69,7 @@ mod tests {
         let (early, late) = (Time::from_millis(1_000), Time::from_millis(4_500));
         assert_eq!(late.since(early), Span::from_millis(3_500));
         assert_eq!(early.since(late), Span::default());
+        assert_eq!((late.since(early).as_millis(), late.since(early).as_secs()), (3_500, 3));
         assert_eq!(Time::from_millis(i64::MAX).after(Span::from_secs(u64::MAX)).as_millis(), i64::MAX);
     }
 }

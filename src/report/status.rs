@@ -33,6 +33,8 @@ pub struct Circumstances<'a> {
     pub overdue: Option<String>,
     /// Why an approved step is not carried out at once.
     pub delayed: Option<&'a str>,
+    /// Whether ARM has not been readable for longer than a decision may rest on an old view.
+    pub stale: bool,
 }
 
 impl<'a> Circumstances<'a> {

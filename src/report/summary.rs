@@ -187,6 +187,10 @@ fn settled(about: &Circumstances<'_>) -> Progress {
     let Some(pool) = about.pool else {
         return waiting(about, "ClusterNotObserved", "the cluster has not been read from ARM".to_owned());
     };
+    if about.stale {
+        let message = "the cluster can't be read from ARM and was last as the policy asks; the log says why";
+        return waiting(about, "ClusterNotObserved", message.to_owned());
+    }
     match pool.state {
         ProvisioningState::Failed => Progress::Stuck("PoolFailed".to_owned(), failed(pool)),
         ProvisioningState::Canceled => Progress::Stuck(

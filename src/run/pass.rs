@@ -202,6 +202,7 @@ impl Pass {
             settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
             overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
             delayed: delayed.map(|(reason, _)| reason),
+            stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
     }

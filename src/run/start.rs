@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +18,10 @@ use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
 /// The shortest time between the beginnings of two passes.
-const PASS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(50);
+const PASS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the API server may keep a request waiting.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why the operator could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -60,18 +64,18 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
-    let client = kubernetes().await?;
+    let clients = Clients::new().await?;
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
 
     let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
     let namespaces = arguments.namespaces();
-    let mut watches = watch(&client, &store, &wake, &namespaces);
+    let mut watches = watch(&clients.watch, &store, &wake, &namespaces);
     let arm = Arc::new(arm);
     let pass = Pass {
         settings: arguments.kernel_settings(),
-        observer: Observer::new(client.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
-        publisher: Publisher::new(&client),
+        observer: Observer::new(clients.request.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
+        publisher: Publisher::new(&clients.request),
         wake: Arc::clone(&wake),
         ledger: Ledger::default(),
         stopping: stopping.clone(),
@@ -114,10 +118,25 @@ fn log(filter: &str) -> Result<(), RunError> {
         .map_err(|problem| error(problem.to_string()))
 }
 
-async fn kubernetes() -> Result<Client, RunError> {
-    let error = |detail: String| RunError::Kubeconfig { detail };
-    let config = Config::infer().await.map_err(|problem| error(problem.to_string()))?;
-    Client::try_from(config).map_err(|problem| error(problem.to_string()))
+/// Two ways to the API server.
+struct Clients {
+    /// For watches, which may be silent for long.
+    watch: Client,
+    /// For single requests: one that is not answered must not stop the loop, and a write is not repeated behind our back.
+    request: Client,
+}
+
+impl Clients {
+    async fn new() -> Result<Self, RunError> {
+        let error = |detail: String| RunError::Kubeconfig { detail };
+        let config = Config::infer().await.map_err(|problem| error(problem.to_string()))?;
+        let mut single = config.clone();
+        single.read_timeout = Some(REQUEST_TIMEOUT);
+        single.default_retry = false;
+        let client =
+            |config: Config| Client::try_from(config).map_err(|problem: kube::Error| error(problem.to_string()));
+        Ok(Self { watch: client(config)?, request: client(single)? })
+    }
 }
 
 /// The first SIGTERM or SIGINT stops after the pass in hand, the second ends the process at once.

@@ -1,11 +1,10 @@
 //! Edits by hand in ARM: corrected, or reported and left.
 
-use aks_emulator::PoolSpec;
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Testbed};
+use testbed::Lane;
 
-use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+use super::support::{Story, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -15,13 +14,8 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    begin(builder.pool(PoolSpec::user("apps", 1))).await
-}
-
 async fn corrected(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 1, "taints": [], "labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
     let written = scene.writes().len();
@@ -52,7 +46,7 @@ async fn corrected(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn observed(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"enforcement": "Observe", "count": 3}))).await?;
     let status = scene.ready("apps").await?;
     assert!(!holds(&status, condition::IN_SYNC), "{status:?}");
@@ -74,7 +68,7 @@ async fn observed(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn suspended(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"suspend": true, "count": 2}))).await?;
     let status = scene.ready("apps").await?;
     assert!(message(&status, condition::READY).contains("suspended"), "{status:?}");

@@ -1,11 +1,11 @@
 //! Other hands: operations, refusals and policies that are not this policy's.
 
-use aks_emulator::{Canned, Matcher, PoolSpec};
+use aks_emulator::{Canned, Matcher};
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Testbed};
+use testbed::Lane;
 
-use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+use super::support::{Story, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -16,13 +16,8 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    begin(builder.pool(PoolSpec::user("apps", 1))).await
-}
-
 async fn busy(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     let held = scene.bed.emulator.operation("apps").hold();
     scene.edit_by_hand("apps", json!({"nodeLabels": {"by": "hand"}})).await?;
     held.arrived().await;
@@ -39,7 +34,7 @@ async fn busy(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     let quota =
         "Insufficient vcpu quota requested 4, remaining 0 for family StandardDasv7Family for region westeurope.";
     let refusal = scene.bed.emulator.respond(
@@ -64,7 +59,7 @@ async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn conflict(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     let _busy = scene.bed.emulator.respond(
         Matcher::put_pool("apps").user_agent("nodepool-operator"),
         Canned::error(409, "OperationNotAllowed", "Operation is not allowed: Another operation is in progress"),
@@ -78,7 +73,7 @@ async fn conflict(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn two_policies(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     scene.ready("apps").await?;
     scene.apply(policy("second", json!({"poolName": "apps", "count": 5, "labels": {"x": "y"}}))).await?;

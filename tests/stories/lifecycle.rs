@@ -1,10 +1,9 @@
 //! The operator's own life: restarted, killed and told to stop at the worst moment; policies that go.
 
-use aks_emulator::PoolSpec;
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Match, Testbed};
+use testbed::{Lane, Match};
 
-use super::support::{Scene, Story, begin, policy, story, write};
+use super::support::{Story, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -16,13 +15,8 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    begin(builder.pool(PoolSpec::user("apps", 1))).await
-}
-
 async fn restart(lane: Lane) -> anyhow::Result<()> {
-    let mut scene = cluster(lane).await?;
+    let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.emulator.operation("apps").hold();
     scene.apply(policy("apps", json!({"count": 3}))).await?;
     held.arrived().await;
@@ -38,7 +32,7 @@ async fn restart(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn crash_before_the_write(lane: Lane) -> anyhow::Result<()> {
-    let mut scene = cluster(lane).await?;
+    let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"labels": {"a": "1"}}))).await?;
     held.arrived().await?;
@@ -55,7 +49,7 @@ async fn crash_before_the_write(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn lost_answer(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     let lost = scene.bed.arm.drop_answer(Match::method("PUT").times(1));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     lost.arrived().await?;
@@ -65,7 +59,7 @@ async fn lost_answer(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn stop(lane: Lane) -> anyhow::Result<()> {
-    let mut scene = cluster(lane).await?;
+    let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     held.arrived().await?;
@@ -81,7 +75,7 @@ async fn stop(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn deleted(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 2, "labels": {"a": "1"}}))).await?;
     scene.ready("apps").await?;
     let written = scene.writes();

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -13,7 +14,7 @@ use kube::{Api, ResourceExt};
 use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
 use serde_json::{Value, json};
 use testbed::bed::Builder;
-use testbed::{Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
 
 /// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -85,6 +86,12 @@ pub async fn begin_with(builder: Builder, arguments: &[&str]) -> anyhow::Result<
     let options = bed.operator_options(binary()).arguments(&QUICK).arguments(arguments);
     let operator = bed.start_operator(options).await?;
     Ok(Scene::of(bed, operator))
+}
+
+/// A system pool of two nodes and a user pool `apps` of one, with nothing in kube-system.
+pub async fn plain_cluster(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    begin(builder.pool(PoolSpec::user("apps", 1))).await
 }
 
 /// A policy as somebody would write it.

@@ -4,7 +4,7 @@ use aks_emulator::PoolSpec;
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, begin, policy, story, taints_of, write};
+use super::support::{Story, begin, plain_cluster, policy, story, taints_of, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -13,11 +13,6 @@ pub fn stories() -> Vec<Story> {
         story("set_change_and_clear_taints", taints),
         story("set_labels_and_keep_foreign_ones", labels),
     ]
-}
-
-async fn cluster(lane: Lane) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None);
-    begin(builder.pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await
 }
 
 async fn adopt(lane: Lane) -> anyhow::Result<()> {
@@ -42,7 +37,7 @@ async fn adopt(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn scale(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 3}))).await?;
     scene.ready("apps").await?;
     scene.bed.cluster.wait_for_ready_nodes("apps", 3).await?;
@@ -62,7 +57,7 @@ async fn scale(lane: Lane) -> anyhow::Result<()> {
 }
 
 async fn taints(lane: Lane) -> anyhow::Result<()> {
-    let scene = cluster(lane).await?;
+    let scene = plain_cluster(lane).await?;
     for (wanted, in_arm) in [
         (json!([{"key": "team", "value": "apps", "effect": "NoSchedule"}]), vec!["team=apps:NoSchedule"]),
         (

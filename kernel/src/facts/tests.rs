@@ -38,7 +38,7 @@ fn every_part_must_be_known_and_fresh() {
     let parts = ["the policies", "the cluster in ARM", "the nodes", "the protected pods", "the disruption budgets"];
     assert_eq!(missing(&cluster()), None);
     for (index, part) in parts.iter().enumerate() {
-        for (at, text) in [(None, "no answer"), (Some(ago(301)), "last seen 301 s ago, the limit is 300 s")] {
+        for (at, text) in [(None, "no answer"), (Some(ago(301)), "not seen for more than 300 s")] {
             let mut snapshot = cluster();
             spoil(&mut snapshot, index, at);
             let broken = missing(&snapshot).unwrap();
