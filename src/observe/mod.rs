@@ -77,6 +77,17 @@ impl Observer {
         self.with_view(|view| view.read_at)
     }
 
+    /// Whether an operation runs on the cluster or a pool as ARM was last seen, or ARM has not been seen.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.with_view(|view| {
+            view.cluster.value().is_none_or(|cluster| {
+                let pools = cluster.pools.iter().map(|pool| &pool.state);
+                pools.chain([&cluster.state]).any(|state| state.operation().is_some())
+            })
+        })
+    }
+
     /// Reads the cluster from ARM, and this cluster's issuer if it is not known yet.
     ///
     /// # Errors

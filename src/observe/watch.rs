@@ -20,6 +20,7 @@ use super::{now, rows};
 use crate::api::NodePoolPolicy;
 use crate::run::Wake;
 
+const POLICIES: &str = "policies";
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
@@ -92,24 +93,23 @@ impl Table {
 
 /// Watches the policies. A change of status alone, most likely our own, is no news.
 async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
-    const NAME: &str = "policies";
     let table = &store.policies;
-    table.expect(NAME);
+    table.expect(POLICIES);
     let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(client);
-    relisting(api, NAME, async |event| {
+    relisting(api, POLICIES, async |event| {
         let changed = match event {
             Ok(Event::Init) => {
-                table.relist(NAME);
+                table.relist(POLICIES);
                 false
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let name = object.name_any();
-                table.replace(NAME, name, policy_row(object), is_news)
+                table.replace(POLICIES, name, policy_row(object), is_news)
             }
             Ok(Event::Delete(object)) => table.remove(&object.name_any()),
-            Ok(Event::InitDone) => table.listed(NAME, now(), |_| true),
+            Ok(Event::InitDone) => table.listed(POLICIES, now(), |_| true),
             Err(error) => {
-                table.troubled(NAME, now(), error);
+                table.troubled(POLICIES, now(), error);
                 false
             }
         };
@@ -176,7 +176,14 @@ where
 /// What is wrong with a watch, with the API server's own message where there is one.
 fn explain(name: &str, error: &watcher::Error) -> String {
     use watcher::Error as E;
+    let missing = |status: &kube::core::Status| status.code == 404 && name == POLICIES;
     let detail = match error {
+        E::InitialListFailed(kube::Error::Api(status)) | E::WatchStartFailed(kube::Error::Api(status))
+            if missing(status) =>
+        {
+            "the API server does not know NodePoolPolicy; install it: nodepool-operator crd | kubectl apply -f -"
+                .to_owned()
+        }
         E::InitialListFailed(kube::Error::Api(status))
         | E::WatchStartFailed(kube::Error::Api(status))
         | E::WatchFailed(kube::Error::Api(status))

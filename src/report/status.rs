@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use nodepool_kernel::{AgentPool, Broken, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Step, Time, Verdict};
+use nodepool_kernel::{
+    AgentPool, Broken, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
+};
 
 use super::conditions::{draft, merge};
 use super::{history, summary};
@@ -128,7 +130,8 @@ fn refused(refusal: &Refusal) -> Vec<RefusedStep> {
         remedy: broken.remedy.clone(),
         pods: broken.pods.iter().take(POD_LIMIT).cloned().collect(),
     };
-    refusal.broken.iter().map(of).collect()
+    // A hold is the policy's own will and stands in the conditions; nothing is refused by it.
+    refusal.broken.iter().filter(|broken| broken.standing != Standing::Held).map(of).collect()
 }
 
 /// The label keys that the policy owns: those that it names, and those that it named before and that are still on the

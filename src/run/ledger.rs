@@ -18,7 +18,12 @@ pub(super) struct Ledger {
 struct Delay {
     until: Instant,
     reason: String,
+    /// How many writes in a row came to nothing.
+    failures: u32,
 }
+
+/// The longest delay that grows by itself.
+const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
 /// A policy waits for the same thing since then.
 struct Wait {
@@ -37,9 +42,14 @@ impl Ledger {
         self.in_flight.iter().map(|flight| &flight.step).find(|step| step.policy == policy)
     }
 
-    /// Takes note of a write.
+    /// Takes note of a write that has, or may have, begun.
     pub(super) fn sent(&mut self, flight: InFlight) {
         self.in_flight.push(flight);
+    }
+
+    /// Takes note that ARM took a write for a policy.
+    pub(super) fn accepted(&mut self, policy: &str) {
+        self.delays.remove(policy);
     }
 
     /// Drops the writes that an observation, begun after they were sent, shows to have ended.
@@ -51,9 +61,13 @@ impl Ledger {
         });
     }
 
-    /// Delays the next write for a policy.
-    pub(super) fn delay(&mut self, policy: &str, delay: Duration, reason: String) {
-        self.delays.insert(policy.to_owned(), Delay { until: Instant::now() + delay, reason });
+    /// Delays the next write for a policy: by `first`, twice as long with each write in a row that comes to nothing, and
+    /// by `at_least` in any case.
+    pub(super) fn delay(&mut self, policy: &str, first: Duration, at_least: Option<Duration>, reason: String) {
+        let failures = self.delays.get(policy).map_or(0, |delay| delay.failures);
+        let grown = first.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST_DELAY.max(first));
+        let until = Instant::now() + at_least.map_or(grown, |at_least| grown.max(at_least));
+        self.delays.insert(policy.to_owned(), Delay { until, reason, failures: failures.saturating_add(1) });
     }
 
     /// Why the next write for a policy is delayed, and until when.
@@ -94,5 +108,42 @@ impl Ledger {
     pub(super) fn retain(&mut self, exists: impl Fn(&str) -> bool) {
         self.delays.retain(|policy, _| exists(policy));
         self.waits.retain(|policy, _| exists(policy));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn delays_grow_until_a_write_is_accepted() {
+        let mut ledger = Ledger::default();
+        let first = Duration::from_secs(5);
+        let mut delays = Vec::new();
+        for _ in 0..8 {
+            ledger.delay("p", first, None, "lost".into());
+            delays.push((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs());
+            tokio::time::advance(Duration::from_mins(10)).await;
+            assert!(ledger.delayed("p").is_none());
+        }
+        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300]);
+        ledger.accepted("p");
+        ledger.delay("p", first, Some(Duration::from_secs(90)), "throttled".into());
+        assert_eq!((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs(), 90, "what ARM asks for is obeyed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_same_thing_becomes_overdue_and_for_another_begins_anew() {
+        let (mut ledger, limit) = (Ledger::default(), Duration::from_mins(10));
+        ledger.waits_for("p", Some("A"));
+        tokio::time::advance(Duration::from_mins(6)).await;
+        ledger.waits_for("p", Some("B"));
+        tokio::time::advance(Duration::from_mins(6)).await;
+        ledger.waits_for("p", Some("B"));
+        assert_eq!(ledger.overdue("p", limit), None);
+        tokio::time::advance(Duration::from_mins(4)).await;
+        assert_eq!(ledger.overdue("p", limit).as_deref(), Some("B"));
+        ledger.waits_for("p", None);
+        assert_eq!(ledger.overdue("p", limit), None);
     }
 }

@@ -72,11 +72,7 @@ impl Pass {
 
     /// How often ARM is read now: seldom while nothing happens, often while an operation runs or ARM can't be read.
     fn arm_interval(&self) -> Duration {
-        let snapshot = self.observer.snapshot(&[]);
-        let busy = snapshot.cluster.value().is_none_or(|cluster| {
-            cluster.state.operation().is_some() || cluster.pools.iter().any(|pool| pool.state.operation().is_some())
-        });
-        if busy || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
+        if self.observer.is_busy() || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
             self.arguments.arm_poll_seconds
         } else {
             self.arguments.arm_refresh_seconds
@@ -130,17 +126,19 @@ impl Pass {
         match outcome {
             Outcome::Accepted { at } | Outcome::Unknown { at, .. } => {
                 self.ledger.sent(InFlight { step: step.clone(), since: *at });
-                if let Outcome::Unknown { error, .. } = outcome {
-                    self.ledger.delay(&step.policy, poll, error.clone());
+                match outcome {
+                    Outcome::Unknown { error, .. } => self.ledger.delay(&step.policy, poll, None, error.clone()),
+                    _ => self.ledger.accepted(&step.policy),
                 }
             }
             Outcome::Superseded | Outcome::Refused(_) => {
-                self.ledger.delay(&step.policy, poll, "the cluster has just changed and is read again".to_owned());
+                let reason = "the cluster has just changed and is read again".to_owned();
+                self.ledger.delay(&step.policy, poll, None, reason);
             }
             Outcome::Postponed { after, error } => {
-                self.ledger.delay(&step.policy, after.unwrap_or(poll).max(poll), error.clone());
+                self.ledger.delay(&step.policy, poll, *after, error.clone());
             }
-            Outcome::NotSent { error } => self.ledger.delay(&step.policy, poll, error.clone()),
+            Outcome::NotSent { error } => self.ledger.delay(&step.policy, poll, None, error.clone()),
             Outcome::Rejected { .. } => {}
         }
         let base = self.arguments.retry_seconds;

@@ -253,8 +253,21 @@ mod tests {
     fn what_is_not_terminal_is_busy() {
         assert_eq!(ProvisioningState::parse("succeeded"), ProvisioningState::Succeeded);
         assert_eq!(ProvisioningState::parse("Canceled"), ProvisioningState::Canceled);
+        assert_eq!(ProvisioningState::parse("FAILED"), ProvisioningState::Failed);
         assert_eq!(ProvisioningState::parse("Frobnicating").operation(), Some("Frobnicating"));
         assert_eq!(ProvisioningState::parse("").operation(), Some(""));
+    }
+
+    #[test]
+    fn modes_parse_whatever_their_case() {
+        for (text, mode) in [
+            ("System", Mode::System),
+            ("system", Mode::System),
+            ("user", Mode::User),
+            ("Gateway", Mode::Other("Gateway".into())),
+        ] {
+            assert_eq!(Mode::parse(text), mode);
+        }
     }
 
     #[test]
