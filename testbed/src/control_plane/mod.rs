@@ -3,6 +3,7 @@
 
 mod components;
 pub(crate) mod credentials;
+mod folder;
 mod probe;
 mod start;
 
@@ -172,6 +173,7 @@ impl Drop for ControlPlane {
         drop(components);
         if std::thread::panicking() || self.keep.load(Ordering::SeqCst) {
             self.folder.disable_cleanup(true);
+            folder::mark_kept(self.folder.path());
             eprintln!("testbed: the control plane's logs are kept in {}", self.folder.path().display());
         }
     }

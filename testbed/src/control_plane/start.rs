@@ -29,8 +29,7 @@ pub(super) async fn start(options: Options) -> anyhow::Result<ControlPlane> {
         Some(assets) => assets,
         None => find_assets().await?,
     };
-    let folder =
-        tempfile::Builder::new().prefix("nodepool-testbed-").tempdir().context("no temporary folder could be made")?;
+    let folder = super::folder::make()?;
     let files = Files(folder.path());
     let authority = write_files(&files)?;
     let (etcd, etcd_port) = start_etcd(&files, &assets).await?;

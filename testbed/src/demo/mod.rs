@@ -22,6 +22,14 @@ pub struct Arguments {
 /// # Errors
 /// When the cluster can't be started, or something did not happen as told.
 pub async fn demo(arguments: Arguments) -> anyhow::Result<()> {
+    tokio::select! {
+        told = tell(arguments) => told,
+        // Dropping the story ends everything that it started.
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
+}
+
+async fn tell(arguments: Arguments) -> anyhow::Result<()> {
     say!("nodepool-operator demo: a local AKS with a real Kubernetes control plane. Nothing leaves this machine.");
     say!("");
     let stage = Stage::set().await?;
