@@ -1,6 +1,6 @@
 //! The folder of one control plane, and those that killed processes left behind; never removes one that is in use or kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ fn sweep(parent: &Path, runs: &dyn Fn(&str) -> bool) {
     }
 }
 
-fn is_abandoned(folder: &PathBuf, runs: &dyn Fn(&str) -> bool) -> bool {
+fn is_abandoned(folder: &Path, runs: &dyn Fn(&str) -> bool) -> bool {
     let process = folder
         .file_name()
         .and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.split_once('-'))
