@@ -6,8 +6,10 @@ mod history;
 mod publish;
 mod status;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use events::{Notice, Severity, notices};
 pub use history::take_outcome;
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
-pub use status::{Circumstances, malformed, status};
+pub use status::{Circumstances, Hold, malformed, status};

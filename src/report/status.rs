@@ -9,16 +9,39 @@ use nodepool_kernel::{
 use super::conditions::{draft, merge};
 use super::{history, summary};
 use crate::api::{
-    DriftedField, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, PlannedSteps, RefusedStep, condition,
+    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, PlannedSteps, RefusedStep, condition,
 };
 
 const POD_LIMIT: usize = 10;
 const MESSAGE_LIMIT: usize = 1000;
 
+/// Why nothing is done for a policy, by its own will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// `spec.suspend` is true.
+    Suspended,
+    /// `spec.enforcement` is `Observe`.
+    ObserveOnly,
+}
+
+impl Hold {
+    /// The hold that the policy asks for.
+    #[must_use]
+    pub fn of(policy: &NodePoolPolicy) -> Option<Self> {
+        match (policy.spec.suspend, policy.spec.enforcement) {
+            (Some(true), _) => Some(Self::Suspended),
+            (_, Some(Enforcement::Observe)) => Some(Self::ObserveOnly),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that a policy's status is made of.
 pub struct Circumstances<'a> {
     /// The time of the pass.
     pub now: Time,
+    /// Why nothing is done, if the policy says so.
+    pub hold: Option<Hold>,
     /// The policy's plan.
     pub plan: &'a PolicyPlan,
     /// The verdicts on its steps, in the order in which they are to be made.

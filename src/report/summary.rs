@@ -1,17 +1,17 @@
 //! Which conditions hold, by the kstatus rules. Never says Reconciling and Stalled at once.
 
-use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Rule, Standing, Verdict};
+use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Standing, Verdict};
 
 use super::conditions::{Draft, draft};
-use super::status::Circumstances;
+use super::status::{Circumstances, Hold};
 use crate::api::{ConditionStatus, condition};
 
 /// How a policy stands, as one of four.
 enum Progress {
-    /// Nothing is to be done.
+    /// The pool is as asked.
     Reached(String),
-    /// Nothing is done, by the policy's own will.
-    Held(&'static str, String),
+    /// The policy itself says to do nothing; whether the pool is well is told all the same.
+    Held { well: bool, reason: String, message: String },
     /// Something is being done or waited for.
     Moving(String, String),
     /// Somebody has to do something.
@@ -22,15 +22,13 @@ enum Progress {
 pub(super) fn conditions(about: &Circumstances<'_>) -> Vec<Draft> {
     let refusals: Vec<&Refusal> = about.refusals().collect();
     let mut drafts = match standing(about, &refusals) {
-        Progress::Reached(message) => {
-            vec![
-                ready(true, "UpToDate", &message),
-                not(condition::RECONCILING, "UpToDate"),
-                not(condition::STALLED, "UpToDate"),
-            ]
-        }
-        Progress::Held(reason, message) => {
-            vec![ready(true, reason, &message), not(condition::RECONCILING, reason), not(condition::STALLED, reason)]
+        Progress::Reached(message) => vec![
+            ready(true, "UpToDate", &message),
+            not(condition::RECONCILING, "UpToDate"),
+            not(condition::STALLED, "UpToDate"),
+        ],
+        Progress::Held { well, reason, message } => {
+            vec![ready(well, &reason, &message), not(condition::RECONCILING, &reason), not(condition::STALLED, &reason)]
         }
         Progress::Moving(reason, message) => vec![
             ready(false, &reason, &message),
@@ -91,49 +89,75 @@ fn safe(refusals: &[&Refusal]) -> Draft {
 }
 
 fn standing(about: &Circumstances<'_>, refusals: &[&Refusal]) -> Progress {
-    let problem = about.plan.problems.iter().find(|problem| problem.is_lasting());
+    if about.hold == Some(Hold::Suspended) {
+        return suspended(about);
+    }
     if let Some(moving) = running(about) {
         return moving;
     }
-    if let Some(problem) = problem {
+    if let Some(problem) = about.plan.problems.iter().find(|problem| problem.is_lasting()) {
         return Progress::Stuck(problem.reason().to_owned(), problem.to_string());
     }
-    if let Some(Problem::NotObserved { .. }) = about.plan.problems.first() {
-        let problem = about.plan.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        return waiting(about, "ClusterNotObserved", problem);
+    if let Some(problem) = about.plan.problems.first() {
+        return waiting(about, problem.reason(), problem.to_string());
     }
-    if let Some(refusal) = refusals.iter().find(|refusal| is_stuck(refusal)) {
+    if about.hold == Some(Hold::ObserveOnly) && !about.plan.steps.is_empty() {
+        return observing(about);
+    }
+    if let Some(refusal) = refusals.iter().find(|refusal| refusal.is_lasting()) {
         return refused(about, refusal);
     }
-    if let Some(verdict) = about.verdicts.iter().find(|verdict| !is_held(verdict)) {
-        return next_step(about, verdict);
+    match about.verdicts.first() {
+        Some(verdict) => next_step(about, verdict),
+        None => settled(about),
     }
-    if let Some(refusal) = refusals.first() {
-        let reason = refusal.leading().map_or(Rule::Suspended, |broken| broken.rule).name();
-        let drift = about.plan.drift.iter().map(|drift| drift.text.as_str()).collect::<Vec<_>>().join("; ");
-        let finding = refusal.leading().map(|broken| broken.finding.as_str()).unwrap_or_default();
-        return Progress::Held(reason, format!("{finding}; left undone: {drift}"));
-    }
-    settled(about)
 }
 
-/// Whether a refusal needs somebody, so that no pass by itself will change it.
-fn is_stuck(refusal: &Refusal) -> bool {
-    refusal.is_lasting() && !refusal.broken.iter().any(|broken| broken.standing == Standing::Held)
+/// A suspended policy is neither at work nor stuck: it tells how the live pool is.
+fn suspended(about: &Circumstances<'_>) -> Progress {
+    let held = |well: bool, reason: &str, message: String| Progress::Held {
+        well,
+        reason: reason.to_owned(),
+        message: format!("the policy is suspended; {message}"),
+    };
+    if let Some(problem) = about.plan.problems.first() {
+        return held(false, problem.reason(), problem.to_string());
+    }
+    match (settled(about), undone(about)) {
+        (Progress::Reached(_), Some(undone)) => held(true, "Suspended", undone),
+        (Progress::Reached(message), None) => held(true, "Suspended", message),
+        (
+            Progress::Held { reason, message, .. }
+            | Progress::Moving(reason, message)
+            | Progress::Stuck(reason, message),
+            _,
+        ) => held(false, &reason, message),
+    }
 }
 
-fn is_held(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Refused(refusal) => refusal.broken.iter().any(|broken| broken.standing == Standing::Held),
-        Verdict::Waits { .. } | Verdict::Approved(_) => false,
+/// A policy that only observes reports what it would do; drift does not make it fail.
+fn observing(about: &Circumstances<'_>) -> Progress {
+    match settled(about) {
+        Progress::Reached(_) => Progress::Held {
+            well: true,
+            reason: "ObserveOnly".to_owned(),
+            message: format!("the policy only observes; {}", undone(about).unwrap_or_default()),
+        },
+        other => other,
     }
+}
+
+/// What a policy that is held would do.
+fn undone(about: &Circumstances<'_>) -> Option<String> {
+    let differences: Vec<&str> = about.plan.drift.iter().map(|drift| drift.text.as_str()).collect();
+    (!differences.is_empty()).then(|| format!("left undone: {}", differences.join("; ")))
 }
 
 /// An operation that runs on the pool is progress, whoever started it; a policy that is held has no part in it.
 fn running(about: &Circumstances<'_>) -> Option<Progress> {
     let message = match (about.in_flight, about.pool.and_then(|pool| Some((pool, pool.state.operation()?)))) {
         (Some(step), _) => format!("Azure carries out: {}", step.change),
-        (None, Some(_)) if about.verdicts.iter().any(|verdict| is_held(verdict)) => return None,
+        (None, Some(_)) if about.hold.is_some() => return None,
         (None, Some((pool, operation))) => {
             format!("pool {} is {operation}; the operator waits until it has ended", pool.name)
         }

@@ -14,7 +14,7 @@ use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Publisher, malformed, notices, status, take_outcome};
+use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
@@ -192,6 +192,7 @@ impl Pass {
         let delayed = self.ledger.delayed(&plan.policy);
         let about = Circumstances {
             now: snapshot.now,
+            hold: Hold::of(policy),
             plan,
             verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
             pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),

@@ -1,0 +1,249 @@
+//! How policies stand, from a small cluster through the kernel's own plan and verdicts to the conditions.
+
+use nodepool_kernel::{
+    AgentPool, Cluster, Known, Mode, Node, Os, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings,
+    Snapshot, Span, Time, decide, plan,
+};
+use serde_json::{Value, json};
+
+use super::{Circumstances, Hold, malformed, notices, status};
+use crate::api::{self, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
+    AgentPool {
+        name: name.into(),
+        mode,
+        kind: PoolKind::ScaleSet,
+        os: Os::Linux,
+        power: Power::Running,
+        state: ProvisioningState::Succeeded,
+        count,
+        autoscaling: None,
+        taints: vec![],
+        labels: [].into(),
+        requested_version: Some("1.33".into()),
+        current_version: Some("1.33.5".into()),
+        max_unavailable: None,
+        failure: None,
+    }
+}
+
+fn node(pool: &AgentPool, index: u32) -> Node {
+    Node {
+        name: format!("{}-{index}", pool.name),
+        pool: Some(pool.name.clone()),
+        labelled_system: pool.mode == Mode::System,
+        quarantined: false,
+        readiness: Readiness::Ready { since: Time::from_millis(NOW.as_millis() - 900_000) },
+        joined: Time::from_millis(NOW.as_millis() - 990_000),
+        cordoned: false,
+        deleting: false,
+        taints: vec![],
+        provider_id: Some(format!("azure:///subscriptions/s/resourceGroups/MC/{index}")),
+        kubelet_version: "v1.33.5".into(),
+        image_version: None,
+    }
+}
+
+/// A system pool of two nodes and a user pool `apps` of one, changed by `edit`, with one policy.
+fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot {
+    let pools = vec![pool("system", Mode::System, 2), pool("apps", Mode::User, 1)];
+    let nodes = pools.iter().flat_map(|pool| (0..pool.count).map(|index| node(pool, index))).collect();
+    let cluster = Cluster {
+        id: "id".into(),
+        subscription: "s".into(),
+        node_resource_group: Some("MC".into()),
+        issuer_url: None,
+        state: ProvisioningState::Succeeded,
+        power: Power::Running,
+        pools,
+    };
+    let mut snapshot = Snapshot {
+        now: NOW,
+        intents: Known::seen(NOW, vec![api::intent(policy)]),
+        cluster: Known::seen(NOW, cluster),
+        issuer: Known::unknown("not read"),
+        nodes: Known::seen(NOW, nodes),
+        pods: Known::seen(NOW, vec![]),
+        budgets: Known::seen(NOW, vec![]),
+        in_flight: vec![],
+    };
+    edit(&mut snapshot);
+    snapshot
+}
+
+fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
+    let mut policy = NodePoolPolicy::new(pool, serde_json::from_value(spec).unwrap());
+    policy.metadata.generation = Some(4);
+    policy
+}
+
+fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Option<&str>) -> NodePoolPolicyStatus {
+    let settings = Settings::default();
+    let plan = plan(snapshot);
+    let verdicts = decide(&plan, snapshot, &settings);
+    let about = Circumstances {
+        now: NOW,
+        hold: Hold::of(policy),
+        plan: &plan.policies[0],
+        verdicts: verdicts.iter().collect(),
+        pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(policy.pool_name())),
+        nodes: &snapshot.nodes,
+        in_flight: snapshot.in_flight.first().map(|flight| &flight.step),
+        settled,
+        overdue: overdue.map(str::to_owned),
+        delayed: None,
+        stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
+    };
+    status(policy, &about)
+}
+
+/// The conditions in the order `Ready`, `Reconciling`, `Stalled`, `InSync`, `Safe`, each as T, F or U, and the reason of
+/// the first.
+fn standing(status: &NodePoolPolicyStatus) -> String {
+    let letters: String = status
+        .conditions
+        .iter()
+        .map(|condition| match condition.status {
+            ConditionStatus::True => 'T',
+            ConditionStatus::False => 'F',
+            ConditionStatus::Unknown => 'U',
+        })
+        .collect();
+    format!("{letters} {}", status.conditions[0].reason)
+}
+
+type Edit = Box<dyn FnOnce(&mut Snapshot)>;
+
+fn edit_pool(name: &'static str, edit: impl FnOnce(&mut AgentPool) + 'static) -> Edit {
+    Box::new(move |snapshot| {
+        let Known::Seen { value, .. } = &mut snapshot.cluster else { panic!("no cluster") };
+        edit(value.pools.iter_mut().find(|pool| pool.name == name).unwrap());
+    })
+}
+
+#[test]
+fn every_policy_stands_as_kstatus_reads_it() {
+    let nothing = || -> Edit { Box::new(|_| ()) };
+    let failed = |pool: &mut AgentPool| {
+        pool.state = ProvisioningState::Failed;
+        pool.failure = Some(PoolFailure { code: "NodesNotReady".into(), message: "late".into() });
+    };
+    let demote = json!({"mode": "User"});
+    let cases: Vec<(&str, Value, Edit, &str)> = vec![
+        ("apps", json!({"count": 1}), nothing(), "TFFTT UpToDate"),
+        ("apps", json!({"count": 2}), nothing(), "FTFFT Progressing"),
+        ("system", demote.clone(), nothing(), "FFTFF LastHealthySystemPool"),
+        ("system", json!({"mode": "User", "suspend": true}), nothing(), "TFFFF Suspended"),
+        ("system", json!({"mode": "User", "enforcement": "Observe"}), nothing(), "TFFFF ObserveOnly"),
+        (
+            "apps",
+            json!({"mode": "System", "taints": [{"key": "a", "effect": "PreferNoSchedule"}], "enforcement": "Observe"}),
+            nothing(),
+            "TFFFT ObserveOnly",
+        ),
+        ("absent", json!({"count": 2}), nothing(), "FFTUT PoolNotFound"),
+        ("absent", json!({"count": 2, "suspend": true}), nothing(), "FFFUT PoolNotFound"),
+        ("apps", json!({"count": 1}), edit_pool("apps", failed), "FFTTT PoolFailed"),
+        ("apps", json!({"count": 1, "suspend": true}), edit_pool("apps", failed), "FFFTT PoolFailed"),
+        ("apps", json!({"count": 2, "enforcement": "Observe"}), edit_pool("apps", failed), "FFTFT PoolFailed"),
+        (
+            "apps",
+            json!({"count": 1}),
+            edit_pool("apps", |pool| pool.state = ProvisioningState::Canceled),
+            "FFTTT PoolCanceled",
+        ),
+        (
+            "apps",
+            json!({"count": 2}),
+            edit_pool("apps", |pool| pool.state = ProvisioningState::parse("Updating")),
+            "FTFFT OperationInProgress",
+        ),
+        (
+            "apps",
+            json!({"count": 1}),
+            edit_pool("apps", |pool| pool.state = ProvisioningState::parse("Updating")),
+            "FTFTT OperationInProgress",
+        ),
+        (
+            "apps",
+            json!({"count": 1}),
+            edit_pool("apps", |pool| pool.kind = PoolKind::Other("VirtualMachines".into())),
+            "FFTUT UnsupportedPool",
+        ),
+        (
+            "apps",
+            json!({"count": 1}),
+            edit_pool("apps", |pool| pool.power = Power::NotRunning("Stopped".into())),
+            "FFTUT PoolNotRunning",
+        ),
+        (
+            "apps",
+            json!({"count": 1}),
+            Box::new(|snapshot| snapshot.cluster = Known::unknown("no answer")),
+            "FTFUT ClusterNotObserved",
+        ),
+        (
+            "apps",
+            json!({"count": 2}),
+            Box::new(|snapshot| snapshot.pods = Known::unknown("no answer")),
+            "FTFFT StaleObservation",
+        ),
+    ];
+    for (name, spec, edit, expected) in cases {
+        let policy = policy(name, spec.clone());
+        let status = told(&policy, &world(&policy, edit), true, None);
+        assert_eq!(standing(&status), expected, "{name} {spec}: {status:#?}");
+        let holds = |type_: &str| status.condition(type_).unwrap().status == ConditionStatus::True;
+        assert!(!(holds(condition::RECONCILING) && holds(condition::STALLED)));
+        assert!(status.conditions.iter().all(|condition| condition.observed_generation == 4));
+    }
+}
+
+#[test]
+fn a_refusal_is_unsafe_at_once_and_stalled_when_the_policies_have_settled() {
+    let policy = policy("system", json!({"mode": "User"}));
+    let snapshot = world(&policy, |_| ());
+    assert_eq!(standing(&told(&policy, &snapshot, false, None)), "FTFFF LastHealthySystemPool");
+    assert_eq!(standing(&told(&policy, &snapshot, true, None)), "FFTFF LastHealthySystemPool");
+}
+
+#[test]
+fn waiting_for_too_long_is_stalled() {
+    let policy = policy("apps", json!({"count": 2}));
+    let snapshot = world(&policy, |snapshot| snapshot.pods = Known::unknown("no answer"));
+    assert_eq!(standing(&told(&policy, &snapshot, true, Some("Other"))), "FTFFT StaleObservation");
+    assert_eq!(standing(&told(&policy, &snapshot, true, Some("StaleObservation"))), "FFTFT StaleObservation");
+}
+
+#[test]
+fn a_view_of_arm_that_is_too_old_is_not_ready() {
+    let policy = policy("apps", json!({"count": 1}));
+    let snapshot = world(&policy, |snapshot| {
+        let Known::Seen { at, .. } = &mut snapshot.cluster else { panic!() };
+        *at = Time::from_millis(NOW.as_millis() - 301_000);
+    });
+    assert_eq!(standing(&told(&policy, &snapshot, true, None)), "FTFTT ClusterNotObserved");
+}
+
+#[test]
+fn the_same_circumstances_give_the_same_status_and_no_news() {
+    let mut policy = policy("system", json!({"mode": "User", "labels": {"a": "b"}}));
+    let snapshot = world(&policy, |_| ());
+    let first = told(&policy, &snapshot, true, None);
+    policy.status = Some(first.clone());
+    let second = told(&policy, &snapshot, true, None);
+    assert_eq!(first, second);
+    assert_eq!(notices(&first, &second), []);
+    assert_eq!(first.owned_labels, ["a"]);
+}
+
+#[test]
+fn an_object_that_is_no_policy_is_stalled_and_says_why() {
+    let status = malformed(&NodePoolPolicyStatus::default(), 4, "invalid type: string", NOW);
+    assert_eq!(standing(&status), "FFT InvalidSpec");
+    assert!(status.conditions[0].message.contains("invalid type: string"));
+    assert_eq!(malformed(&status, 4, "invalid type: string", NOW.after(Span::from_secs(9))), status);
+}
