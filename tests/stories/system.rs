@@ -5,7 +5,7 @@ use std::time::Duration;
 use aks_emulator::PoolSpec;
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::{Lane, Testbed};
+use testbed::{KubeSystem, Lane, Match, Testbed};
 
 use super::support::{Scene, Story, begin, holds, message, policy, story, write};
 
@@ -18,6 +18,7 @@ pub fn stories() -> Vec<Story> {
         story("refuse_to_demote_while_the_other_pools_nodes_are_cordoned", cordoned),
         story("refuse_to_demote_while_the_other_pools_nodes_are_tainted", tainted),
         story("refuse_to_demote_a_pool_that_protected_pods_run_on", protected_pods),
+        story("the_fresh_look_before_a_write_refuses_what_has_become_unsafe", fresh_look),
         story("a_demotion_waits_for_the_promotion_that_is_planned_with_it", swap),
     ]
 }
@@ -118,7 +119,7 @@ async fn protected_pods(lane: Lane) -> anyhow::Result<()> {
 
 async fn swap(lane: Lane) -> anyhow::Result<()> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2));
-    let scene = begin(builder.kube_system(testbed::KubeSystem::None)).await?;
+    let scene = begin(builder.kube_system(KubeSystem::None)).await?;
     let held = scene.bed.emulator.operation("two").hold();
     scene.apply(policy("one", json!({"mode": "User"}))).await?;
     scene.apply(policy("two", json!({"mode": "System"}))).await?;
@@ -134,5 +135,21 @@ async fn swap(lane: Lane) -> anyhow::Result<()> {
     scene.ready("two").await?;
     scene.ready("one").await?;
     assert_eq!(scene.writes(), [write("two", json!({"mode": "System"})), write("one", json!({"mode": "User"}))]);
+    Ok(())
+}
+
+/// The last view of ARM still shows a second system pool when the step is approved; the fresh look before the write
+/// does not.
+async fn fresh_look(lane: Lane) -> anyhow::Result<()> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None);
+    let scene = begin(builder.pool(PoolSpec::system("one", 2)).pool(PoolSpec::system("two", 2))).await?;
+    let held = scene.bed.arm.hold(Match::method("GET").path_contains("/agentPools/two"));
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    held.arrived().await?;
+    scene.bed.emulator.edit(|cluster| cluster.pool_mut("two").map(|pool| pool.set("mode", "User")));
+    held.release();
+    scene.refused("one", "LastHealthySystemPool").await?;
+    scene.looks_again().await?;
+    assert_eq!(scene.writes(), []);
     Ok(())
 }
