@@ -6,6 +6,7 @@ mod store;
 mod watch;
 mod watched;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
@@ -34,6 +35,8 @@ struct ArmView {
     issuer: Known<String>,
     /// When the last read of the cluster began.
     read_at: Option<Instant>,
+    /// How many reads in a row have failed.
+    failures: u32,
 }
 
 /// The present time, in milliseconds.
@@ -50,6 +53,7 @@ impl Observer {
             cluster: Known::unknown("it has not been read yet"),
             issuer: Known::unknown("it has not been read yet"),
             read_at: None,
+            failures: 0,
         };
         Self { client, arm, store, namespaces, view: Mutex::new(view) }
     }
@@ -77,6 +81,12 @@ impl Observer {
         self.with_view(|view| view.read_at)
     }
 
+    /// How many reads of ARM in a row have failed, if the last one has.
+    #[must_use]
+    pub fn failed_reads(&self) -> Option<NonZeroU32> {
+        self.with_view(|view| NonZeroU32::new(view.failures))
+    }
+
     /// Whether an operation runs on the cluster or a pool as ARM was last seen, or ARM has not been seen.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -101,6 +111,7 @@ impl Observer {
         let read = self.arm.cluster().await;
         self.with_view(|view| {
             view.read_at = Some(began);
+            view.failures = if read.is_ok() { 0 } else { view.failures.saturating_add(1) };
             match read {
                 Ok(cluster) => view.cluster = Known::seen(at, cluster),
                 Err(error) => {

@@ -48,28 +48,35 @@ pub fn take_outcome(
     );
 }
 
-/// The operation that runs on the pool, with what is known of it from before.
+/// The operation that runs on the pool, with what is known of it from before. While ARM has not been read, what was
+/// known stays: its end is still to be recorded.
 pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, now: &str) -> Option<Operation> {
     let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
         (Some(kind), _) => kind,
         (None, Some(_)) => "Accepted",
+        (None, None) if about.is_unobserved() => return before.cloned(),
         (None, None) => return None,
     };
-    let (step, field) = match (about.in_flight, before) {
-        (Some(step), _) => (Some(step.change.to_string()), Some(step.change.purpose().to_string())),
-        (None, Some(before)) => (before.step.clone(), before.field.clone()),
-        (None, None) => (None, None),
-    };
+    let step = about.in_flight.map(|step| step.change.to_string());
+    let field = about.in_flight.map(|step| step.change.purpose().to_string());
+    // Another step than before is another operation.
+    let before = before.filter(|before| step.is_none() || step == before.step);
     Some(Operation {
         kind: kind.to_owned(),
         since: before.map_or_else(|| now.to_owned(), |operation| operation.since.clone()),
-        step,
-        field,
+        step: step.or_else(|| before.and_then(|before| before.step.clone())),
+        field: field.or_else(|| before.and_then(|before| before.field.clone())),
     })
 }
 
-/// Takes the end of a step's operation into the history; those of other hands are not recorded.
-pub(super) fn take_end(history: &mut Vec<HistoryEntry>, ended: &Operation, pool: &AgentPool, now: &str) {
+/// Records the end of the operation that the status knows of, once the pool is at rest. Called before another step of
+/// the pool begins, which would otherwise take its place.
+pub fn take_end(status: &mut NodePoolPolicyStatus, pool: &AgentPool, now: Time) {
+    if pool.state.operation().is_some() {
+        return;
+    }
+    let Some(ended) = status.operation.take() else { return };
+    // The operation of another hand is nobody's step.
     let Some(step) = &ended.step else { return };
     let outcome = match pool.state {
         ProvisioningState::Failed => "Failed",
@@ -78,9 +85,9 @@ pub(super) fn take_end(history: &mut Vec<HistoryEntry>, ended: &Operation, pool:
     };
     let failure = pool.failure.as_ref().filter(|_| outcome == "Failed");
     record(
-        history,
+        &mut status.history,
         HistoryEntry {
-            time: now.to_owned(),
+            time: rfc3339(now),
             field: ended.field.clone().unwrap_or_default(),
             step: shortened(step),
             outcome: outcome.to_owned(),

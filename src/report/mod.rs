@@ -10,6 +10,6 @@ mod summary;
 mod tests;
 
 pub use events::{Notice, Severity, notices};
-pub use history::take_outcome;
+pub use history::{take_end, take_outcome};
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

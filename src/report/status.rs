@@ -63,6 +63,11 @@ pub struct Circumstances<'a> {
 }
 
 impl<'a> Circumstances<'a> {
+    /// Whether ARM has not been read, so that what was known of the pool is all that is known.
+    pub(super) fn is_unobserved(&self) -> bool {
+        self.plan.problems.iter().any(|problem| matches!(problem, Problem::NotObserved { .. }))
+    }
+
     /// The refused steps.
     pub(super) fn refusals(&self) -> impl Iterator<Item = &'a Refusal> {
         self.verdicts.iter().filter_map(|verdict| match *verdict {
@@ -75,21 +80,20 @@ impl<'a> Circumstances<'a> {
 /// The status that the policy is to have.
 #[must_use]
 pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPolicyStatus {
-    let old = policy.status.clone().unwrap_or_default();
+    let mut old = policy.status.clone().unwrap_or_default();
+    if let (Some(pool), None) = (about.pool, about.in_flight) {
+        history::take_end(&mut old, pool, about.now);
+    }
     let generation = policy.metadata.generation.unwrap_or_default();
     let now = rfc3339(about.now);
     let operation = history::operation(old.operation.as_ref(), about, &now);
-    let mut history = old.history.clone();
-    if let (Some(ended), None, Some(pool)) = (&old.operation, &operation, about.pool) {
-        history::take_end(&mut history, ended, pool, &now);
-    }
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
         conditions: merge(&old.conditions, bounded(summary::conditions(about)), generation, &now),
         pool: about
             .pool
             .map(|pool| observed(pool, about.nodes))
-            .or_else(|| if keeps_pool(about) { old.pool } else { None }),
+            .or_else(|| if about.is_unobserved() { old.pool } else { None }),
         plan: (!about.plan.steps.is_empty())
             .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
         refusals: about.refusals().flat_map(refused).collect(),
@@ -100,7 +104,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .iter()
             .map(|drift| DriftedField { field: drift.field.to_string(), difference: drift.text.clone() })
             .collect(),
-        history,
+        history: old.history,
         owned_labels: owned_labels(policy, about, &old.owned_labels),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.plan.steps.is_empty()),
     }
@@ -120,10 +124,6 @@ pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: 
         conditions: merge(&old.conditions, bounded(drafts), generation, &rfc3339(now)),
         ..NodePoolPolicyStatus::default()
     }
-}
-
-fn keeps_pool(about: &Circumstances<'_>) -> bool {
-    about.plan.problems.iter().any(|problem| !problem.is_lasting())
 }
 
 fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {

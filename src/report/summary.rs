@@ -237,5 +237,9 @@ fn failed(pool: &AgentPool) -> String {
         || "Azure gives no reason".to_owned(),
         |failure| format!("{}: {}", failure.code, failure.message.trim_end_matches('.')),
     );
-    format!("the last operation on pool {} failed ({why}): repair the pool in Azure", pool.name)
+    format!(
+        "the last operation on pool {} failed ({why}): remove the cause and repeat the operation in Azure, for example \
+         with az aks nodepool update",
+        pool.name
+    )
 }

@@ -14,7 +14,7 @@ use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
+use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_end, take_outcome};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
@@ -70,12 +70,17 @@ impl Pass {
         self.observer.arm_read_at().is_none_or(|at| Instant::now() >= at + self.arm_interval())
     }
 
-    /// How often ARM is read now: seldom while nothing happens, often while an operation runs or ARM can't be read.
+    /// How often ARM is read now: seldom while nothing happens, often while an operation runs, less and less often while
+    /// ARM can't be read.
     fn arm_interval(&self) -> Duration {
+        let (poll, refresh) = (self.arguments.arm_poll_seconds, self.arguments.arm_refresh_seconds);
+        if let Some(failures) = self.observer.failed_reads() {
+            return poll.saturating_mul(2_u32.saturating_pow(failures.get().min(16) - 1)).min(refresh.max(poll));
+        }
         if self.observer.is_busy() || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
-            self.arguments.arm_poll_seconds
+            poll
         } else {
-            self.arguments.arm_refresh_seconds
+            refresh
         }
     }
 
@@ -99,12 +104,22 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
+        self.end_operation(&step);
         if !self.own_labels(&step).await {
             return;
         }
         let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
         tracing::info!(%step, ?outcome, "acted");
         self.take(&step, &outcome);
+    }
+
+    /// Records the end of the operation before this step: the pool is at rest, or the step would not be approved.
+    fn end_operation(&self, step: &Step) {
+        let snapshot = self.observer.snapshot(&[]);
+        let pool = snapshot.cluster.value().and_then(|cluster| cluster.pool(&step.pool));
+        if let (Some(policy), Some(pool)) = (self.policy(&step.policy), pool) {
+            self.store.change_status(&policy, |status| take_end(status, pool, snapshot.now));
+        }
     }
 
     /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.

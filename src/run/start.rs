@@ -109,7 +109,9 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
 
 fn log(filter: &str) -> Result<(), RunError> {
     let error = |detail: String| RunError::Log { filter: filter.to_owned(), detail };
-    let filter = EnvFilter::try_new(filter).map_err(|problem| error(problem.to_string()))?;
+    // kube logs lost watches as dumps of Rust values; the operator says the same in words.
+    let filter =
+        EnvFilter::try_new(format!("kube_runtime=error,{filter}")).map_err(|problem| error(problem.to_string()))?;
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use aks_emulator::{Canned, Matcher, PoolSpec};
 use nodepool_operator::api::condition;
 use serde_json::{Value, json};
-use testbed::{KubeSystem, Lane, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
 
-use super::support::{Story, begin, binary, holds, message, policy, story};
+use super::support::{QUICK, Scene, Story, begin, binary, holds, message, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -18,7 +18,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn malformed_policies(lane: Lane) -> anyhow::Result<()> {
+async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
     let scene = begin(Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2))).await?;
     let taint =
         |key: &str, value: &str, effect: &str| json!({"taints": [{"key": key, "value": value, "effect": effect}]});
@@ -55,7 +55,7 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("apps", json!({"poolName": "system", "labels": {"node.kubernetes.io/x": "y"}}))).await?;
     let Err(error) = scene.apply(policy("apps", json!({"poolName": "other"}))).await else { anyhow::bail!("accepted") };
     assert!(format!("{error:#}").contains("can't be changed"), "{error:#}");
-    Ok(())
+    Ok(scene)
 }
 
 /// Arguments, environment, and what the process must say about them.
@@ -70,7 +70,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<(Outp
     Ok((output, said))
 }
 
-async fn settings(lane: Lane) -> anyhow::Result<()> {
+async fn settings(lane: Lane) -> anyhow::Result<Option<Scene>> {
     drop(lane);
     let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
     let local = ["--cluster-resource-id", id, "--azure-auth", "none", "--arm-endpoint", "http://127.0.0.1:9"];
@@ -104,18 +104,26 @@ async fn settings(lane: Lane) -> anyhow::Result<()> {
         }
         assert!(!said.contains("panicked"), "{said}");
     }
-    Ok(())
+    Ok(None)
 }
 
-async fn arm(lane: Lane) -> anyhow::Result<()> {
+async fn arm(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let bed = builder.pool(PoolSpec::user("apps", 1)).start().await?;
     let page = Canned::text(200, "text/html", "<html>welcome to the proxy</html>");
     let odd = bed.emulator.respond(Matcher::method("GET"), page, None);
-    let options = bed.operator_options(binary()).arguments(&super::support::QUICK);
+    let options = bed.operator_options(binary()).arguments(&QUICK);
+    let cut = bed.arm.drop_request(Match::any());
     let operator = bed.start_operator(options).await?;
-    let scene = super::support::Scene::of(bed, operator);
+    let scene = Scene::of(bed, operator);
     scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene
+        .until("apps", "to say that ARM can't be reached", |status| {
+            message(status, condition::READY).contains("check")
+                || message(status, condition::READY).contains("no answer")
+        })
+        .await?;
+    drop(cut);
     let status = scene
         .until("apps", "to say that ARM is not understood", |status| {
             message(status, condition::READY).contains("not JSON") && holds(status, condition::RECONCILING)
@@ -138,5 +146,5 @@ async fn arm(lane: Lane) -> anyhow::Result<()> {
     drop(gone);
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.ready("apps").await?;
-    Ok(())
+    Ok(scene)
 }

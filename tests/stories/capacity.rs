@@ -4,7 +4,7 @@ use aks_emulator::PoolSpec;
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Story, begin, policy, story, write};
+use super::support::{Scene, Story, begin, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -14,7 +14,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn below_the_floor(lane: Lane) -> anyhow::Result<()> {
+async fn below_the_floor(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 3));
     let scene = begin(builder).await?;
     scene.apply(policy("system", json!({"count": 1}))).await?;
@@ -25,19 +25,19 @@ async fn below_the_floor(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("system", json!({"count": 2}))).await?;
     scene.ready("system").await?;
     assert_eq!(scene.writes(), [write("system", json!({"count": 2}))], "down to the floor it may go");
-    Ok(())
+    Ok(scene)
 }
 
-async fn under_its_pods(lane: Lane) -> anyhow::Result<()> {
+async fn under_its_pods(lane: Lane) -> anyhow::Result<Scene> {
     let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("system", 4))).await?;
     scene.apply(policy("system", json!({"count": 3}))).await?;
     let refusal = scene.refused("system", "SystemPodsWouldBeEvicted").await?;
     assert!(refusal.contains("AKS chooses which nodes"), "{refusal}");
     assert_eq!((scene.writes(), scene.evicted()?), (vec![], vec![]));
-    Ok(())
+    Ok(scene)
 }
 
-async fn one_system_node(lane: Lane) -> anyhow::Result<()> {
+async fn one_system_node(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 1));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1))).await?;
     scene
@@ -57,5 +57,5 @@ async fn one_system_node(lane: Lane) -> anyhow::Result<()> {
     scene.ready("system").await?;
     scene.bed.cluster.wait_for_ready_nodes("system", 2).await?;
     assert_eq!(scene.evicted()?, Vec::<String>::new());
-    Ok(())
+    Ok(scene)
 }

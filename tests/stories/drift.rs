@@ -4,7 +4,7 @@ use nodepool_operator::api::condition;
 use serde_json::json;
 use testbed::Lane;
 
-use super::support::{Story, holds, message, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -14,7 +14,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn corrected(lane: Lane) -> anyhow::Result<()> {
+async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 1, "taints": [], "labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
@@ -32,7 +32,11 @@ async fn corrected(lane: Lane) -> anyhow::Result<()> {
         Ok(if done { Ok(()) } else { Err(labels.to_string()) })
     })
     .await?;
-    scene.ready("apps").await?;
+    let status = scene.ready("apps").await?;
+    let told: Vec<(&str, &str)> =
+        status.history.iter().map(|entry| (entry.field.as_str(), entry.outcome.as_str())).collect();
+    let each = ["taints", "labels"].map(|field| [(field, "Started"), (field, "Succeeded")]);
+    assert!(told.ends_with(each.as_flattened()), "the end of each step is told before the next begins: {told:?}");
     assert_eq!(
         scene.writes().split_off(written),
         [
@@ -42,10 +46,10 @@ async fn corrected(lane: Lane) -> anyhow::Result<()> {
         "one step has one purpose, and the label that nobody here named stays"
     );
     assert!(scene.events("apps").await?.contains(&"DriftFound".to_owned()));
-    Ok(())
+    Ok(scene)
 }
 
-async fn observed(lane: Lane) -> anyhow::Result<()> {
+async fn observed(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"enforcement": "Observe", "count": 3}))).await?;
     let status = scene.ready("apps").await?;
@@ -64,10 +68,11 @@ async fn observed(lane: Lane) -> anyhow::Result<()> {
     let status = scene.ready("system").await?;
     assert!(!holds(&status, condition::SAFE) && !holds(&status, condition::STALLED), "{status:?}");
     assert_eq!(scene.writes(), []);
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn suspended(lane: Lane) -> anyhow::Result<()> {
+async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"suspend": true, "count": 2}))).await?;
     let status = scene.ready("apps").await?;
@@ -78,5 +83,5 @@ async fn suspended(lane: Lane) -> anyhow::Result<()> {
     scene.until("apps", "to be done", |status| holds(status, condition::IN_SYNC)).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
-    Ok(())
+    Ok(scene)
 }

@@ -4,7 +4,7 @@ use aks_emulator::PoolSpec;
 use serde_json::json;
 use testbed::{Lane, Testbed};
 
-use super::support::{Story, begin, policy, story, taints_of};
+use super::support::{Scene, Story, begin, policy, story, taints_of};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -14,7 +14,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn not_tolerated(lane: Lane) -> anyhow::Result<()> {
+async fn not_tolerated(lane: Lane) -> anyhow::Result<Scene> {
     let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2))).await?;
     scene
         .apply(policy("system", json!({"taints": [{"key": "maintenance", "value": "now", "effect": "NoExecute"}]})))
@@ -25,10 +25,10 @@ async fn not_tolerated(lane: Lane) -> anyhow::Result<()> {
     assert!(restricted.contains("CriticalAddonsOnly=true:NoSchedule"), "{restricted}");
     scene.looks_again().await?;
     assert_eq!((scene.writes(), scene.evicted()?), (vec![], vec![]));
-    Ok(())
+    Ok(scene)
 }
 
-async fn tolerated(lane: Lane) -> anyhow::Result<()> {
+async fn tolerated(lane: Lane) -> anyhow::Result<Scene> {
     let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2))).await?;
     scene
         .apply(policy(
@@ -42,10 +42,10 @@ async fn tolerated(lane: Lane) -> anyhow::Result<()> {
     }
     scene.looks_again().await?;
     assert_eq!(scene.evicted()?, Vec::<String>::new(), "the taint manager agrees");
-    Ok(())
+    Ok(scene)
 }
 
-async fn on_a_user_pool(lane: Lane) -> anyhow::Result<()> {
+async fn on_a_user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 2));
     let scene = begin(builder.pool(PoolSpec::user("apps", 2))).await?;
     scene.move_add_ons_off("system").await?;
@@ -57,5 +57,5 @@ async fn on_a_user_pool(lane: Lane) -> anyhow::Result<()> {
     scene.refused("apps", "SystemPodsWouldBeEvicted").await?;
     assert_eq!(scene.writes(), []);
     assert_eq!(scene.evicted()?.len(), before);
-    Ok(())
+    Ok(scene)
 }

@@ -5,7 +5,7 @@ use nodepool_operator::api::condition;
 use serde_json::json;
 use testbed::Lane;
 
-use super::support::{Story, holds, message, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -16,7 +16,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn busy(lane: Lane) -> anyhow::Result<()> {
+async fn busy(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     let held = scene.bed.emulator.operation("apps").hold();
     scene.edit_by_hand("apps", json!({"nodeLabels": {"by": "hand"}})).await?;
@@ -30,10 +30,10 @@ async fn busy(lane: Lane) -> anyhow::Result<()> {
     held.release();
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2, "nodeLabels": {"by": "hand"}}))]);
-    Ok(())
+    Ok(scene)
 }
 
-async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
+async fn refused_by_azure(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     let quota =
         "Insufficient vcpu quota requested 4, remaining 0 for family StandardDasv7Family for region westeurope.";
@@ -55,10 +55,10 @@ async fn refused_by_azure(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("apps", json!({"count": 3}))).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes().len(), 2);
-    Ok(())
+    Ok(scene)
 }
 
-async fn conflict(lane: Lane) -> anyhow::Result<()> {
+async fn conflict(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     let _busy = scene.bed.emulator.respond(
         Matcher::put_pool("apps").user_agent("nodepool-operator"),
@@ -69,10 +69,10 @@ async fn conflict(lane: Lane) -> anyhow::Result<()> {
     let status = scene.ready("apps").await?;
     assert!(status.attempt.is_none(), "a conflict is a wait and no failure: {status:?}");
     assert_eq!(scene.writes().len(), 2);
-    Ok(())
+    Ok(scene)
 }
 
-async fn two_policies(lane: Lane) -> anyhow::Result<()> {
+async fn two_policies(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     scene.ready("apps").await?;
@@ -85,5 +85,5 @@ async fn two_policies(lane: Lane) -> anyhow::Result<()> {
     scene.delete("apps").await?;
     scene.ready("second").await?;
     assert_eq!(scene.in_arm("apps", "count"), 5, "with the older one gone the second governs");
-    Ok(())
+    Ok(scene)
 }

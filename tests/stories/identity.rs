@@ -5,7 +5,7 @@ use nodepool_operator::api::condition;
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Story, begin, message, policy, story, write};
+use super::support::{Scene, Story, begin, message, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -17,7 +17,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn wrong_cluster(lane: Lane) -> anyhow::Result<()> {
+async fn wrong_cluster(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane)
         .kube_system(KubeSystem::None)
         .cluster(|cluster| cluster.issuer_url = Some("https://elsewhere.oic.prod-aks.azure.com/a/b/".to_owned()));
@@ -27,10 +27,10 @@ async fn wrong_cluster(lane: Lane) -> anyhow::Result<()> {
     assert!(refusal.contains("https://elsewhere.oic") && refusal.contains("--cluster-resource-id"), "{refusal}");
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
-    Ok(())
+    Ok(scene)
 }
 
-async fn other_kinds(lane: Lane) -> anyhow::Result<()> {
+async fn other_kinds(lane: Lane) -> anyhow::Result<Scene> {
     let mut builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let odd = [
         ("vms", "type", "VirtualMachines"),
@@ -59,19 +59,20 @@ async fn other_kinds(lane: Lane) -> anyhow::Result<()> {
     }
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "the odd ones stop no other");
-    Ok(())
+    Ok(scene)
 }
 
-async fn absent(lane: Lane) -> anyhow::Result<()> {
+async fn absent(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1))).await?;
     scene.apply(policy("web", json!({"count": 2}))).await?;
     let status = scene.stalled("web", "PoolNotFound").await?;
     assert!(message(&status, condition::READY).contains("apps, system"), "{status:?}");
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn autoscaled(lane: Lane) -> anyhow::Result<()> {
+async fn autoscaled(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1).autoscaling(1, 5))).await?;
     scene.apply(policy("apps", json!({"count": 3, "labels": {"tier": "web"}}))).await?;
@@ -84,10 +85,10 @@ async fn autoscaled(lane: Lane) -> anyhow::Result<()> {
     );
     scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
-    Ok(())
+    Ok(scene)
 }
 
-async fn version(lane: Lane) -> anyhow::Result<()> {
+async fn version(lane: Lane) -> anyhow::Result<Scene> {
     let system = PoolSpec::system("system", 2).versions("1.33", "1.33.5");
     let scene = begin(Testbed::builder(lane).pool(system)).await?;
     scene.apply(policy("system", json!({"mode": "System", "count": 2}))).await?;
@@ -102,5 +103,5 @@ async fn version(lane: Lane) -> anyhow::Result<()> {
     let refusal = scene.refused("system", "SystemPodsWouldBeEvicted").await?;
     assert!(refusal.contains("unfinished upgrade"), "{refusal}");
     assert_eq!(scene.writes().len(), 1, "a write would go on with the upgrade");
-    Ok(())
+    Ok(scene)
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testbed::{Lane, Match};
 
-use super::support::{Story, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -15,7 +15,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn restart(lane: Lane) -> anyhow::Result<()> {
+async fn restart(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.emulator.operation("apps").hold();
     scene.apply(policy("apps", json!({"count": 3}))).await?;
@@ -28,10 +28,11 @@ async fn restart(lane: Lane) -> anyhow::Result<()> {
     assert_eq!(scene.writes(), [write("apps", json!({"count": 3}))]);
     let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
     assert_eq!(outcomes.last(), Some(&"Succeeded"), "the end is recorded although another process began it");
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn crash_before_the_write(lane: Lane) -> anyhow::Result<()> {
+async fn crash_before_the_write(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"labels": {"a": "1"}}))).await?;
@@ -45,20 +46,20 @@ async fn crash_before_the_write(lane: Lane) -> anyhow::Result<()> {
     scene.operator.restart().await?;
     scene.ready("apps").await?;
     assert!(scene.in_arm("apps", "nodeLabels")["a"].is_null(), "the label goes although its writer crashed");
-    Ok(())
+    Ok(scene)
 }
 
-async fn lost_answer(lane: Lane) -> anyhow::Result<()> {
+async fn lost_answer(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     let lost = scene.bed.arm.drop_answer(Match::method("PUT").times(1));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     lost.arrived().await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "it was done, so it is not done again");
-    Ok(())
+    Ok(scene)
 }
 
-async fn stop(lane: Lane) -> anyhow::Result<()> {
+async fn stop(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
@@ -71,10 +72,10 @@ async fn stop(lane: Lane) -> anyhow::Result<()> {
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "the write in hand is made");
     let status = scene.status("apps").await?;
     assert_eq!(status.history.last().map(|entry| entry.outcome.as_str()), Some("Started"), "and recorded");
-    Ok(())
+    Ok(scene)
 }
 
-async fn deleted(lane: Lane) -> anyhow::Result<()> {
+async fn deleted(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 2, "labels": {"a": "1"}}))).await?;
     scene.ready("apps").await?;
@@ -84,5 +85,5 @@ async fn deleted(lane: Lane) -> anyhow::Result<()> {
     assert_eq!(scene.writes(), written);
     assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"a": "1"}));
     scene.bed.cluster.wait_for_ready_nodes("apps", 2).await?;
-    Ok(())
+    Ok(scene)
 }

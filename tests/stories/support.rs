@@ -13,7 +13,8 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
 use serde_json::{Value, json};
-use testbed::bed::Builder;
+use testbed::audit::Cause;
+use testbed::bed::{Builder, EMULATOR_USER};
 use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
 
 /// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
@@ -33,7 +34,7 @@ pub const QUICK: [&str; 10] = [
     "info,nodepool_operator=debug",
 ];
 
-type Telling = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+type Telling = Pin<Box<dyn Future<Output = anyhow::Result<Option<Scene>>>>>;
 
 /// A story: a name and what happens.
 pub struct Story {
@@ -41,12 +42,13 @@ pub struct Story {
     tell: Box<dyn FnOnce(Lane) -> Telling + Send>,
 }
 
-/// A story that is told by `tell`.
-pub fn story<F>(name: &'static str, tell: impl FnOnce(Lane) -> F + Send + 'static) -> Story
+/// A story that is told by `tell` and ends with its scene, if it has one.
+pub fn story<F, S>(name: &'static str, tell: impl FnOnce(Lane) -> F + Send + 'static) -> Story
 where
-    F: Future<Output = anyhow::Result<()>> + 'static,
+    F: Future<Output = anyhow::Result<S>> + 'static,
+    S: Into<Option<Scene>>,
 {
-    Story { name, tell: Box::new(move |lane| Box::pin(tell(lane))) }
+    Story { name, tell: Box::new(move |lane| Box::pin(async move { tell(lane).await.map(Into::into) })) }
 }
 
 impl Story {
@@ -55,9 +57,12 @@ impl Story {
         self.name
     }
 
-    /// Tells the story on a control plane of its own.
+    /// Tells the story on a control plane of its own, and looks at what every story must leave behind.
     pub async fn tell(self, lanes: Lanes) -> anyhow::Result<()> {
-        (self.tell)(lanes.lease().await?).await
+        match (self.tell)(lanes.lease().await?).await? {
+            Some(scene) => scene.ends_well().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -263,6 +268,36 @@ impl Scene {
     pub fn evicted(&self) -> anyhow::Result<Vec<String>> {
         let departures = self.bed.audit.departures()?;
         Ok(departures.into_iter().filter(|gone| gone.namespace == "kube-system").map(|gone| gone.pod).collect())
+    }
+
+    /// However a story goes: nothing that the operator did made a pod of kube-system leave its node, and the nodes are
+    /// what ARM says.
+    async fn ends_well(self) -> anyhow::Result<()> {
+        self.bed.emulator.idle().await;
+        let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || user == EMULATOR_USER;
+        let departures = self.bed.audit.departures()?;
+        let evicted: Vec<_> = departures
+            .iter()
+            .filter(|gone| gone.namespace == "kube-system" && by_operator(gone.cause, &gone.user))
+            .collect();
+        anyhow::ensure!(evicted.is_empty(), "the operator's doing evicted {evicted:?}");
+        let pools = self.bed.emulator.edit(|cluster| cluster.pools.clone()).unwrap_or_default();
+        for pool in pools {
+            let wanted = |property: &str| pool.get(property).cloned().unwrap_or_default();
+            let nodes = self.nodes(&pool.name).await?;
+            anyhow::ensure!(wanted("count") == nodes.len(), "pool {} has {} nodes", pool.name, nodes.len());
+            for node in nodes {
+                let taints = taints_of(&node);
+                let missing = |taint: &&Value| !taints.iter().any(|found| Some(found.as_str()) == taint.as_str());
+                let lacking = wanted("nodeTaints").as_array().map_or(0, |all| all.iter().filter(missing).count());
+                anyhow::ensure!(lacking == 0, "node {} lacks taints of its pool: {taints:?}", node.name_any());
+                let labels = node.labels();
+                let differs = |(key, value): (&String, &Value)| labels.get(key).map(String::as_str) != value.as_str();
+                let wrong = wanted("nodeLabels").as_object().is_some_and(|all| all.iter().any(differs));
+                anyhow::ensure!(!wrong, "node {} lacks labels of its pool: {labels:?}", node.name_any());
+            }
+        }
+        Ok(())
     }
 
     /// The pods of kube-system that no DaemonSet owns, on the nodes of a pool.

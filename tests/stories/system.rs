@@ -27,7 +27,7 @@ async fn two_system_pools(lane: Lane) -> anyhow::Result<Scene> {
     begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::system("two", 2))).await
 }
 
-async fn promote(lane: Lane) -> anyhow::Result<()> {
+async fn promote(lane: Lane) -> anyhow::Result<Scene> {
     let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2))).await?;
     scene.apply(policy("two", json!({"mode": "System"}))).await?;
     scene.ready("two").await?;
@@ -36,10 +36,11 @@ async fn promote(lane: Lane) -> anyhow::Result<()> {
         assert_eq!(labels.get("kubernetes.azure.com/mode").map(String::as_str), Some("system"));
     }
     assert_eq!(scene.writes(), [write("two", json!({"mode": "System"}))]);
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn demote(lane: Lane) -> anyhow::Result<()> {
+async fn demote(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     scene.move_add_ons_off("one").await?;
     let before = scene.evicted()?.len();
@@ -48,10 +49,10 @@ async fn demote(lane: Lane) -> anyhow::Result<()> {
     assert_eq!(scene.in_arm("one", "mode"), "User");
     assert_eq!(scene.writes(), [write("one", json!({"mode": "User"}))]);
     assert_eq!(scene.evicted()?.len(), before, "a demotion evicts nothing");
-    Ok(())
+    Ok(scene)
 }
 
-async fn only_pool(lane: Lane) -> anyhow::Result<()> {
+async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     let scene =
         begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
     scene.apply(policy("system", json!({"mode": "User"}))).await?;
@@ -63,7 +64,8 @@ async fn only_pool(lane: Lane) -> anyhow::Result<()> {
     assert!(holds(&status, condition::STALLED) && !holds(&status, condition::SAFE));
     assert_eq!(scene.events("system").await?, ["LastHealthySystemPool"]);
     assert_eq!(scene.writes(), []);
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
 /// Demotes pool `one` and sees it refused because of pool `two`, for the reason that is named.
@@ -75,31 +77,34 @@ async fn is_refused(scene: &Scene, reason: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn not_ready(lane: Lane) -> anyhow::Result<()> {
+async fn not_ready(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     for node in scene.node_names("two").await? {
         scene.bed.cluster.set_ready(&node, false).await?;
     }
-    is_refused(&scene, "is not Ready").await
+    is_refused(&scene, "is not Ready").await?;
+    Ok(scene)
 }
 
-async fn cordoned(lane: Lane) -> anyhow::Result<()> {
+async fn cordoned(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     for node in scene.node_names("two").await? {
         scene.bed.cluster.cordon(&node, true).await?;
     }
-    is_refused(&scene, "is cordoned").await
+    is_refused(&scene, "is cordoned").await?;
+    Ok(scene)
 }
 
-async fn tainted(lane: Lane) -> anyhow::Result<()> {
+async fn tainted(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     for node in scene.node_names("two").await? {
         scene.bed.cluster.taint(&node, "maintenance=true:NoSchedule").await?;
     }
-    is_refused(&scene, "maintenance=true:NoSchedule").await
+    is_refused(&scene, "maintenance=true:NoSchedule").await?;
+    Ok(scene)
 }
 
-async fn protected_pods(lane: Lane) -> anyhow::Result<()> {
+async fn protected_pods(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     assert!(!scene.add_ons_on("one").await?.is_empty(), "the story needs an add-on on pool one");
     scene.apply(policy("one", json!({"mode": "User"}))).await?;
@@ -114,10 +119,10 @@ async fn protected_pods(lane: Lane) -> anyhow::Result<()> {
     scene.move_add_ons_off("one").await?;
     scene.ready("one").await?;
     assert_eq!(scene.writes(), [write("one", json!({"mode": "User"}))]);
-    Ok(())
+    Ok(scene)
 }
 
-async fn swap(lane: Lane) -> anyhow::Result<()> {
+async fn swap(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(PoolSpec::user("two", 2));
     let scene = begin(builder.kube_system(KubeSystem::None)).await?;
     let held = scene.bed.emulator.operation("two").hold();
@@ -135,12 +140,12 @@ async fn swap(lane: Lane) -> anyhow::Result<()> {
     scene.ready("two").await?;
     scene.ready("one").await?;
     assert_eq!(scene.writes(), [write("two", json!({"mode": "System"})), write("one", json!({"mode": "User"}))]);
-    Ok(())
+    Ok(scene)
 }
 
 /// The last view of ARM still shows a second system pool when the step is approved; the fresh look before the write
 /// does not.
-async fn fresh_look(lane: Lane) -> anyhow::Result<()> {
+async fn fresh_look(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None);
     let scene = begin(builder.pool(PoolSpec::system("one", 2)).pool(PoolSpec::system("two", 2))).await?;
     let held = scene.bed.arm.hold(Match::method("GET").path_contains("/agentPools/two"));
@@ -151,5 +156,5 @@ async fn fresh_look(lane: Lane) -> anyhow::Result<()> {
     scene.refused("one", "LastHealthySystemPool").await?;
     scene.looks_again().await?;
     assert_eq!(scene.writes(), []);
-    Ok(())
+    Ok(scene)
 }

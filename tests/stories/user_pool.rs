@@ -4,7 +4,7 @@ use aks_emulator::PoolSpec;
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Story, begin, plain_cluster, policy, story, taints_of, write};
+use super::support::{Scene, Story, begin, plain_cluster, policy, story, taints_of, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -15,7 +15,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-async fn adopt(lane: Lane) -> anyhow::Result<()> {
+async fn adopt(lane: Lane) -> anyhow::Result<Scene> {
     let builder =
         Testbed::builder(lane).pool(PoolSpec::system("system", 2).taint("CriticalAddonsOnly=true:NoSchedule"));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1).label("tier", "web"))).await?;
@@ -33,10 +33,11 @@ async fn adopt(lane: Lane) -> anyhow::Result<()> {
     let status = scene.ready("web").await?;
     assert_eq!(status.owned_labels, ["tier"], "a label that was there already is owned once it is named");
     assert_eq!(scene.writes(), []);
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn scale(lane: Lane) -> anyhow::Result<()> {
+async fn scale(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 3}))).await?;
     scene.ready("apps").await?;
@@ -53,10 +54,11 @@ async fn scale(lane: Lane) -> anyhow::Result<()> {
     events.sort();
     events.dedup();
     assert_eq!(events, ["StepStarted", "StepSucceeded"]);
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn taints(lane: Lane) -> anyhow::Result<()> {
+async fn taints(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     for (wanted, in_arm) in [
         (json!([{"key": "team", "value": "apps", "effect": "NoSchedule"}]), vec!["team=apps:NoSchedule"]),
@@ -86,10 +88,11 @@ async fn taints(lane: Lane) -> anyhow::Result<()> {
             write("apps", json!({"nodeTaints": []})),
         ]
     );
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }
 
-async fn labels(lane: Lane) -> anyhow::Result<()> {
+async fn labels(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1).label("foreign", "x"))).await?;
     let label = |nodes: &[k8s_openapi::api::core::v1::Node], key: &str| {
@@ -116,5 +119,6 @@ async fn labels(lane: Lane) -> anyhow::Result<()> {
     scene.apply(policy("apps", json!({"labels": {}}))).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"foreign": "x"}), "an empty map removes what is owned");
-    scene.is_quiet().await
+    scene.is_quiet().await?;
+    Ok(scene)
 }

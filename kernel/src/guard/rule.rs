@@ -30,6 +30,20 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every rule, in the order in which they are checked.
+    pub const ALL: [Self; 10] = [
+        Self::WrongCluster,
+        Self::StaleObservation,
+        Self::ConflictingPolicy,
+        Self::Suspended,
+        Self::ObserveOnly,
+        Self::OperationInProgress,
+        Self::RestrictedSystemTaint,
+        Self::LastHealthySystemPool,
+        Self::SystemCapacityFloor,
+        Self::SystemPodsWouldBeEvicted,
+    ];
+
     /// The name that status, events and documentation use.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,0 +1,82 @@
+//! The documentation keeps up with the code: every rule, setting and status field is described, and every link leads
+//! somewhere. Never judges the prose.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command};
+use nodepool_kernel::Rule;
+use nodepool_operator::run::Arguments;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &str) -> String {
+    let text = std::fs::read_to_string(root().join(page)).unwrap_or_default();
+    assert!(!text.is_empty(), "{page} is missing or empty");
+    text
+}
+
+#[test]
+fn every_rule_has_a_section_and_a_line_in_the_overview() {
+    let page = read("docs/safety.md");
+    for rule in Rule::ALL {
+        let heading = page.lines().any(|line| line.starts_with("### ") && line.contains(rule.name()));
+        assert!(heading, "docs/safety.md has no section on {rule}");
+        assert!(page.contains(&format!("`{rule}`")), "the overview of docs/safety.md lacks {rule}");
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_table_with_its_variable_and_default() {
+    let page = read("docs/operations.md");
+    let command = Arguments::augment_args(Command::new("run"));
+    for argument in command.get_arguments() {
+        let flag = format!("`--{}`", argument.get_long().unwrap());
+        let variable =
+            argument.get_env().and_then(|name| name.to_str()).unwrap_or_else(|| panic!("{flag} has no variable"));
+        let row = page.lines().find(|line| line.starts_with(&format!("| {flag}")));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md does not describe {flag}"));
+        assert!(row.contains(&format!("`{variable}`")), "{row} does not name {variable}");
+        for default in argument.get_default_values() {
+            assert!(row.contains(default.to_str().unwrap()), "{row} does not name the default {default:?}");
+        }
+    }
+}
+
+#[test]
+fn every_field_of_the_status_is_described() {
+    let page = read("docs/status.md");
+    let definition = read(nodepool_operator::api::stored_as());
+    let crd: serde_json::Value = serde_saphyr::from_str(&definition).unwrap();
+    let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    for field in fields.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{field}")), "docs/status.md does not describe {field}");
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let pages = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/README.md",
+        "docs/concepts.md",
+        "docs/safety.md",
+        "docs/status.md",
+        "docs/operations.md",
+        "aks-emulator/README.md",
+    ];
+    for page in pages {
+        let text = read(page);
+        let folder = root().join(page).parent().map(Path::to_path_buf).unwrap_or_default();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            assert!(folder.join(file).exists(), "{page} links to {link}, which does not exist");
+        }
+    }
+}
