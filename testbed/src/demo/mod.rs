@@ -22,14 +22,15 @@ pub struct Arguments {
 /// # Errors
 /// When the cluster can't be started, or something did not happen as told.
 pub async fn demo(arguments: Arguments) -> anyhow::Result<()> {
-    tokio::select! {
-        told = tell(arguments) => told,
+    let stage = tokio::select! {
+        told = tell() => told?,
         // Dropping the story ends everything that it started.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-    }
+    };
+    if arguments.keep { stage.keep().await } else { Ok(()) }
 }
 
-async fn tell(arguments: Arguments) -> anyhow::Result<()> {
+async fn tell() -> anyhow::Result<Stage> {
     say!("nodepool-operator demo: a local AKS with a real Kubernetes control plane. Nothing leaves this machine.");
     say!("");
     let stage = Stage::set().await?;
@@ -43,5 +44,5 @@ async fn tell(arguments: Arguments) -> anyhow::Result<()> {
     anyhow::ensure!(evicted.is_empty(), "the operator evicted pods of kube-system: {}", evicted.join(", "));
     say!("  Throughout: no pod of kube-system was evicted by anything that the operator did.");
     say!("");
-    if arguments.keep { stage.keep().await } else { Ok(()) }
+    Ok(stage)
 }
