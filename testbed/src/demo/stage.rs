@@ -160,9 +160,10 @@ impl Stage {
     pub(super) async fn keep(self) -> anyhow::Result<()> {
         say!("Everything is left running. Look around in another terminal:");
         say!("  export KUBECONFIG={}", self.bed.control_plane().kubeconfig().display());
-        say!(
-            "  kubectl get npp,nodes          kubectl describe npp system          kubectl get pods -n kube-system -o wide"
-        );
+        say!("  export PATH={}:$PATH", self.bed.control_plane().assets().folder().display());
+        say!("  kubectl get npp,nodes");
+        say!("  kubectl describe npp system");
+        say!("  kubectl get pods -n kube-system -o wide");
         say!("  curl -s '{}'", self.arm_url());
         say!("Stop with Ctrl-C here; nothing stays behind.");
         tokio::signal::ctrl_c().await?;
