@@ -1,6 +1,8 @@
 # `make help` lists the targets. Each is a line or two; what they do lives in the crates.
 CARGO ?= cargo
 DEMO := $(if $(KEEP),--keep,)
+# Control planes side by side while tests run.
+export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test story unit lint crds check-generated deny assets fmt
