@@ -1,5 +1,6 @@
 //! Carries out approved steps: fresh look, guard again, one write. The only writer to ARM; never acts on a cached view.
 
+use std::fmt;
 use std::time::Duration;
 
 use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
@@ -47,6 +48,24 @@ pub enum Outcome {
         /// What happened.
         error: String,
     },
+}
+
+impl fmt::Display for Outcome {
+    /// What became of the step, for the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { .. } => f.write_str("accepted"),
+            Self::Unknown { error, .. } => write!(f, "unknown: {error}"),
+            Self::Superseded => f.write_str("superseded by what the fresh look shows"),
+            Self::Refused(refusal) => {
+                let rules: Vec<&str> = refusal.broken.iter().map(|broken| broken.rule.name()).collect();
+                write!(f, "refused on the fresh look by {}", rules.join(", "))
+            }
+            Self::Postponed { error, .. } => write!(f, "postponed: {error}"),
+            Self::Rejected { code, message, .. } => write!(f, "rejected by Azure: {code}: {message}"),
+            Self::NotSent { error } => write!(f, "not sent: {error}"),
+        }
+    }
 }
 
 /// Carries out one approved step.

@@ -97,8 +97,9 @@ pub struct ObservedPool {
     pub mode: String,
     /// The number of nodes in ARM.
     pub count: i32,
-    /// Nodes that are Ready in Kubernetes.
-    pub ready_nodes: i32,
+    /// Nodes that are Ready in Kubernetes; absent while the nodes have not been seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_nodes: Option<i32>,
     /// The state of the last operation in ARM, for example `Succeeded`.
     pub provisioning_state: String,
     /// The Kubernetes version that runs, if ARM reports one.

@@ -136,8 +136,7 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
         name: pool.name.clone(),
         mode: pool.mode.to_string(),
         count: i32::try_from(pool.count).unwrap_or(i32::MAX),
-        ready_nodes: i32::try_from(nodes.value().map_or(0, |nodes| nodes.iter().filter(ready).count()))
-            .unwrap_or(i32::MAX),
+        ready_nodes: nodes.value().map(|nodes| i32::try_from(nodes.iter().filter(ready).count()).unwrap_or(i32::MAX)),
         provisioning_state: pool.state.to_string(),
         kubernetes_version: pool.current_version.clone(),
         taints,

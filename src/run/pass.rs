@@ -21,6 +21,8 @@ const LONGEST_RETRY: Duration = Duration::from_hours(1);
 /// Everything that a pass needs.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
+    /// How often ARM is read at rest, with this process's share of jitter.
+    pub(super) refresh_interval: Duration,
     pub(super) settings: Settings,
     pub(super) arm: Arc<ArmClient>,
     pub(super) observer: Observer,
@@ -73,7 +75,7 @@ impl Pass {
     /// How often ARM is read now: seldom while nothing happens, often while an operation runs, less and less often while
     /// ARM can't be read.
     fn arm_interval(&self) -> Duration {
-        let (poll, refresh) = (self.arguments.arm_poll_seconds, self.arguments.arm_refresh_seconds);
+        let (poll, refresh) = (self.arguments.arm_poll_seconds, self.refresh_interval);
         if let Some(failures) = self.observer.failed_reads() {
             return poll.saturating_mul(2_u32.saturating_pow(failures.get().min(16) - 1)).min(refresh.max(poll));
         }
@@ -109,7 +111,7 @@ impl Pass {
             return;
         }
         let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
-        tracing::info!(%step, ?outcome, "acted");
+        tracing::info!(%step, %outcome, "acted");
         self.take(&step, &outcome);
     }
 

@@ -1,5 +1,6 @@
 //! Starts the operator and ends it. A lost watch task or a second signal ends the process.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let arm = Arc::new(arm);
     let pass = Pass {
         settings: arguments.kernel_settings(),
+        refresh_interval: jittered(arguments.arm_refresh_seconds),
         observer: Observer::new(clients.request.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
         publisher: Publisher::new(&clients.request),
         wake: Arc::clone(&wake),
@@ -105,6 +107,12 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
         }
         tokio::time::sleep_until(began + PASS_INTERVAL).await;
     }
+}
+
+/// The interval and up to a tenth more, so that the operators of many clusters do not read at the same moments.
+fn jittered(interval: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 1000;
+    interval + (interval / 10_000).saturating_mul(u32::try_from(random).unwrap_or(0))
 }
 
 fn log(filter: &str) -> Result<(), RunError> {

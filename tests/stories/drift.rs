@@ -45,7 +45,7 @@ async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
         ],
         "one step has one purpose, and the label that nobody here named stays"
     );
-    assert!(scene.events("apps").await?.contains(&"DriftFound".to_owned()));
+    scene.told("apps", &["DriftFound", "StepStarted", "StepSucceeded"]).await?;
     Ok(scene)
 }
 

@@ -1,14 +1,16 @@
 //! The operator's own life: restarted, killed and told to stop at the worst moment; policies that go.
 
+use std::time::Duration;
+
 use serde_json::json;
-use testbed::{Lane, Match};
+use testbed::{Lane, Match, wait_for};
 
 use super::support::{Scene, Story, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("restart_in_the_middle_of_a_scale_without_a_second_write", restart),
-        story("remember_owned_labels_over_a_crash_before_the_write", crash_before_the_write),
+        story("remember_owned_labels_over_a_crash_at_the_write", crash_at_the_write),
         story("a_lost_answer_is_looked_up_and_not_repeated", lost_answer),
         story("finish_the_step_in_hand_when_told_to_stop", stop),
         story("leave_the_pool_alone_when_its_policy_is_deleted", deleted),
@@ -32,7 +34,7 @@ async fn restart(lane: Lane) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
-async fn crash_before_the_write(lane: Lane) -> anyhow::Result<Scene> {
+async fn crash_at_the_write(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = plain_cluster(lane).await?;
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"labels": {"a": "1"}}))).await?;
@@ -40,6 +42,10 @@ async fn crash_before_the_write(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.status("apps").await?;
     assert_eq!(status.owned_labels, ["a"], "what is owned is stored before the write");
     held.release();
+    wait_for("the write to arrive", Duration::from_secs(20), async || {
+        Ok(if scene.writes().len() == 1 { Ok(()) } else { Err("it has not") })
+    })
+    .await?;
     scene.operator.kill().await?;
     scene.apply(policy("apps", json!({"labels": {}}))).await?;
     scene.bed.emulator.idle().await;
@@ -64,10 +70,15 @@ async fn stop(lane: Lane) -> anyhow::Result<Scene> {
     let held = scene.bed.arm.hold(Match::method("PUT"));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     held.arrived().await?;
-    let (ended, ()) = tokio::join!(scene.operator.terminate(), async {
-        tokio::task::yield_now().await;
-        held.release();
+    let log = scene.operator.log_file().to_owned();
+    let (ended, released) = tokio::join!(scene.operator.terminate(), async {
+        let heard = wait_for("the operator to hear that it is to stop", Duration::from_secs(20), async || {
+            let heard = std::fs::read_to_string(&log)?.contains("told to stop");
+            Ok(if heard { Ok(()) } else { Err("it has not") })
+        });
+        heard.await.map(|()| held.release())
     });
+    released?;
     assert_eq!(ended?, 0);
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "the write in hand is made");
     let status = scene.status("apps").await?;

@@ -319,8 +319,18 @@ impl Scene {
         self.bed.wait_until_settled().await
     }
 
-    /// Reasons of the events about a policy.
-    pub async fn events(&self, policy: &str) -> anyhow::Result<Vec<String>> {
+    /// Waits until the events about a policy have exactly these reasons, in the order of the alphabet.
+    pub async fn told(&self, policy: &str, reasons: &[&str]) -> anyhow::Result<()> {
+        wait_for(&format!("the events about {policy} to be {reasons:?}"), DEADLINE, async || {
+            let mut found = self.events(policy).await?;
+            found.sort();
+            found.dedup();
+            Ok(if found == reasons { Ok(()) } else { Err(format!("{found:?}")) })
+        })
+        .await
+    }
+
+    async fn events(&self, policy: &str) -> anyhow::Result<Vec<String>> {
         let events = Api::<Event>::all(self.bed.cluster.client()).list(&ListParams::default()).await?;
         let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.clone()).as_deref() == Some(policy);
         Ok(events.into_iter().filter(about).filter_map(|event| event.reason).collect())

@@ -62,7 +62,7 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     let rules: Vec<&str> = status.refusals.iter().map(|refused| refused.rule.as_str()).collect();
     assert_eq!(rules, ["LastHealthySystemPool", "SystemCapacityFloor", "SystemPodsWouldBeEvicted"]);
     assert!(holds(&status, condition::STALLED) && !holds(&status, condition::SAFE));
-    assert_eq!(scene.events("system").await?, ["LastHealthySystemPool"]);
+    scene.told("system", &["LastHealthySystemPool"]).await?;
     assert_eq!(scene.writes(), []);
     scene.is_quiet().await?;
     Ok(scene)

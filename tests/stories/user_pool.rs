@@ -28,8 +28,12 @@ async fn adopt(lane: Lane) -> anyhow::Result<Scene> {
     scene
         .apply(policy("web", json!({"poolName": "apps", "mode": "User", "count": 1, "labels": {"tier": "web"}})))
         .await?;
-    let status = scene.ready("system").await?;
-    assert_eq!(status.pool.map(|pool| (pool.count, pool.ready_nodes)), Some((2, 2)));
+    scene.ready("system").await?;
+    scene
+        .until("system", "to tell its nodes", |status| {
+            status.pool.as_ref().is_some_and(|pool| (pool.count, pool.ready_nodes) == (2, Some(2)))
+        })
+        .await?;
     let status = scene.ready("web").await?;
     assert_eq!(status.owned_labels, ["tier"], "a label that was there already is owned once it is named");
     assert_eq!(scene.writes(), []);
@@ -50,10 +54,7 @@ async fn scale(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(scene.writes(), [write("apps", json!({"count": 3})), write("apps", json!({"count": 1}))]);
     let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
     assert_eq!(outcomes, ["Started", "Succeeded", "Started", "Succeeded"]);
-    let mut events = scene.events("apps").await?;
-    events.sort();
-    events.dedup();
-    assert_eq!(events, ["StepStarted", "StepSucceeded"]);
+    scene.told("apps", &["StepStarted", "StepSucceeded"]).await?;
     scene.is_quiet().await?;
     Ok(scene)
 }
