@@ -39,15 +39,6 @@ impl<T> Known<T> {
         }
     }
 
-    /// How long ago the value was seen; `None` while it is unknown.
-    #[must_use]
-    pub fn age(&self, now: Time) -> Option<Span> {
-        match self {
-            Self::Seen { at, .. } => Some(now.since(*at)),
-            Self::Unknown { .. } => None,
-        }
-    }
-
     /// The value if it is no older than `limit`.
     ///
     /// # Errors
@@ -78,10 +69,9 @@ mod tests {
 
     #[test]
     fn what_is_unknown_has_neither_value_nor_age() {
-        let now = Time::from_millis(5_000);
         let unknown = Known::<u8>::unknown("x");
-        assert_eq!((unknown.value(), unknown.age(now)), (None, None));
+        assert_eq!(unknown.value(), None);
         let seen = Known::seen(Time::from_millis(2_000), 7);
-        assert_eq!((seen.value(), seen.age(now)), (Some(&7), Some(Span::from_secs(3))));
+        assert_eq!(seen.value(), Some(&7));
     }
 }

@@ -22,12 +22,10 @@ mod taint;
 mod testing;
 mod time;
 
-pub use capacity::{UnusableReason, Usability, usability};
 pub use decide::{Verdict, decide};
 pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
 pub use intent::{Attempt, Enforcement, Intent, winner};
 pub use known::Known;
-pub use names::capped_list;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;
 pub use snapshot::{
@@ -35,7 +33,5 @@ pub use snapshot::{
     ProvisioningState, Readiness, Snapshot,
 };
 pub use step::{Change, Purpose, Step};
-pub use taint::{
-    AKS_PREFIX, CRITICAL_ADDONS_ONLY, MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator,
-};
+pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};
 pub use time::{Span, Time};

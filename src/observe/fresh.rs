@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::ListParams;
-use nodepool_kernel::{Budget, InFlight, Known, Mode, Node, Pod, Snapshot, Step};
+use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step};
 
-use super::rows::{self, MODE_LABEL, POOL_LABELS};
+use super::rows::{self, POOL_LABELS};
 use super::{Observer, now};
 use crate::arm::{ArmError, PoolDocument};
 

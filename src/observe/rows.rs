@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use nodepool_kernel::{Budget, Node, Owner, Pod, Readiness, Taint, Time, Toleration, TolerationOperator};
+use nodepool_kernel::{Budget, MODE_LABEL, Node, Owner, Pod, Readiness, Taint, Time, Toleration, TolerationOperator};
 
 /// The label that names a node's pool, and its older form.
 pub(super) const POOL_LABELS: [&str; 2] = ["kubernetes.azure.com/agentpool", "agentpool"];
-/// The label that AKS puts on the nodes of system pools.
-pub(super) const MODE_LABEL: &str = "kubernetes.azure.com/mode";
 
 fn millis(time: &meta::Time) -> Time {
     Time::from_millis(time.0.as_millisecond())
