@@ -32,6 +32,11 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
             object.remove("nullable");
+            // The line breaks of doc comments mean nothing to `kubectl explain`.
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
+                *description = paragraphs.join("\n\n");
+            }
             if object.get("title").is_some_and(Value::is_string) {
                 object.remove("title");
             }

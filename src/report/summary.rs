@@ -95,6 +95,13 @@ fn standing(about: &Circumstances<'_>, refusals: &[&Refusal]) -> Progress {
     if let Some(moving) = running(about) {
         return moving;
     }
+    // The autoscaler stops only the count; the other steps go on first.
+    if about.plan.problems == [Problem::Autoscaled]
+        && about.hold.is_none()
+        && let Some(verdict) = about.verdicts.iter().find(|verdict| goes_on(verdict))
+    {
+        return next_step(about, verdict);
+    }
     if let Some(problem) = about.plan.problems.iter().find(|problem| problem.is_lasting()) {
         return Progress::Stuck(problem.reason().to_owned(), problem.to_string());
     }
@@ -110,6 +117,14 @@ fn standing(about: &Circumstances<'_>, refusals: &[&Refusal]) -> Progress {
     match about.verdicts.first() {
         Some(verdict) => next_step(about, verdict),
         None => settled(about),
+    }
+}
+
+/// Whether a step is made now or may be later, with nobody's doing.
+fn goes_on(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Refused(refusal) => !refusal.is_lasting(),
+        Verdict::Approved(_) | Verdict::Waits { .. } => true,
     }
 }
 

@@ -1,8 +1,8 @@
 //! How policies stand, from a small cluster through the kernel's own plan and verdicts to the conditions.
 
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, InFlight, Known, Mode, Node, Os, PoolFailure, PoolKind, Power, ProvisioningState,
-    Readiness, Settings, Snapshot, Span, Step, Time, decide, plan,
+    AgentPool, Autoscaling, Change, Cluster, InFlight, Known, Mode, Node, Os, PoolFailure, PoolKind, Power,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Time, decide, plan,
 };
 use serde_json::{Value, json};
 
@@ -201,6 +201,25 @@ fn every_policy_stands_as_kstatus_reads_it() {
         assert!(!(holds(condition::RECONCILING) && holds(condition::STALLED)));
         assert!(status.conditions.iter().all(|condition| condition.observed_generation == 4));
     }
+}
+
+#[test]
+fn what_the_autoscaler_owns_stalls_only_after_the_other_steps() {
+    let policy = policy("apps", json!({"count": 2, "labels": {"a": "b"}}));
+    let autoscaled = |snapshot: &mut Snapshot| {
+        edit_pool("apps", |pool| pool.autoscaling = Some(Autoscaling { min: 1, max: 3 }))(snapshot);
+    };
+    assert_eq!(standing(&told(&policy, &world(&policy, autoscaled), true, None)), "FTFFT Progressing");
+    let unseen = |snapshot: &mut Snapshot| {
+        autoscaled(snapshot);
+        snapshot.pods = Known::unknown("no answer");
+    };
+    assert_eq!(standing(&told(&policy, &world(&policy, unseen), true, None)), "FTFFT StaleObservation");
+    let done = |snapshot: &mut Snapshot| {
+        autoscaled(snapshot);
+        edit_pool("apps", |pool| pool.labels = [("a".to_owned(), "b".to_owned())].into())(snapshot);
+    };
+    assert_eq!(standing(&told(&policy, &world(&policy, done), true, None)), "FFTTT PoolIsAutoscaled");
 }
 
 #[test]
