@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::http::{self, App};
+use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
@@ -56,7 +56,8 @@ impl Emulator {
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let app = App { service: service.clone(), recorder: recorder.clone() };
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
+        let app = App { service: service.clone(), recorder: recorder.clone(), budgets };
         service.tasks.spawn(http::serve(listener, app));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
         Ok(Self { service, recorder, endpoint, cluster_id })

@@ -32,6 +32,9 @@ pub struct Settings {
     /// How long one node may take to drain before the operation fails with `PodDrainFailure`, in real time. By
     /// default the 10 minutes of the service divided by the scale, but not under 5 s.
     pub drain_timeout: Option<Duration>,
+    /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
+    /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
+    pub request_budgets: Option<f64>,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -91,6 +94,7 @@ impl Default for Settings {
             api_versions_also: Vec::new(),
             ready_timeout: None,
             drain_timeout: None,
+            request_budgets: None,
             switches: Switches::default(),
         }
     }
@@ -117,6 +121,11 @@ impl Settings {
         self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
     }
 
+    /// How many times as fast as published the request budgets fill.
+    pub(crate) fn budget_pace(&self) -> Option<f64> {
+        self.request_budgets.map(|factor| factor * self.time_scale)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         // Beyond the bounds a duration overflows or every operation ends at once, neither of which is wanted.
         if !(self.time_scale.is_finite() && (0.001..=1e9).contains(&self.time_scale)) {
@@ -128,6 +137,11 @@ impl Settings {
         }
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        if let Some(factor) = self.request_budgets
+            && !(factor.is_finite() && (0.001..=1e9).contains(&factor))
+        {
+            return Err(Error::setting("request_budgets", factor, "give a number from 0.001 to 1000000000, or none"));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! HTTP: takes requests, journals them, lays the tests' rules over them, and passes them on. Never decides what a
 //! pool may be.
 
+mod budgets;
 mod cluster;
 mod operations;
 mod path;
@@ -23,6 +24,7 @@ use crate::Exchange;
 use crate::journal::Recorder;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
+pub(crate) use budgets::Budgets;
 use path::Target;
 use reply::Reply;
 
@@ -34,11 +36,13 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) budgets: Arc<Budgets>,
 }
 
 /// A request as the handlers see it.
 pub(super) struct Call<'a> {
     pub(super) service: &'a Arc<Service>,
+    pub(super) budgets: &'a Budgets,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     /// The query as sent.
@@ -107,6 +111,7 @@ fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     let api_version = parameter(query, "api-version").unwrap_or_default();
     let call = Call {
         service: &app.service,
+        budgets: &app.budgets,
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query,
@@ -123,6 +128,9 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
     if call.api_version.is_empty() {
         return Err(Refusal::missing_api_version());
     }
+    if let Some(throttled) = budgets::spend(call.budgets, call, &target) {
+        return Ok(throttled);
+    }
     match target {
         Target::Cluster(at) => {
             versions::check(call, &at, "managedClusters")?;
@@ -136,8 +144,8 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
             versions::check(call, &at, "managedClusters/agentPools")?;
             pools::route(call, &at, pool)
         }
-        Target::Operation { id } => operations::status(call, id),
-        Target::OperationResult { id } => operations::result(call, id),
+        Target::Operation { id, .. } => operations::status(call, id),
+        Target::OperationResult { id, .. } => operations::result(call, id),
     }
 }
 

@@ -6,8 +6,8 @@ pub(super) enum Target<'a> {
     Cluster(ClusterPath<'a>),
     Pools(ClusterPath<'a>),
     Pool(ClusterPath<'a>, &'a str),
-    Operation { id: &'a str },
-    OperationResult { id: &'a str },
+    Operation { subscription: &'a str, id: &'a str },
+    OperationResult { subscription: &'a str, id: &'a str },
 }
 
 /// Names on the way to a cluster, as they were sent.
@@ -56,16 +56,16 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
                 _ => None,
             }
         }
-        [s, _, p, provider, l, _, kind, id]
+        [s, subscription, p, provider, l, _, kind, id]
             if is(s, "subscriptions")
                 && is(p, "providers")
                 && is(provider, "Microsoft.ContainerService")
                 && is(l, "locations") =>
         {
             if is(kind, "operations") {
-                Some(Target::Operation { id })
+                Some(Target::Operation { subscription, id })
             } else if is(kind, "operationresults") {
-                Some(Target::OperationResult { id })
+                Some(Target::OperationResult { subscription, id })
             } else {
                 None
             }
@@ -90,11 +90,11 @@ mod tests {
             (format!("{cluster}/agentPools/"), None),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operations/1".to_owned(),
-                Some(Target::Operation { id: "1" }),
+                Some(Target::Operation { subscription: "S", id: "1" }),
             ),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operationresults/1".to_owned(),
-                Some(Target::OperationResult { id: "1" }),
+                Some(Target::OperationResult { subscription: "S", id: "1" }),
             ),
             ("/".to_owned(), None),
             (String::new(), None),

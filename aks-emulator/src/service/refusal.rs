@@ -155,6 +155,18 @@ impl Refusal {
         )
     }
 
+    /// A request budget is spent. The form is published; of handlers only the name of the cluster's PUT is.
+    pub(crate) fn throttled(handler: &str, subscription: &str, seconds: u64) -> Self {
+        Self::provider(
+            429,
+            "Throttled",
+            format!(
+                "The {handler} request limit has been exceeded for SubID='{subscription}', please retry again in \
+                 {seconds} seconds. For more information, please visit aka.ms/aks/throttling"
+            ),
+        )
+    }
+
     /// The emulator was stopped while a request was held.
     pub(crate) fn stopping() -> Self {
         Self::gateway(503, "ServiceUnavailable", "The emulator is stopping.")

@@ -1,6 +1,8 @@
 //! The emulator over real HTTP, each test on its own port and without Kubernetes.
 
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod operations;
