@@ -91,8 +91,8 @@ fn price<'a>(call: &Call<'_>, target: &Target<'a>) -> (Budget, String, &'a str) 
         Target::Pool(at, pool) if call.method == "PUT" => (PUT_POOL, format!("{}/{pool}", at.key()), at.subscription),
         Target::Cluster(at) if call.method == "GET" => (GET_CLUSTER, at.key(), at.subscription),
         Target::Operation { subscription, .. } => (GET_OPERATION, (*subscription).to_owned(), subscription),
-        Target::OperationResult { subscription, .. } => (ALL_OTHERS, (*subscription).to_owned(), subscription),
-        Target::Cluster(ClusterPath { subscription, .. })
+        Target::OperationResult { subscription, .. }
+        | Target::Cluster(ClusterPath { subscription, .. })
         | Target::Pools(ClusterPath { subscription, .. })
         | Target::Pool(ClusterPath { subscription, .. }, _) => (ALL_OTHERS, (*subscription).to_owned(), subscription),
     }

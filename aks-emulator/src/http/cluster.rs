@@ -14,7 +14,8 @@ pub(super) fn route(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refu
     }
     let etags = call.service.settings.switches.etags;
     let document = call.service.read(|state| {
-        let cluster = state.clusters.get(&at.key())?;
+        let stale = call.service.stale.cluster(&at.key());
+        let cluster = stale.as_ref().or_else(|| state.clusters.get(&at.key()))?;
         Some(document::cluster(cluster, etags))
     });
     match document {

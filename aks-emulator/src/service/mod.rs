@@ -7,6 +7,7 @@ pub(crate) mod operation;
 pub(crate) mod pools;
 pub(crate) mod refusal;
 pub(crate) mod runner;
+mod stale;
 mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use stale::StaleClusters;
 pub(crate) use state::State;
 pub use state::{Cluster, Pool};
 use store::Store;
@@ -32,6 +34,7 @@ use crate::{NodeSide, Settings};
 pub(crate) struct Service {
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    pub(crate) stale: stale::Stale,
     nodes: Arc<dyn NodeSide>,
     state: Mutex<State>,
     store: Option<Store>,
@@ -46,6 +49,7 @@ impl Service {
         Self {
             settings,
             rules: Rules::default(),
+            stale: stale::Stale::default(),
             nodes,
             state: Mutex::new(state),
             store,

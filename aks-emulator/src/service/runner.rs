@@ -81,6 +81,9 @@ async fn perform(service: &Service, operation: &Operation) -> Result<(), Operati
     sleep_until(operation, operation.duration / 2).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
     work::nodes(service, operation).await?;
+    if let Some((code, message)) = service.rules.failure(&operation.pool) {
+        return Err(OperationError::new(&code, message));
+    }
     sleep_until(operation, operation.duration).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
     Ok(())

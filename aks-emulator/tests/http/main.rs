@@ -5,6 +5,8 @@ mod budgets;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod protocol;
