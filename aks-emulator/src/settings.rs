@@ -64,6 +64,9 @@ pub struct Switches {
     /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
     /// recorded in 2025; recordings of 2023 have no link.
     pub list_ends_with_empty_page: bool,
+    /// Operations that run or succeeded carry an `error` left over from an earlier try. Off by default: recorded, but
+    /// for few; a client must decide on `status` alone.
+    pub leftover_errors: bool,
     /// The URLs of operations answer 403, as they might for a role that lacks `locations/operations/read`. Off by
     /// default: the signature in the URL is believed to be enough.
     pub operation_urls_forbidden: bool,
@@ -78,6 +81,7 @@ impl Default for Switches {
             delete_drains: true,
             scale_in_asks_budgets: true,
             list_ends_with_empty_page: true,
+            leftover_errors: false,
             operation_urls_forbidden: false,
         }
     }

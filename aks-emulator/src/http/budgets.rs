@@ -27,6 +27,8 @@ const fn budget(burst: f64, a_second: f64, handler: &'static str) -> Budget {
 const PUT_POOL: Budget = budget(20.0, 1.0 / 60.0, "PutAgentPoolHandler.PUT");
 const GET_CLUSTER: Budget = budget(60.0, 1.0, "GetManagedClusterHandler.GET");
 const GET_OPERATION: Budget = budget(200.0, 2.0, "GetOperationStatusHandler.GET");
+const LIST_CLUSTERS: Budget = budget(500.0, 1.0, "ListManagedClustersHandler.GET");
+const LIST_CLUSTERS_OF_GROUP: Budget = budget(60.0, 1.0, "ListManagedClustersByResourceGroupHandler.GET");
 const ALL_OTHERS: Budget = budget(60.0, 1.0, "AllOtherHandlers");
 
 /// What is left of one budget, as of a time since the start.
@@ -91,8 +93,16 @@ fn price<'a>(call: &Call<'_>, target: &Target<'a>) -> (Budget, String, &'a str) 
         Target::Pool(at, pool) if call.method == "PUT" => (PUT_POOL, format!("{}/{pool}", at.key()), at.subscription),
         Target::Cluster(at) if call.method == "GET" => (GET_CLUSTER, at.key(), at.subscription),
         Target::Operation { subscription, .. } => (GET_OPERATION, (*subscription).to_owned(), subscription),
+        Target::Clusters { subscription, resource_group: None } => {
+            (LIST_CLUSTERS, (*subscription).to_owned(), subscription)
+        }
+        Target::Clusters { subscription, resource_group: Some(group) } => {
+            (LIST_CLUSTERS_OF_GROUP, format!("{subscription}/{group}"), subscription)
+        }
         Target::OperationResult { subscription, .. }
         | Target::Cluster(ClusterPath { subscription, .. })
+        | Target::PoolAbort(ClusterPath { subscription, .. }, _)
+        | Target::PoolUpgradeProfile(ClusterPath { subscription, .. }, _)
         | Target::Pools(ClusterPath { subscription, .. })
         | Target::Pool(ClusterPath { subscription, .. }, _) => (ALL_OTHERS, (*subscription).to_owned(), subscription),
     }

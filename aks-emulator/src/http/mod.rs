@@ -9,6 +9,7 @@ mod path;
 mod pools;
 mod reply;
 mod serve;
+mod upgrades;
 mod versions;
 
 use std::sync::Arc;
@@ -177,6 +178,18 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
         Target::Pool(at, pool) => {
             versions::check(call, &at, "managedClusters/agentPools")?;
             pools::route(call, &at, pool)
+        }
+        Target::PoolAbort(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            pools::abort(call, &at, pool)
+        }
+        Target::PoolUpgradeProfile(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            upgrades::profile(call, &at, pool)
+        }
+        Target::Clusters { subscription, resource_group } => {
+            versions::check_scope(call, subscription, resource_group, "managedClusters")?;
+            cluster::list(call, subscription, resource_group)
         }
         Target::Operation { id, .. } => operations::status(call, id),
         Target::OperationResult { id, .. } => operations::result(call, id),

@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::{Call, cluster, operations, parameter};
 use crate::service::pools::{Accepted, Delete, PoolRef, Put};
 use crate::service::refusal::Refusal;
-use crate::service::{document, pools, runner};
+use crate::service::{abort, document, pools, runner};
 
 /// Offset added to what a `$skipToken` says, as the recorded tokens are opaque and not small.
 const TOKEN: usize = 3_550_077;
@@ -106,14 +106,27 @@ fn delete(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Re
     let Some(accepted) = accepted else {
         return Ok(Reply::empty(StatusCode::NO_CONTENT));
     };
-    begin_delete(call, &accepted);
+    begin_preempting(call, &accepted);
     Ok(Reply::empty(StatusCode::ACCEPTED)
         .with("x-ms-ratelimit-remaining-subscription-global-deletes", "11999")
         .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
         .with("location", &operations::url(call, &accepted.operation, "operationresults")))
 }
 
-fn begin_delete(call: &Call<'_>, accepted: &Accepted) {
+/// The answer to a POST that aborts what runs on a pool.
+pub(super) fn abort(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
+    if call.method != "POST" {
+        return Err(Refusal::method(call.method));
+    }
+    let settings = &call.service.settings;
+    let accepted = call.service.try_change(|state| abort::abort(state, settings, &reference(at, name)))?;
+    begin_preempting(call, &accepted);
+    Ok(Reply::json(StatusCode::ACCEPTED, &accepted.document)
+        .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
+        .with("location", &operations::url(call, &accepted.operation, "operationresults")))
+}
+
+fn begin_preempting(call: &Call<'_>, accepted: &Accepted) {
     if let Some(old) = &accepted.preempted {
         runner::cancel(call.service, old);
     }

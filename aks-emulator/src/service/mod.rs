@@ -1,6 +1,7 @@
 //! The resource provider: state, rules and operations, without HTTP. Never touches a node except through a
 //! [`NodeSide`](crate::NodeSide).
 
+pub(crate) mod abort;
 pub(crate) mod document;
 pub(crate) mod merge;
 pub(crate) mod operation;

@@ -308,14 +308,14 @@ fn keep_one_system(cluster: &Cluster, pool: &Pool, after: &Map<String, Value>) -
     Ok(())
 }
 
-fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
+pub(super) fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
     state
         .running()
         .find(|operation| operation.cluster == at.cluster && operation.pool.eq_ignore_ascii_case(&at.pool))
         .cloned()
 }
 
-fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
+pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
     let status = match kind {
         Kind::Create => "CreatingAgentPool",
         _ => "InProgress",

@@ -234,6 +234,11 @@ impl Refusal {
         )
     }
 
+    /// Documented as 409; the text is not known.
+    pub(crate) fn nothing_to_abort(pool: &str) -> Self {
+        Self::provider(409, "OperationNotAllowed", format!("There is no operation in progress on agent pool '{pool}'."))
+    }
+
     pub(crate) fn etag_without_resource() -> Self {
         Self::provider(
             412,

@@ -16,3 +16,5 @@ mod replay;
 mod rules;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod surface;
