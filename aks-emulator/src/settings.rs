@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::Error;
+use crate::service::preconditions;
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -47,7 +48,8 @@ pub struct Settings {
 )]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Switches {
-    /// Pools carry an `eTag` and `If-Match` is checked. Off by default: recorded answers of generally available
+    /// Pools carry an `eTag` for api-versions since 2024-09-01. `If-Match` and `If-None-Match` are checked either way.
+    /// Off by default: recorded answers of generally available
     /// versions have none, although release notes say otherwise.
     pub etags: bool,
     /// A PUT keeps non-empty `nodeLabels`, `nodeTaints` and `tags` that it omits. On by default; every recorded
@@ -123,6 +125,11 @@ impl Settings {
 
     pub(crate) fn drain_timeout(&self) -> Duration {
         self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
+    }
+
+    /// Whether answers of an api-version carry eTags.
+    pub(crate) fn shows_etags(&self, api_version: &str) -> bool {
+        self.switches.etags && preconditions::known_to(api_version)
     }
 
     /// How many times as fast as published the request budgets fill.

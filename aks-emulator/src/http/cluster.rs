@@ -13,7 +13,7 @@ pub(super) fn route(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refu
     if call.method != "GET" {
         return Err(Refusal::method(call.method));
     }
-    let etags = call.service.settings.switches.etags;
+    let etags = call.etags();
     let document = call.service.read(|state| {
         let stale = call.service.stale.cluster(&at.key());
         let cluster = stale.as_ref().or_else(|| state.clusters.get(&at.key()))?;
@@ -30,7 +30,7 @@ pub(super) fn list(call: &Call<'_>, subscription: &str, resource_group: Option<&
     if call.method != "GET" {
         return Err(Refusal::method(call.method));
     }
-    let etags = call.service.settings.switches.etags;
+    let etags = call.etags();
     let value: Vec<Value> = call.service.read(|state| {
         let wanted = state.clusters.iter().filter(|(_, cluster)| {
             cluster.subscription.eq_ignore_ascii_case(subscription)

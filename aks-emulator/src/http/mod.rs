@@ -57,6 +57,13 @@ pub(super) struct Call<'a> {
     pub(super) base: &'a str,
 }
 
+impl Call<'_> {
+    /// Whether the answer carries eTags.
+    pub(super) fn etags(&self) -> bool {
+        self.service.settings.shows_etags(self.api_version)
+    }
+}
+
 /// Takes a request; `None` closes its connection. It is handled to its end even if the client goes away meanwhile, as
 /// the service would. Requests that are held when the emulator stops are answered 503.
 async fn receive(app: App, request: Request<Body>) -> Option<Response> {

@@ -11,7 +11,7 @@ use super::state::State;
 use crate::Settings;
 
 /// Accepts or refuses an abort: the running operation ends `Canceled` at once, the pool when the abort has ended.
-pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef) -> Result<Accepted, Refusal> {
+pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef, etags: bool) -> Result<Accepted, Refusal> {
     let running = running_on(state, at);
     let Some(cluster) = state.clusters.get_mut(&at.cluster) else {
         return Err(Refusal::parent("abort", &at.cluster));
@@ -29,8 +29,7 @@ pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef) -> Res
         pool.set("eTag", Uuid::new_v4().to_string());
         pool.deletion_started = None;
     }
-    let document =
-        cluster.pool(&at.pool).map_or(Value::Null, |pool| document::pool(cluster, pool, settings.switches.etags));
+    let document = cluster.pool(&at.pool).map_or(Value::Null, |pool| document::pool(cluster, pool, etags));
     if let Some(stored) = state.operations.get_mut(&old.id) {
         stored.cancel();
     }

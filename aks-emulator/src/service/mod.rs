@@ -6,6 +6,7 @@ pub(crate) mod document;
 pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;
+pub(crate) mod preconditions;
 pub(crate) mod refusal;
 pub(crate) mod runner;
 mod stale;
