@@ -56,9 +56,13 @@ pub(crate) struct Arguments {
     /// An api-version to accept beside the generally available ones; may be repeated.
     #[arg(long = "api-version-also", value_name = "VERSION")]
     api_versions_also: Vec<String>,
+    /// Refuse with 429 what exceeds the published request budgets. A number lets them fill that many times as fast;
+    /// they follow --time-scale either way.
+    #[arg(long, env = "AKS_EMULATOR_REQUEST_BUDGETS", value_name = "FACTOR", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    request_budgets: Option<f64>,
     /// Where the service's behaviour is not confirmed, what to do: NAME=on or NAME=off; may be repeated. Names: etags,
     /// omission-retains-collections, count-applies-when-autoscaled, delete-drains, scale-in-asks-budgets,
-    /// list-ends-with-empty-page, operation-urls-forbidden.
+    /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
 }
@@ -75,6 +79,7 @@ impl Arguments {
             time_scale: self.time_scale,
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
+            request_budgets: self.request_budgets,
             switches,
             ..Settings::default()
         }
@@ -161,6 +166,7 @@ impl FromStr for SwitchArgument {
             "delete-drains" => |switches| &mut switches.delete_drains,
             "scale-in-asks-budgets" => |switches| &mut switches.scale_in_asks_budgets,
             "list-ends-with-empty-page" => |switches| &mut switches.list_ends_with_empty_page,
+            "leftover-errors" => |switches| &mut switches.leftover_errors,
             "operation-urls-forbidden" => |switches| &mut switches.operation_urls_forbidden,
             other => return Err(format!("no switch is named {other:?}; see --help")),
         };
@@ -181,9 +187,11 @@ mod tests {
             "--pool=sys:System:1",
             "--switch=etags=on",
             "--switch=delete-drains=off",
+            "--request-budgets",
         ]);
         let settings = arguments.settings();
         assert!((settings.time_scale - 100.0).abs() < f64::EPSILON);
+        assert_eq!(settings.request_budgets, Some(1.0));
         assert!(settings.switches.etags && !settings.switches.delete_drains);
         let cluster = arguments.cluster().unwrap();
         assert_eq!((cluster.name.as_str(), cluster.pools.len()), ("c", 1));

@@ -6,17 +6,20 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::http::{self, App};
+use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
-use crate::{Canned, Cluster, ClusterSpec, Error, Fault, Hold, Journal, Matcher, NodeSide, Settings};
+use crate::{
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
+    Settings, StaleClusters,
+};
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
 pub struct Emulator {
     service: Arc<Service>,
-    recorder: Arc<Recorder>,
+    app: App,
     endpoint: Url,
     cluster_id: String,
 }
@@ -56,10 +59,11 @@ impl Emulator {
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let app = App { service: service.clone(), recorder: recorder.clone() };
-        service.tasks.spawn(http::serve(listener, app));
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
+        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
+        service.tasks.spawn(http::serve(listener, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
-        Ok(Self { service, recorder, endpoint, cluster_id })
+        Ok(Self { service, app, endpoint, cluster_id })
     }
 
     /// Base URL of the ARM API, such as `http://127.0.0.1:41234/`.
@@ -88,7 +92,7 @@ impl Emulator {
     /// Every request so far, in the order of arrival.
     #[must_use]
     pub fn journal(&self) -> Journal {
-        self.recorder.journal()
+        self.app.recorder.journal()
     }
 
     /// Holds requests that match, before they are handled, from now on.
@@ -99,7 +103,26 @@ impl Emulator {
     /// Answers requests that match instead of handling them; `times` at most, or as long as the result lives. A
     /// request that is also held is answered after its release.
     pub fn respond(&self, matcher: Matcher, answer: Canned, times: Option<usize>) -> Fault {
-        self.service.rules.respond(matcher, answer, times)
+        self.fault(matcher, Action::Answer(answer), times)
+    }
+
+    /// Lets something else happen to requests that match; `times` at most, or as long as the result lives. The first
+    /// fault that matches counts, and comes after the holds.
+    pub fn fault(&self, matcher: Matcher, action: Action, times: Option<usize>) -> Fault {
+        self.service.rules.fault(matcher, action, times)
+    }
+
+    /// From now on GETs of the managed cluster answer what it is now, until the result is dropped. GETs of pools are
+    /// not affected, as it is the cluster's cache that lags.
+    pub fn stale_clusters(&self) -> StaleClusters {
+        self.service.stale.freeze(self.service.read(|state| state.clusters.clone()))
+    }
+
+    /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method
+    /// or the target is malformed.
+    #[must_use]
+    pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
+        self.app.foreign(request)
     }
 
     /// The operations of a pool, to hold them.
@@ -154,6 +177,12 @@ impl Operations<'_> {
     /// Keeps them from touching any node, until released.
     pub fn hold_before_nodes(&self) -> Hold {
         self.service.rules.hold_operation(&self.pool, Stage::BeforeNodes)
+    }
+
+    /// Fails them with this code and message when their nodes are done; `times` at most, or as long as the result
+    /// lives.
+    pub fn fail(&self, code: &str, message: &str, times: Option<usize>) -> Fault {
+        self.service.rules.fail_operations(&self.pool, code, message, times)
     }
 
     /// Returns when none of this pool runs.

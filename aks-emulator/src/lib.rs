@@ -6,6 +6,7 @@
 
 mod emulator;
 mod error;
+mod faults;
 mod http;
 mod journal;
 mod nodes;
@@ -16,9 +17,10 @@ mod spec;
 
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
+pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
 pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
-pub use rules::{Canned, Fault, Hold, Matcher};
-pub use service::{Cluster, Pool};
+pub use rules::{Hold, Matcher};
+pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};
 pub use spec::{ClusterSpec, PoolSpec};

@@ -1,14 +1,14 @@
-//! Rules that a test lays over the emulator: requests and operations that are held, answers given instead of
-//! handling. Never changes state itself.
+//! Rules that a test lays over the emulator: requests and operations that are held, and the faults of
+//! [`faults`](crate::faults). Never changes state itself.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::Exchange;
+use crate::faults::{OperationFault, RequestFault, Tally};
+use crate::{Action, Exchange, Fault};
 
 type Predicate = Arc<dyn Fn(&Exchange) -> bool + Send + Sync>;
 
@@ -72,46 +72,8 @@ impl Matcher {
         self
     }
 
-    fn matches(&self, request: &Exchange) -> bool {
+    pub(crate) fn matches(&self, request: &Exchange) -> bool {
         self.tests.iter().all(|test| test(request))
-    }
-}
-
-/// An answer to give instead of handling a request.
-#[derive(Clone, Debug)]
-pub struct Canned {
-    /// Status.
-    pub status: u16,
-    /// Headers; `Content-Type` is `application/json` unless given.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: String,
-}
-
-impl Canned {
-    /// A JSON answer.
-    #[must_use]
-    pub fn json(status: u16, body: &Value) -> Self {
-        Self { status, headers: Vec::new(), body: body.to_string() }
-    }
-
-    /// An error as the resource provider shapes it.
-    #[must_use]
-    pub fn error(status: u16, code: &str, message: &str) -> Self {
-        Self::json(status, &serde_json::json!({"code": code, "details": null, "message": message, "subcode": ""}))
-    }
-
-    /// An answer with another content type, such as a proxy's page.
-    #[must_use]
-    pub fn text(status: u16, content_type: &str, body: &str) -> Self {
-        Self { status, headers: vec![("content-type".to_owned(), content_type.to_owned())], body: body.to_owned() }
-    }
-
-    /// The same with a further header.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
     }
 }
 
@@ -175,60 +137,6 @@ impl Barrier {
     }
 }
 
-/// Answers instead of handling, until it is dropped or has answered as often as asked.
-#[derive(Debug)]
-#[must_use = "the fault ends as soon as this is dropped"]
-pub struct Fault {
-    rule: Arc<FaultRule>,
-}
-
-impl Fault {
-    /// How many requests were answered by it.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.rule.state().answered
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        self.rule.state().left = Some(0);
-    }
-}
-
-#[derive(Debug)]
-struct FaultRule {
-    matcher: Matcher,
-    answer: Canned,
-    state: Mutex<FaultState>,
-}
-
-#[derive(Debug)]
-struct FaultState {
-    left: Option<usize>,
-    answered: usize,
-}
-
-impl FaultRule {
-    fn state(&self) -> MutexGuard<'_, FaultState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn answer(&self, request: &Exchange) -> Option<Canned> {
-        if !self.matcher.matches(request) {
-            return None;
-        }
-        let mut state = self.state();
-        match &mut state.left {
-            Some(0) => return None,
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        state.answered += 1;
-        Some(self.answer.clone())
-    }
-}
-
 /// Where an operation can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -245,7 +153,8 @@ pub(crate) struct Rules(Mutex<RuleSet>);
 #[derive(Debug, Default)]
 struct RuleSet {
     holds: Vec<(Matcher, Arc<Barrier>)>,
-    faults: Vec<Arc<FaultRule>>,
+    faults: Vec<RequestFault>,
+    failures: Vec<OperationFault>,
     stages: Vec<(String, Stage, Arc<Barrier>)>,
 }
 
@@ -263,10 +172,21 @@ impl Rules {
         hold
     }
 
-    pub(crate) fn respond(&self, matcher: Matcher, answer: Canned, times: Option<usize>) -> Fault {
-        let rule = Arc::new(FaultRule { matcher, answer, state: Mutex::new(FaultState { left: times, answered: 0 }) });
-        self.set().faults.push(rule.clone());
-        Fault { rule }
+    pub(crate) fn fault(&self, matcher: Matcher, action: Action, times: Option<usize>) -> Fault {
+        let tally = Tally::new(times);
+        self.set().faults.push(RequestFault { matcher, action, tally: tally.clone() });
+        Fault { tally }
+    }
+
+    pub(crate) fn fail_operations(&self, pool: &str, code: &str, message: &str, times: Option<usize>) -> Fault {
+        let tally = Tally::new(times);
+        self.set().failures.push(OperationFault {
+            pool: pool.to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
+            tally: tally.clone(),
+        });
+        Fault { tally }
     }
 
     /// Waits as long as a hold matches the request.
@@ -297,16 +217,24 @@ impl Rules {
         }
     }
 
-    /// The answer of the first fault that matches, if any.
-    pub(crate) fn fault(&self, request: &Exchange) -> Option<Canned> {
-        self.set().faults.iter().find_map(|rule| rule.answer(request))
+    /// What the first fault that matches does to a request, if any does.
+    pub(crate) fn action(&self, request: &Exchange) -> Option<Action> {
+        self.set().faults.iter().find_map(|fault| fault.take(request))
+    }
+
+    /// Code and message with which an operation on a pool is to fail, if it is.
+    pub(crate) fn failure(&self, pool: &str) -> Option<(String, String)> {
+        let set = self.set();
+        let fault = set.failures.iter().find(|fault| fault.pool.eq_ignore_ascii_case(pool) && fault.tally.take())?;
+        Some((fault.code.clone(), fault.message.clone()))
     }
 
     fn set(&self) -> MutexGuard<'_, RuleSet> {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.holds.retain(|(_, barrier)| !*barrier.released.borrow());
         set.stages.retain(|(_, _, barrier)| !*barrier.released.borrow());
-        set.faults.retain(|rule| rule.state().left != Some(0));
+        set.faults.retain(|fault| !fault.tally.is_over());
+        set.failures.retain(|fault| !fault.tally.is_over());
         set
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::Error;
+use crate::service::preconditions;
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -32,6 +33,9 @@ pub struct Settings {
     /// How long one node may take to drain before the operation fails with `PodDrainFailure`, in real time. By
     /// default the 10 minutes of the service divided by the scale, but not under 5 s.
     pub drain_timeout: Option<Duration>,
+    /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
+    /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
+    pub request_budgets: Option<f64>,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -44,7 +48,8 @@ pub struct Settings {
 )]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Switches {
-    /// Pools carry an `eTag` and `If-Match` is checked. Off by default: recorded answers of generally available
+    /// Pools carry an `eTag` for api-versions since 2024-09-01. `If-Match` and `If-None-Match` are checked either way.
+    /// Off by default: recorded answers of generally available
     /// versions have none, although release notes say otherwise.
     pub etags: bool,
     /// A PUT keeps non-empty `nodeLabels`, `nodeTaints` and `tags` that it omits. On by default; every recorded
@@ -61,6 +66,9 @@ pub struct Switches {
     /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
     /// recorded in 2025; recordings of 2023 have no link.
     pub list_ends_with_empty_page: bool,
+    /// Operations that run or succeeded carry an `error` left over from an earlier try. Off by default: recorded, but
+    /// for few; a client must decide on `status` alone.
+    pub leftover_errors: bool,
     /// The URLs of operations answer 403, as they might for a role that lacks `locations/operations/read`. Off by
     /// default: the signature in the URL is believed to be enough.
     pub operation_urls_forbidden: bool,
@@ -75,6 +83,7 @@ impl Default for Switches {
             delete_drains: true,
             scale_in_asks_budgets: true,
             list_ends_with_empty_page: true,
+            leftover_errors: false,
             operation_urls_forbidden: false,
         }
     }
@@ -91,6 +100,7 @@ impl Default for Settings {
             api_versions_also: Vec::new(),
             ready_timeout: None,
             drain_timeout: None,
+            request_budgets: None,
             switches: Switches::default(),
         }
     }
@@ -117,6 +127,16 @@ impl Settings {
         self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
     }
 
+    /// Whether answers of an api-version carry eTags.
+    pub(crate) fn shows_etags(&self, api_version: &str) -> bool {
+        self.switches.etags && preconditions::known_to(api_version)
+    }
+
+    /// How many times as fast as published the request budgets fill.
+    pub(crate) fn budget_pace(&self) -> Option<f64> {
+        self.request_budgets.map(|factor| factor * self.time_scale)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         // Beyond the bounds a duration overflows or every operation ends at once, neither of which is wanted.
         if !(self.time_scale.is_finite() && (0.001..=1e9).contains(&self.time_scale)) {
@@ -128,6 +148,11 @@ impl Settings {
         }
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        if let Some(factor) = self.request_budgets
+            && !(factor.is_finite() && (0.001..=1e9).contains(&factor))
+        {
+            return Err(Error::setting("request_budgets", factor, "give a number from 0.001 to 1000000000, or none"));
         }
         Ok(())
     }

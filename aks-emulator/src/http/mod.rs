@@ -1,30 +1,34 @@
 //! HTTP: takes requests, journals them, lays the tests' rules over them, and passes them on. Never decides what a
 //! pool may be.
 
+mod admin;
+mod budgets;
 mod cluster;
 mod operations;
 mod path;
 mod pools;
 mod reply;
+mod serve;
+mod upgrades;
 mod versions;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
-use tokio::net::TcpListener;
 use url::Url;
 
-use crate::Exchange;
 use crate::journal::Recorder;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
+use crate::{Action, Exchange, ForeignRequest};
+pub(crate) use admin::Admin;
+pub(crate) use budgets::Budgets;
 use path::Target;
 use reply::Reply;
+pub(crate) use serve::serve;
 
 /// The largest body that is read: ARM's own limit.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -34,11 +38,14 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) admin: Arc<Admin>,
 }
 
 /// A request as the handlers see it.
 pub(super) struct Call<'a> {
     pub(super) service: &'a Arc<Service>,
+    pub(super) budgets: &'a Budgets,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     /// The query as sent.
@@ -50,56 +57,95 @@ pub(super) struct Call<'a> {
     pub(super) base: &'a str,
 }
 
-/// Serves until the service stops. Requests that are held then are answered 503.
-pub(crate) async fn serve(listener: TcpListener, app: App) {
-    let stopping = app.service.stopping.clone();
-    let router = Router::new().fallback(receive).with_state(app);
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the emulator no longer serves");
+impl Call<'_> {
+    /// Whether the answer carries eTags.
+    pub(super) fn etags(&self) -> bool {
+        self.service.settings.shows_etags(self.api_version)
     }
 }
 
-/// Takes a request. It is handled to its end even if the client goes away meanwhile, as the service would.
-async fn receive(State(app): State<App>, request: Request<Body>) -> Response {
+/// Takes a request; `None` closes its connection. It is handled to its end even if the client goes away meanwhile, as
+/// the service would. Requests that are held when the emulator stops are answered 503.
+async fn receive(app: App, request: Request<Body>) -> Option<Response> {
     let (parts, body) = request.into_parts();
     let stopping = app.service.stopping.clone();
     let read = tokio::select! {
         biased;
-        () = stopping.cancelled() => return Reply::from(Refusal::stopping()).into_response(),
+        () = stopping.cancelled() => return Some(Reply::from(Refusal::stopping()).into_response()),
         read = to_bytes(body, MOST_BYTES) => read,
     };
     let Ok(body) = read else {
         let problem = format!("the body is larger than {MOST_BYTES} bytes or was cut off");
-        return Reply::from(Refusal::content(&problem)).into_response();
+        return Some(Reply::from(Refusal::content(&problem)).into_response());
     };
-    let path = parts.uri.path();
-    let query = parts.uri.query().unwrap_or_default();
-    let exchange = app.recorder.arrived(parts.method.as_str(), path, query, &parts.headers, &body);
+    if parts.uri.path().starts_with("/admin/") {
+        return Some(admin::route(&app, &parts, &body).into_response());
+    }
+    let exchange = app.arrived(&parts, &body);
     let task = app.service.tasks.clone().spawn(async move {
         tokio::select! {
             biased;
-            () = stopping.cancelled() => Reply::from(Refusal::stopping()),
+            () = stopping.cancelled() => Some(Reply::from(Refusal::stopping())),
             reply = answer(&app, &parts, &body, &exchange) => reply,
         }
     });
     match task.await {
-        Ok(reply) => reply.into_response(),
+        Ok(reply) => reply.map(IntoResponse::into_response),
         Err(error) => {
             tracing::error!(%error, "a request was not answered");
-            Reply::from(Refusal::internal()).into_response()
+            Some(Reply::from(Refusal::internal()).into_response())
         }
     }
 }
 
-async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> Reply {
+impl App {
+    fn arrived(&self, parts: &Parts, body: &[u8]) -> Exchange {
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        self.recorder.arrived(parts.method.as_str(), path, query, &parts.headers, body)
+    }
+
+    /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
+    /// `None` if it is no request.
+    pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
+        let built = Request::builder()
+            .method(request.method.as_str())
+            .uri(&request.target)
+            .header(header::USER_AGENT, &request.user_agent)
+            .body(())
+            .ok()?;
+        let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (parts, ()) = built.into_parts();
+        let exchange = self.arrived(&parts, body.as_bytes());
+        let reply = handle(self, &parts, body.as_bytes());
+        self.note(&exchange, &reply);
+        self.recorder.journal().iter().find(|noted| noted.sequence == exchange.sequence).cloned()
+    }
+
+    fn note(&self, exchange: &Exchange, reply: &Reply) {
+        self.recorder.answered(exchange.sequence, reply.status.as_u16(), &reply.headers, &reply.body);
+    }
+}
+
+/// The answer to a request under the rules in force; `None` closes the connection. The journal shows an answer that
+/// was lost on the way, and none where the request was.
+async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> Option<Reply> {
     app.service.rules.pass(exchange).await;
-    let reply = match app.service.rules.fault(exchange) {
-        Some(canned) => Reply::canned(&canned),
-        None => handle(app, parts, body),
+    let action = app.service.rules.action(exchange);
+    let reply = match &action {
+        Some(Action::DropBefore) => return None,
+        Some(Action::Answer(canned)) => Reply::canned(canned),
+        Some(Action::Delay(duration)) => {
+            tokio::time::sleep(*duration).await;
+            handle(app, parts, body)
+        }
+        Some(Action::AfterForeign(request)) => {
+            app.foreign(request);
+            handle(app, parts, body)
+        }
+        Some(Action::DropAfter) | None => handle(app, parts, body),
     };
-    app.recorder.answered(exchange.sequence, reply.status.as_u16(), &reply.headers, &reply.body);
-    reply
+    app.note(exchange, &reply);
+    (!matches!(action, Some(Action::DropAfter))).then_some(reply)
 }
 
 fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
@@ -107,6 +153,7 @@ fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     let api_version = parameter(query, "api-version").unwrap_or_default();
     let call = Call {
         service: &app.service,
+        budgets: &app.budgets,
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query,
@@ -123,6 +170,9 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
     if call.api_version.is_empty() {
         return Err(Refusal::missing_api_version());
     }
+    if let Some(throttled) = budgets::spend(call.budgets, call, &target) {
+        return Ok(throttled);
+    }
     match target {
         Target::Cluster(at) => {
             versions::check(call, &at, "managedClusters")?;
@@ -136,8 +186,20 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
             versions::check(call, &at, "managedClusters/agentPools")?;
             pools::route(call, &at, pool)
         }
-        Target::Operation { id } => operations::status(call, id),
-        Target::OperationResult { id } => operations::result(call, id),
+        Target::PoolAbort(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            pools::abort(call, &at, pool)
+        }
+        Target::PoolUpgradeProfile(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            upgrades::profile(call, &at, pool)
+        }
+        Target::Clusters { subscription, resource_group } => {
+            versions::check_scope(call, subscription, resource_group, "managedClusters")?;
+            cluster::list(call, subscription, resource_group)
+        }
+        Target::Operation { id, .. } => operations::status(call, id),
+        Target::OperationResult { id, .. } => operations::result(call, id),
     }
 }
 

@@ -52,7 +52,7 @@ fn letters(seed: &str, length: usize) -> String {
 /// The answer to a GET of an operation's status.
 pub(super) fn status(call: &Call<'_>, id: &str) -> Result<Reply, Refusal> {
     let operation = find(call, id, "operations")?;
-    Ok(read(&operation.document()))
+    Ok(read(&operation.document(call.service.settings.switches.leftover_errors)))
 }
 
 /// The answer to a GET of an operation's result: 202 while it runs, 204 afterwards.

@@ -6,8 +6,21 @@ pub(super) enum Target<'a> {
     Cluster(ClusterPath<'a>),
     Pools(ClusterPath<'a>),
     Pool(ClusterPath<'a>, &'a str),
-    Operation { id: &'a str },
-    OperationResult { id: &'a str },
+    PoolAbort(ClusterPath<'a>, &'a str),
+    PoolUpgradeProfile(ClusterPath<'a>, &'a str),
+    /// All clusters of a subscription, or of one of its resource groups.
+    Clusters {
+        subscription: &'a str,
+        resource_group: Option<&'a str>,
+    },
+    Operation {
+        subscription: &'a str,
+        id: &'a str,
+    },
+    OperationResult {
+        subscription: &'a str,
+        id: &'a str,
+    },
 }
 
 /// Names on the way to a cluster, as they were sent.
@@ -53,19 +66,44 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
                 [] => Some(Target::Cluster(at)),
                 [pools] if is(pools, "agentPools") => Some(Target::Pools(at)),
                 [pools, pool] if is(pools, "agentPools") => Some(Target::Pool(at, pool)),
+                [pools, pool, abort] if is(pools, "agentPools") && is(abort, "abort") => {
+                    Some(Target::PoolAbort(at, pool))
+                }
+                [pools, pool, profiles, default]
+                    if is(pools, "agentPools") && is(profiles, "upgradeProfiles") && is(default, "default") =>
+                {
+                    Some(Target::PoolUpgradeProfile(at, pool))
+                }
                 _ => None,
             }
         }
-        [s, _, p, provider, l, _, kind, id]
+        [s, subscription, p, provider, kind]
+            if is(s, "subscriptions")
+                && is(p, "providers")
+                && is(provider, "Microsoft.ContainerService")
+                && is(kind, "managedClusters") =>
+        {
+            Some(Target::Clusters { subscription, resource_group: None })
+        }
+        [s, subscription, g, resource_group, p, provider, kind]
+            if is(s, "subscriptions")
+                && is(g, "resourceGroups")
+                && is(p, "providers")
+                && is(provider, "Microsoft.ContainerService")
+                && is(kind, "managedClusters") =>
+        {
+            Some(Target::Clusters { subscription, resource_group: Some(resource_group) })
+        }
+        [s, subscription, p, provider, l, _, kind, id]
             if is(s, "subscriptions")
                 && is(p, "providers")
                 && is(provider, "Microsoft.ContainerService")
                 && is(l, "locations") =>
         {
             if is(kind, "operations") {
-                Some(Target::Operation { id })
+                Some(Target::Operation { subscription, id })
             } else if is(kind, "operationresults") {
-                Some(Target::OperationResult { id })
+                Some(Target::OperationResult { subscription, id })
             } else {
                 None
             }
@@ -86,15 +124,25 @@ mod tests {
             (cluster.to_owned(), Some(Target::Cluster(at))),
             (format!("{cluster}/agentpools"), Some(Target::Pools(at))),
             (format!("{cluster}/AGENTPOOLS/p"), Some(Target::Pool(at, "p"))),
-            (format!("{cluster}/agentPools/p/abort"), None),
+            (format!("{cluster}/agentPools/p/Abort"), Some(Target::PoolAbort(at, "p"))),
+            (format!("{cluster}/agentPools/p/upgradeprofiles/default"), Some(Target::PoolUpgradeProfile(at, "p"))),
+            (format!("{cluster}/agentPools/p/other"), None),
+            (
+                "/subscriptions/S/providers/Microsoft.ContainerService/managedClusters".to_owned(),
+                Some(Target::Clusters { subscription: "S", resource_group: None }),
+            ),
+            (
+                "/subscriptions/S/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters".to_owned(),
+                Some(Target::Clusters { subscription: "S", resource_group: Some("G") }),
+            ),
             (format!("{cluster}/agentPools/"), None),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operations/1".to_owned(),
-                Some(Target::Operation { id: "1" }),
+                Some(Target::Operation { subscription: "S", id: "1" }),
             ),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/locations/l/operationresults/1".to_owned(),
-                Some(Target::OperationResult { id: "1" }),
+                Some(Target::OperationResult { subscription: "S", id: "1" }),
             ),
             ("/".to_owned(), None),
             (String::new(), None),

@@ -7,8 +7,9 @@ use super::path::ClusterPath;
 use super::reply::Reply;
 use super::{Call, cluster, operations, parameter};
 use crate::service::pools::{Accepted, Delete, PoolRef, Put};
+use crate::service::preconditions::{self, Preconditions};
 use crate::service::refusal::Refusal;
-use crate::service::{document, pools, runner};
+use crate::service::{abort, document, pools, runner};
 
 /// Offset added to what a `$skipToken` says, as the recorded tokens are opaque and not small.
 const TOKEN: usize = 3_550_077;
@@ -30,7 +31,7 @@ pub(super) fn route(call: &Call<'_>, at: &ClusterPath<'_>, pool: &str) -> Result
 }
 
 fn get(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
-    let etags = call.service.settings.switches.etags;
+    let etags = call.etags();
     call.service.read(|state| {
         let cluster = state.clusters.get(&at.key()).ok_or_else(|| Refusal::cluster(at.cluster, at.resource_group))?;
         match cluster.pool(name) {
@@ -58,7 +59,7 @@ fn list(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refusal> {
             .iter()
             .skip(skip)
             .take(settings.page_size)
-            .map(|pool| document::pool(cluster, pool, settings.switches.etags))
+            .map(|pool| document::pool(cluster, pool, call.etags()))
             .collect();
         Ok((cluster.pools.len(), page))
     })?;
@@ -80,8 +81,7 @@ fn put(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refus
     let request = Put {
         at: reference(at, name),
         api_version: call.api_version.to_owned(),
-        if_match: text(call, header::IF_MATCH),
-        if_none_match: text(call, header::IF_NONE_MATCH),
+        preconditions: preconditions(call),
         body: object(call.body)?,
     };
     let settings = &call.service.settings;
@@ -97,7 +97,7 @@ fn put(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refus
 fn delete(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
     let request = Delete {
         at: reference(at, name),
-        if_match: text(call, header::IF_MATCH),
+        preconditions: preconditions(call),
         ignore_budgets: parameter(call.query, "ignore-pod-disruption-budget")
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
     };
@@ -106,14 +106,28 @@ fn delete(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Re
     let Some(accepted) = accepted else {
         return Ok(Reply::empty(StatusCode::NO_CONTENT));
     };
-    begin_delete(call, &accepted);
+    begin_preempting(call, &accepted);
     Ok(Reply::empty(StatusCode::ACCEPTED)
         .with("x-ms-ratelimit-remaining-subscription-global-deletes", "11999")
         .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
         .with("location", &operations::url(call, &accepted.operation, "operationresults")))
 }
 
-fn begin_delete(call: &Call<'_>, accepted: &Accepted) {
+/// The answer to a POST that aborts what runs on a pool.
+pub(super) fn abort(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
+    if call.method != "POST" {
+        return Err(Refusal::method(call.method));
+    }
+    let settings = &call.service.settings;
+    let accepted =
+        call.service.try_change(|state| abort::abort(state, settings, &reference(at, name), call.etags()))?;
+    begin_preempting(call, &accepted);
+    Ok(Reply::json(StatusCode::ACCEPTED, &accepted.document)
+        .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
+        .with("location", &operations::url(call, &accepted.operation, "operationresults")))
+}
+
+fn begin_preempting(call: &Call<'_>, accepted: &Accepted) {
     if let Some(old) = &accepted.preempted {
         runner::cancel(call.service, old);
     }
@@ -129,6 +143,14 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         return Err(Refusal::content("the request body is empty"));
     }
     serde_json::from_slice(body).map_err(|error| Refusal::content(&error.to_string()))
+}
+
+/// The eTag headers, if the api-version has them.
+fn preconditions(call: &Call<'_>) -> Preconditions {
+    if !preconditions::known_to(call.api_version) {
+        return Preconditions::default();
+    }
+    Preconditions { if_match: text(call, header::IF_MATCH), if_none_match: text(call, header::IF_NONE_MATCH) }
 }
 
 fn text(call: &Call<'_>, name: HeaderName) -> Option<String> {

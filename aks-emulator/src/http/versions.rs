@@ -78,14 +78,24 @@ const KNOWN: [&str; 68] = [
 
 /// Refuses an api-version that is not known, and a subscription or resource group that does not exist.
 pub(super) fn check(call: &Call<'_>, at: &ClusterPath<'_>, kind: &str) -> Result<(), Refusal> {
+    check_scope(call, at.subscription, Some(at.resource_group), kind)
+}
+
+/// The same for a subscription or a resource group.
+pub(super) fn check_scope(
+    call: &Call<'_>,
+    subscription: &str,
+    resource_group: Option<&str>,
+    kind: &str,
+) -> Result<(), Refusal> {
     let also = &call.service.settings.api_versions_also;
     let version = call.api_version;
     let known = KNOWN.contains(&version) || also.iter().any(|known| known == version);
     call.service.read(|state| {
         let mut clusters = state.clusters.values();
-        let of_subscription = |name: &str| name.eq_ignore_ascii_case(at.subscription);
+        let of_subscription = |name: &str| name.eq_ignore_ascii_case(subscription);
         if !clusters.clone().any(|c| of_subscription(&c.subscription)) {
-            return Err(Refusal::subscription(at.subscription));
+            return Err(Refusal::subscription(subscription));
         }
         if !known {
             let location = clusters.next().map_or("", |cluster| &cluster.location);
@@ -94,12 +104,12 @@ pub(super) fn check(call: &Call<'_>, at: &ClusterPath<'_>, kind: &str) -> Result
             versions.sort_unstable();
             return Err(Refusal::api_version(location, version, kind, &versions));
         }
-        let found = clusters.any(|cluster| {
-            of_subscription(&cluster.subscription) && cluster.resource_group.eq_ignore_ascii_case(at.resource_group)
-        });
-        if found {
+        let Some(group) = resource_group else {
             return Ok(());
-        }
-        Err(Refusal::resource_group(at.resource_group))
+        };
+        let found = clusters.any(|cluster| {
+            of_subscription(&cluster.subscription) && cluster.resource_group.eq_ignore_ascii_case(group)
+        });
+        if found { Ok(()) } else { Err(Refusal::resource_group(group)) }
     })
 }

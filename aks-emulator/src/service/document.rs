@@ -173,11 +173,16 @@ pub(crate) fn pool_properties(pool: &Pool, etags: bool) -> Map<String, Value> {
 /// A pool as a GET of it shows it.
 pub(crate) fn pool(cluster: &Cluster, pool: &Pool, etags: bool) -> Value {
     json!({
-        "id": format!("{}/agentPools/{}", shown_id(cluster), pool.name),
+        "id": pool_id(cluster, pool),
         "name": pool.name,
         "type": POOL_TYPE,
         "properties": pool_properties(pool, etags),
     })
+}
+
+/// The id of a pool as the service writes it.
+pub(crate) fn pool_id(cluster: &Cluster, pool: &Pool) -> String {
+    format!("{}/agentPools/{}", shown_id(cluster), pool.name)
 }
 
 /// The managed cluster as a GET of it shows it.

@@ -1,12 +1,15 @@
 //! The resource provider: state, rules and operations, without HTTP. Never touches a node except through a
 //! [`NodeSide`](crate::NodeSide).
 
+pub(crate) mod abort;
 pub(crate) mod document;
 pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;
+pub(crate) mod preconditions;
 pub(crate) mod refusal;
 pub(crate) mod runner;
+mod stale;
 mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
@@ -21,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use stale::StaleClusters;
 pub(crate) use state::State;
 pub use state::{Cluster, Pool};
 use store::Store;
@@ -32,6 +36,7 @@ use crate::{NodeSide, Settings};
 pub(crate) struct Service {
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    pub(crate) stale: stale::Stale,
     nodes: Arc<dyn NodeSide>,
     state: Mutex<State>,
     store: Option<Store>,
@@ -46,6 +51,7 @@ impl Service {
         Self {
             settings,
             rules: Rules::default(),
+            stale: stale::Stale::default(),
             nodes,
             state: Mutex::new(state),
             store,

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// The text of most leftover errors in the recordings.
+const LEFTOVER: &str = "Expected goal state for managed cluster not saved yet. This means saving goal state to \
+    database was slow or failed. This type of failed operations can usually be retried.";
+
 /// What an operation does to its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
@@ -17,6 +21,7 @@ pub(crate) enum Kind {
     Stop,
     Start,
     Delete { ignore_budgets: bool },
+    Abort,
 }
 
 impl Kind {
@@ -29,6 +34,7 @@ impl Kind {
             Self::Stop => "Stopping",
             Self::Start => "Starting",
             Self::Delete { .. } => "Deleting",
+            Self::Abort => "Canceling",
         }
     }
 
@@ -37,7 +43,7 @@ impl Kind {
         Duration::from_secs(match self {
             Self::Create if to == 0 => 72,
             Self::Create => 207,
-            Self::Update => 8,
+            Self::Update | Self::Abort => 8,
             Self::Scale if to > from => 188,
             Self::Scale | Self::Delete { .. } => 40,
             Self::Stop => 44,
@@ -103,8 +109,9 @@ impl Operation {
         true
     }
 
-    /// The body of a GET of its status.
-    pub(crate) fn document(&self) -> Value {
+    /// The body of a GET of its status. With `leftover` one that did not fail carries an error all the same, as
+    /// recorded for 113 operations that succeeded.
+    pub(crate) fn document(&self, leftover: bool) -> Value {
         let mut document = Map::new();
         document.insert("name".to_owned(), json!(self.id));
         document.insert("status".to_owned(), json!(self.status));
@@ -114,6 +121,8 @@ impl Operation {
         }
         if let Some(error) = &self.error {
             document.insert("error".to_owned(), error.value());
+        } else if leftover {
+            document.insert("error".to_owned(), json!({"code": "NotLatestOperation", "message": LEFTOVER}));
         }
         Value::Object(document)
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::operation::{Kind, Operation, OperationError};
+use super::preconditions::Preconditions;
 use super::refusal::Refusal;
 use super::state::{Cluster, Pool, State, is_terminal, text};
 use super::{document, merge, syntax, validate};
@@ -25,8 +26,7 @@ pub(crate) struct PoolRef {
 pub(crate) struct Put {
     pub(crate) at: PoolRef,
     pub(crate) api_version: String,
-    pub(crate) if_match: Option<String>,
-    pub(crate) if_none_match: Option<String>,
+    pub(crate) preconditions: Preconditions,
     pub(crate) body: Map<String, Value>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Put {
 #[derive(Clone, Debug)]
 pub(crate) struct Delete {
     pub(crate) at: PoolRef,
-    pub(crate) if_match: Option<String>,
+    pub(crate) preconditions: Preconditions,
     pub(crate) ignore_budgets: bool,
 }
 
@@ -51,6 +51,7 @@ pub(crate) struct Accepted {
 
 /// Accepts or refuses a PUT.
 pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<Accepted, Refusal> {
+    put.preconditions.check()?;
     validate::fields(&put.body, &put.api_version)?;
     let sent = match put.body.get("properties") {
         Some(Value::Object(properties)) => properties.clone(),
@@ -63,7 +64,7 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
         return Err(Refusal::parent("write", &put.at.cluster));
     };
     let pool = cluster.pool(&put.at.pool);
-    preconditions(pool, put.if_match.as_deref(), put.if_none_match.as_deref())?;
+    put.preconditions.check_put(pool)?;
     let created = pool.is_none();
     let planned = match pool {
         None => plan_create(cluster, put, &sent)?,
@@ -77,14 +78,15 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
         Some(stored) => *stored = planned.pool,
         None => cluster.pools.push(planned.pool),
     }
-    let document =
-        cluster.pool(&name).map_or(Value::Null, |pool| document::pool(cluster, pool, settings.switches.etags));
+    let etags = settings.shows_etags(&put.api_version);
+    let document = cluster.pool(&name).map_or(Value::Null, |pool| document::pool(cluster, pool, etags));
     state.operations.insert(operation.id.clone(), operation.clone());
     Ok(Accepted { created, document, operation, preempted: None })
 }
 
 /// Accepts or refuses a DELETE; `None` if there is nothing to delete.
 pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) -> Result<Option<Accepted>, Refusal> {
+    delete.preconditions.check()?;
     let running = running_on(state, &delete.at);
     let Some(cluster) = state.clusters.get_mut(&delete.at.cluster) else {
         return Err(Refusal::parent("delete", &delete.at.cluster));
@@ -92,7 +94,7 @@ pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) ->
     let Some(pool) = cluster.pool(&delete.at.pool) else {
         return Ok(None);
     };
-    preconditions(Some(pool), delete.if_match.as_deref(), None)?;
+    delete.preconditions.check_present(pool)?;
     cluster_idle(cluster)?;
     keep_one(cluster, pool)?;
     // A second DELETE joins the first; whether the service starts another is not recorded.
@@ -251,21 +253,6 @@ fn refuse_rolling(
     Err(Refusal::not_emulated(&format!("upgrade a pool, from {running} to {resolved}")))
 }
 
-fn preconditions(pool: Option<&Pool>, if_match: Option<&str>, if_none_match: Option<&str>) -> Result<(), Refusal> {
-    match (pool, if_match, if_none_match) {
-        (None, Some(_), _) => Err(Refusal::etag_without_resource()),
-        (Some(_), _, Some(none)) => Err(Refusal::precondition(none)),
-        (Some(pool), Some(wanted), None) => {
-            let wanted = wanted.trim_matches('"');
-            if wanted == "*" || wanted == pool.text("eTag") {
-                return Ok(());
-            }
-            Err(Refusal::precondition(wanted))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
     let state = cluster.text("provisioningState");
     if is_terminal(state) {
@@ -308,14 +295,14 @@ fn keep_one_system(cluster: &Cluster, pool: &Pool, after: &Map<String, Value>) -
     Ok(())
 }
 
-fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
+pub(super) fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
     state
         .running()
         .find(|operation| operation.cluster == at.cluster && operation.pool.eq_ignore_ascii_case(&at.pool))
         .cloned()
 }
 
-fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
+pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
     let status = match kind {
         Kind::Create => "CreatingAgentPool",
         _ => "InProgress",

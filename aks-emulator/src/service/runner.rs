@@ -81,6 +81,9 @@ async fn perform(service: &Service, operation: &Operation) -> Result<(), Operati
     sleep_until(operation, operation.duration / 2).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
     work::nodes(service, operation).await?;
+    if let Some((code, message)) = service.rules.failure(&operation.pool) {
+        return Err(OperationError::new(&code, message));
+    }
     sleep_until(operation, operation.duration).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
     Ok(())
@@ -120,9 +123,13 @@ fn finish_pool(cluster: &mut super::Cluster, operation: &Operation, error: Optio
     pool.deletion_started = None;
     match error {
         None => {
-            pool.set("provisioningState", "Succeeded");
+            let state = if operation.kind == Kind::Abort { "Canceled" } else { "Succeeded" };
+            pool.set("provisioningState", state);
             pool.properties.remove("status");
-            pool.applied = merge::applied(&pool.properties);
+            // An aborted change may have reached some nodes and not others.
+            if operation.kind != Kind::Abort {
+                pool.applied = merge::applied(&pool.properties);
+            }
         }
         Some(error) => {
             pool.set("provisioningState", "Failed");

@@ -65,6 +65,12 @@ pub(crate) fn minor(version: &str) -> Option<(u32, u32)> {
     }
 }
 
+/// Whether a version comes before another, patch included; `false` if either is malformed.
+pub(crate) fn is_older(version: &str, than: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
+    matches!((numbers(version), numbers(than)), (Some(a), Some(b)) if a < b)
+}
+
 /// The version that runs when `requested` is asked for: a version without a patch takes that of `current` if it is
 /// of the same minor.
 pub(crate) fn resolve_version(requested: &str, current: &str) -> String {
@@ -118,6 +124,8 @@ mod tests {
         assert_eq!(resolve_version("1.33", "1.33.5"), "1.33.5");
         assert_eq!(resolve_version("1.33.2", "1.33.5"), "1.33.2");
         assert_eq!(resolve_version("1.32", "1.33.5"), "1.32.0");
+        assert!(is_older("1.9.12", "1.33.5") && is_older("1.33.4", "1.33.5"));
+        assert!(!is_older("1.33.5", "1.33.5") && !is_older("1.33", "new"));
         assert_eq!(minor("1.33.x"), None);
         assert_eq!(minor("1.33.5.6"), None);
     }

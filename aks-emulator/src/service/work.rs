@@ -80,6 +80,7 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
     };
     let switches = &service.settings.switches;
     match operation.kind {
+        Kind::Abort => Ok(()),
         Kind::Delete { ignore_budgets } => {
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;

@@ -1,7 +1,11 @@
 //! The emulator over real HTTP, each test on its own port and without Kubernetes.
 
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
@@ -12,3 +16,5 @@ mod replay;
 mod rules;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod surface;

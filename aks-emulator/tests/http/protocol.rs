@@ -124,7 +124,6 @@ async fn etags_are_shown_and_checked_only_with_their_switch() {
         Settings { switches: Switches { etags: true, ..Switches::default() }, ..Settings::with_time_scale(FAST) };
     let local = start(settings, two_pools()).await;
     let url = local.url(&local.pool_path("apps"));
-    let tag = local.get_pool("apps").await.body["properties"]["eTag"].clone();
     let body = json!({"properties": {}});
     let send = |header: (&'static str, String)| {
         let (local, url, body) = (&local, &url, &body);
@@ -135,6 +134,21 @@ async fn etags_are_shown_and_checked_only_with_their_switch() {
     };
     assert_eq!(send(("if-match", "other".to_owned())).await.status, 412);
     assert_eq!(send(("if-none-match", "*".to_owned())).await.status, 412);
+    let both = [("if-match", "x"), ("if-none-match", "*")];
+    let refused = local.send_with(Method::PUT, &url, Some(&body), &both).await;
+    assert_eq!((refused.status, refused.code()), (400, "BadRequest"));
+    let refused = local.send_with(Method::DELETE, &url, None, &[("if-none-match", "x")]).await;
+    assert_eq!((refused.status, refused.code()), (400, "BadRequest"));
+    let refused = local.send_with(Method::DELETE, &url, None, &[("if-match", "x")]).await;
+    assert_eq!((refused.status, refused.code()), (412, "PreconditionFailed"));
+    let absent = local.url(&local.pool_path("absent"));
+    assert_eq!(local.send_with(Method::DELETE, &absent, None, &[("if-match", "x")]).await.status, 204);
+    let before = local.pool_path("apps").replace(VERSION, "2024-08-01");
+    assert!(local.get(&before).await.body["properties"].get("eTag").is_none());
+    let accepted = local.send_with(Method::PUT, &local.url(&before), Some(&body), &[("if-match", "other")]).await;
+    assert_eq!(accepted.status, 200);
+    local.follow(&accepted).await;
+    let tag = local.get_pool("apps").await.body["properties"]["eTag"].clone();
     let accepted = send(("if-match", tag.as_str().unwrap().to_owned())).await;
     assert_eq!(accepted.status, 200);
     local.follow(&accepted).await;

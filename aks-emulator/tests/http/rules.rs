@@ -124,6 +124,7 @@ async fn what_cannot_be_used_is_refused_with_its_name() {
     for (settings, cluster, expected) in [
         (Settings::with_time_scale(0.0), two_pools(), "time_scale is 0"),
         (Settings::with_time_scale(f64::NAN), two_pools(), "time_scale is NaN"),
+        (Settings { request_budgets: Some(0.0), ..Settings::default() }, two_pools(), "request_budgets is 0"),
         (Settings { page_size: 0, ..Settings::default() }, two_pools(), "page_size is 0"),
         (Settings::default(), ClusterSpec { name: "a/b".to_owned(), ..apps() }, "name is \"a/b\""),
         (

@@ -1,5 +1,7 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
+mod gateway;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -66,106 +68,19 @@ impl Refusal {
         }
     }
 
-    // The gateway.
+    // The provider: absence, conflict and excess.
 
-    pub(crate) fn missing_api_version() -> Self {
-        Self::gateway(
-            400,
-            "MissingApiVersionParameter",
-            "The api-version query parameter (?api-version=) is required for all requests.",
-        )
-    }
-
-    pub(crate) fn api_version(location: &str, version: &str, kind: &str, known: &[&str]) -> Self {
-        let message = format!(
-            "No registered resource provider found for location '{location}' and API version '{version}' for type \
-             '{kind}'. The supported api-versions are '{}'. The supported locations are '{location}'.",
-            known.join(", ")
-        );
-        Self::gateway(400, "NoRegisteredProviderFound", message)
-    }
-
-    pub(crate) fn subscription(id: &str) -> Self {
-        Self::gateway(404, "SubscriptionNotFound", format!("The subscription '{id}' could not be found."))
-    }
-
-    pub(crate) fn resource_group(name: &str) -> Self {
-        Self::gateway(404, "ResourceGroupNotFound", format!("Resource group '{name}' could not be found."))
-    }
-
-    pub(crate) fn cluster(name: &str, resource_group: &str) -> Self {
-        Self::gateway(
-            404,
-            "ResourceNotFound",
+    /// A request budget is spent. The form is published; of handlers only the name of the cluster's PUT is.
+    pub(crate) fn throttled(handler: &str, subscription: &str, seconds: u64) -> Self {
+        Self::provider(
+            429,
+            "Throttled",
             format!(
-                "The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group \
-                 '{resource_group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+                "The {handler} request limit has been exceeded for SubID='{subscription}', please retry again in \
+                 {seconds} seconds. For more information, please visit aka.ms/aks/throttling"
             ),
         )
     }
-
-    pub(crate) fn parent(action: &str, parent: &str) -> Self {
-        Self::gateway(
-            404,
-            "ParentResourceNotFound",
-            format!(
-                "Failed to perform '{action}' on resource(s) of type 'managedClusters/agentPools', because the parent \
-                 resource '{parent}' could not be found."
-            ),
-        )
-    }
-
-    /// The gateway's answer to a path that names no known type. The text is not recorded.
-    pub(crate) fn unknown_path(path: &str) -> Self {
-        Self::gateway(
-            404,
-            "InvalidResourceType",
-            format!("The resource type could not be found for the path '{path}'."),
-        )
-    }
-
-    /// The gateway's answer to a method that the type does not have. The text is not recorded.
-    pub(crate) fn method(method: &str) -> Self {
-        Self::gateway(
-            405,
-            "MethodNotAllowed",
-            format!("The request method '{method}' is not supported for this resource."),
-        )
-    }
-
-    pub(crate) fn content(problem: &str) -> Self {
-        Self::gateway(
-            400,
-            "InvalidRequestContent",
-            format!("The request content was invalid and could not be deserialized: '{problem}'."),
-        )
-    }
-
-    /// An operation's URL whose signature is not the one that was given out.
-    pub(crate) fn forbidden(action: &str, scope: &str) -> Self {
-        let client = "00000000-0000-0000-0000-000000000001";
-        Self::gateway(
-            403,
-            "AuthorizationFailed",
-            format!(
-                "The client '{client}' with object id '{client}' does not have authorization to perform action \
-                 '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please \
-                 refresh your credentials."
-            ),
-        )
-    }
-
-    /// The emulator was stopped while a request was held.
-    pub(crate) fn stopping() -> Self {
-        Self::gateway(503, "ServiceUnavailable", "The emulator is stopping.")
-    }
-
-    /// A defect of the emulator.
-    pub(crate) fn internal() -> Self {
-        Self::gateway(500, "InternalServerError", "The emulator failed to handle the request.")
-    }
-
-    // The provider: absence and conflict.
 
     pub(crate) fn pool(subscription: &str, group: &str, cluster: &str, pool: &str) -> Self {
         Self::Provider {
@@ -222,6 +137,11 @@ impl Refusal {
         )
     }
 
+    /// Documented as 409; the text is not known.
+    pub(crate) fn nothing_to_abort(pool: &str) -> Self {
+        Self::provider(409, "OperationNotAllowed", format!("There is no operation in progress on agent pool '{pool}'."))
+    }
+
     pub(crate) fn etag_without_resource() -> Self {
         Self::provider(
             412,
@@ -238,6 +158,16 @@ impl Refusal {
             "PreconditionFailed",
             format!("The ETag '{sent}' does not match the current version of the resource."),
         )
+    }
+
+    /// Documented as `BadRequest`; the text is not known.
+    pub(crate) fn if_none_match(sent: &str) -> Self {
+        Self::provider(400, "BadRequest", format!("The If-None-Match header is '{sent}': it can only be empty or '*'."))
+    }
+
+    /// Documented as `BadRequest`; the text is not known.
+    pub(crate) fn both_preconditions() -> Self {
+        Self::provider(400, "BadRequest", "The If-Match and If-None-Match headers cannot be used at the same time.")
     }
 
     // The provider: rules.
