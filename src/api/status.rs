@@ -168,8 +168,8 @@ pub struct HistoryEntry {
     pub field: String,
     /// The step.
     pub step: String,
-    /// What became of it: `Started`, `Succeeded`, `Failed`, `Canceled`, `RefusedByAzure`, or `Unknown` when Azure's
-    /// answer was lost.
+    /// What became of it: `Started`, `Succeeded`, `Failed`, `Canceled`, `RefusedByAzure`; `Unknown` when Azure's answer
+    /// was lost, and `NotDone` when it then turned out that nothing had happened.
     pub outcome: String,
     /// Azure's code and message, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -75,6 +75,12 @@ impl Observer {
         }
     }
 
+    /// The cluster as ARM was last seen.
+    #[must_use]
+    pub fn cluster(&self) -> Known<Cluster> {
+        self.with_view(|view| view.cluster.clone())
+    }
+
     /// When the last read of ARM began.
     #[must_use]
     pub fn arm_read_at(&self) -> Option<Instant> {

@@ -62,6 +62,7 @@ fn step(entry: &HistoryEntry) -> Notice {
         "Succeeded" => (Severity::Normal, "StepSucceeded"),
         "RefusedByAzure" => (Severity::Warning, "StepRefusedByAzure"),
         "Unknown" => (Severity::Warning, "StepOutcomeUnknown"),
+        "NotDone" => (Severity::Normal, "StepNotDone"),
         _ => (Severity::Warning, "StepFailed"),
     };
     let note = match &entry.detail {

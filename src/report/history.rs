@@ -70,8 +70,9 @@ pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, n
 }
 
 /// Records the end of the operation that the status knows of, once the pool is at rest. Called before another step of
-/// the pool begins, which would otherwise take its place.
-pub fn take_end(status: &mut NodePoolPolicyStatus, pool: &AgentPool, now: Time) {
+/// the pool begins, which would otherwise take its place. `planned` are the steps that are still to be made: a write
+/// whose answer was lost, and that is to be made again as it was, has not been made.
+pub fn take_end(status: &mut NodePoolPolicyStatus, pool: &AgentPool, planned: &[Step], now: Time) {
     if pool.state.operation().is_some() {
         return;
     }
@@ -81,6 +82,7 @@ pub fn take_end(status: &mut NodePoolPolicyStatus, pool: &AgentPool, now: Time) 
     let outcome = match pool.state {
         ProvisioningState::Failed => "Failed",
         ProvisioningState::Canceled => "Canceled",
+        _ if planned.iter().any(|again| again.change.to_string() == *step) => "NotDone",
         ProvisioningState::Succeeded | ProvisioningState::Busy(_) => "Succeeded",
     };
     let failure = pool.failure.as_ref().filter(|_| outcome == "Failed");

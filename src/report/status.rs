@@ -82,7 +82,7 @@ impl<'a> Circumstances<'a> {
 pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPolicyStatus {
     let mut old = policy.status.clone().unwrap_or_default();
     if let (Some(pool), None) = (about.pool, about.in_flight) {
-        history::take_end(&mut old, pool, about.now);
+        history::take_end(&mut old, pool, &about.plan.steps, about.now);
     }
     let generation = policy.metadata.generation.unwrap_or_default();
     let now = rfc3339(about.now);
@@ -106,7 +106,10 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .collect(),
         history: old.history,
         owned_labels: owned_labels(policy, about, &old.owned_labels),
-        attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.plan.steps.is_empty()),
+        // Without a view of ARM an empty plan says nothing: the next attempt stays due when it was.
+        attempt: old.attempt.filter(|attempt| {
+            attempt.generation == generation && (about.is_unobserved() || !about.plan.steps.is_empty())
+        }),
     }
 }
 

@@ -311,6 +311,25 @@ fn the_end_of_a_step_is_not_lost_while_arm_can_not_be_read() {
 }
 
 #[test]
+fn a_write_that_was_lost_on_its_way_is_not_told_as_done() {
+    let mut status = begun(&scale());
+    take_end(&mut status, &pool("apps", Mode::User, 2), &[scale()], NOW);
+    assert_eq!(outcomes(&status), ["Started", "NotDone"]);
+}
+
+#[test]
+fn the_next_attempt_stays_due_while_arm_can_not_be_read() {
+    let mut policy = policy("apps", json!({"count": 1}));
+    let mut status = NodePoolPolicyStatus::default();
+    let rejected = Outcome::Rejected { at: NOW, code: "Quota".into(), message: "none left".into() };
+    take_outcome(&mut status, 4, &scale(), &rejected, |_| NOW);
+    policy.status = Some(status);
+    let unread = world(&policy, |snapshot| snapshot.cluster = Known::unknown("no answer"));
+    assert!(told(&policy, &unread, true, None).attempt.is_some());
+    assert!(told(&policy, &world(&policy, |_| ()), true, None).attempt.is_none(), "reached, so nothing is due");
+}
+
+#[test]
 fn another_step_is_another_operation() {
     let mut policy = policy("apps", json!({"count": 1, "labels": {"a": "b"}}));
     policy.status = Some(begun(&scale()));
@@ -328,7 +347,7 @@ fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
     let mut failed = pool("apps", Mode::User, 1);
     failed.state = ProvisioningState::Failed;
     failed.failure = Some(PoolFailure { code: "PodDrainFailure".into(), message: "too many budgets".into() });
-    take_end(&mut status, &failed, NOW);
+    take_end(&mut status, &failed, &[], NOW);
     let detail = status.history.last().unwrap().detail.as_deref();
     assert_eq!((outcomes(&status), detail), (vec!["Started", "Failed"], Some("PodDrainFailure: too many budgets")));
     for _ in 0..30 {

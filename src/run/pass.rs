@@ -55,9 +55,8 @@ impl Pass {
     }
 
     fn plan(&mut self) -> (Snapshot, Plan) {
+        self.ledger.observe(&self.observer.cluster());
         let snapshot = self.observer.snapshot(self.ledger.in_flight());
-        self.ledger.observe(&snapshot.cluster);
-        let snapshot = Snapshot { in_flight: self.ledger.in_flight().to_vec(), ..snapshot };
         let plan = plan(&snapshot);
         (snapshot, plan)
     }
@@ -117,10 +116,10 @@ impl Pass {
 
     /// Records the end of the operation before this step: the pool is at rest, or the step would not be approved.
     fn end_operation(&self, step: &Step) {
-        let snapshot = self.observer.snapshot(&[]);
-        let pool = snapshot.cluster.value().and_then(|cluster| cluster.pool(&step.pool));
+        let cluster = self.observer.cluster();
+        let pool = cluster.value().and_then(|cluster| cluster.pool(&step.pool));
         if let (Some(policy), Some(pool)) = (self.policy(&step.policy), pool) {
-            self.store.change_status(&policy, |status| take_end(status, pool, snapshot.now));
+            self.store.change_status(&policy, |status| take_end(status, pool, std::slice::from_ref(step), now()));
         }
     }
 
@@ -141,12 +140,13 @@ impl Pass {
     fn take(&mut self, step: &Step, outcome: &Outcome) {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
-            Outcome::Accepted { at } | Outcome::Unknown { at, .. } => {
+            Outcome::Accepted { at } => {
                 self.ledger.sent(InFlight { step: step.clone(), since: *at });
-                match outcome {
-                    Outcome::Unknown { error, .. } => self.ledger.delay(&step.policy, poll, None, error.clone()),
-                    _ => self.ledger.accepted(&step.policy),
-                }
+                self.ledger.accepted(&step.policy);
+            }
+            Outcome::Unknown { at, error } => {
+                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+                self.ledger.delay(&step.policy, poll, None, error.clone());
             }
             Outcome::Superseded | Outcome::Refused(_) => {
                 let reason = "the cluster has just changed and is read again".to_owned();

@@ -12,6 +12,7 @@ pub fn stories() -> Vec<Story> {
         story("restart_in_the_middle_of_a_scale_without_a_second_write", restart),
         story("remember_owned_labels_over_a_crash_at_the_write", crash_at_the_write),
         story("a_lost_answer_is_looked_up_and_not_repeated", lost_answer),
+        story("a_write_that_never_arrived_is_made_again", lost_request),
         story("finish_the_step_in_hand_when_told_to_stop", stop),
         story("leave_the_pool_alone_when_its_policy_is_deleted", deleted),
     ]
@@ -62,6 +63,18 @@ async fn lost_answer(lane: Lane) -> anyhow::Result<Scene> {
     lost.arrived().await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "it was done, so it is not done again");
+    Ok(scene)
+}
+
+async fn lost_request(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    let lost = scene.bed.arm.drop_request(Match::method("PUT").times(1));
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    lost.arrived().await?;
+    let status = scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
+    let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["Unknown", "NotDone", "Started", "Succeeded"]);
     Ok(scene)
 }
 
