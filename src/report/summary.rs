@@ -60,15 +60,16 @@ fn in_sync(about: &Circumstances<'_>) -> Draft {
         let message = "the pool has not been compared";
         return Draft { status: ConditionStatus::Unknown, ..draft(condition::IN_SYNC, false, "NotCompared", message) };
     }
-    let differences: Vec<&str> = about.plan.drift.iter().map(|drift| drift.text.as_str()).collect();
-    let message =
-        if differences.is_empty() { String::new() } else { format!("to be done: {}", differences.join("; ")) };
-    draft(
-        condition::IN_SYNC,
-        differences.is_empty(),
-        if differences.is_empty() { "UpToDate" } else { "Drifted" },
-        message,
-    )
+    match differences(about) {
+        None => draft(condition::IN_SYNC, true, "UpToDate", ""),
+        Some(differences) => draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}")),
+    }
+}
+
+/// Everything that differs, in words, if anything does.
+fn differences(about: &Circumstances<'_>) -> Option<String> {
+    let texts: Vec<&str> = about.plan.drift.iter().map(|drift| drift.text.as_str()).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// `Safe` is about what would endanger the cluster: a step that merely waits, or is held by the policy, is not unsafe.
@@ -164,8 +165,7 @@ fn observing(about: &Circumstances<'_>) -> Progress {
 
 /// What a policy that is held would do.
 fn undone(about: &Circumstances<'_>) -> Option<String> {
-    let differences: Vec<&str> = about.plan.drift.iter().map(|drift| drift.text.as_str()).collect();
-    (!differences.is_empty()).then(|| format!("left undone: {}", differences.join("; ")))
+    differences(about).map(|differences| format!("left undone: {differences}"))
 }
 
 /// An operation that runs on the pool is progress, whoever started it; a policy that is held has no part in it.
