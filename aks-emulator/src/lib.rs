@@ -4,6 +4,7 @@
 //! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
 //! The crate never talks to Azure.
 
+mod clock;
 mod emulator;
 mod error;
 mod faults;

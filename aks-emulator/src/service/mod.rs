@@ -29,12 +29,14 @@ pub(crate) use state::State;
 pub use state::{Cluster, Pool};
 use store::Store;
 
+use crate::clock::Clock;
 use crate::rules::Rules;
 use crate::{NodeSide, Settings};
 
 /// State and everything that changes it.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
     pub(crate) rules: Rules,
     pub(crate) stale: stale::Stale,
     nodes: Arc<dyn NodeSide>,
@@ -50,6 +52,7 @@ impl Service {
     pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
         Self {
             settings,
+            clock: Clock,
             rules: Rules::default(),
             stale: stale::Stale::default(),
             nodes,

@@ -2,9 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -78,21 +76,15 @@ async fn run(service: &Service, id: &str, token: CancellationToken) {
 }
 
 async fn perform(service: &Service, operation: &Operation) -> Result<(), OperationError> {
-    sleep_until(operation, operation.duration / 2).await;
+    service.clock.sleep_until(operation.started, operation.duration / 2).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
     work::nodes(service, operation).await?;
     if let Some((code, message)) = service.rules.failure(&operation.pool) {
         return Err(OperationError::new(&code, message));
     }
-    sleep_until(operation, operation.duration).await;
+    service.clock.sleep_until(operation.started, operation.duration).await;
     service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
     Ok(())
-}
-
-/// Sleeps until this long after the operation's start, which may lie before a restart.
-async fn sleep_until(operation: &Operation, after: Duration) {
-    let elapsed = Duration::try_from(Timestamp::now().duration_since(operation.started)).unwrap_or(Duration::ZERO);
-    tokio::time::sleep(after.saturating_sub(elapsed)).await;
 }
 
 fn finish(service: &Service, operation: &Operation, outcome: Result<(), OperationError>) {
