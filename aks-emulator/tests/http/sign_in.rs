@@ -201,12 +201,21 @@ async fn a_token_of_another_key_or_for_another_service_is_not_taken() {
     let token = one.sign_in(&client, &secret).await;
     let answer = other.get_with(&other.pool_path("apps"), &format!("Bearer {token}")).await;
     assert_eq!((answer.status, answer.code()), (401, "InvalidAuthenticationToken"), "{answer:?}");
+
+    let scope = with_secret(&client, &secret, "https://arm.test/.default");
+    assert_eq!(one.exchange(TENANT, &scope).await.body["error_codes"], json!([500_011]));
+    let folder = tempfile::tempdir().unwrap();
+    let tls = |name: &str| Tls { folder: Some(folder.path().to_owned()), names: vec![name.to_owned()] };
     let mut settings = Settings::with_time_scale(FAST);
     settings.authentication = Authentication::Required;
-    settings.tls = Some(Tls { folder: None, names: vec!["arm.test".to_owned()] });
-    let named = secured(settings, cluster()).await;
-    let answer = named.exchange(TENANT, &with_secret(&client, &secret, "https://arm.test/.default")).await;
-    assert_eq!(claims(answer.body["access_token"].as_str().unwrap())["aud"], "https://arm.test");
+    settings.tls = Some(tls("arm.test"));
+    let named = secured(settings.clone(), cluster()).await;
+    let token = named.exchange(TENANT, &scope).await.body["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(named.get_with(&named.pool_path("apps"), &format!("Bearer {token}")).await.status, 200);
+    settings.tls = Some(tls("other.test"));
+    let renamed = secured(settings, cluster()).await;
+    let answer = renamed.get_with(&renamed.pool_path("apps"), &format!("Bearer {token}")).await;
+    assert_eq!((answer.status, answer.code()), (401, "InvalidAuthenticationTokenAudience"), "{answer:?}");
 }
 
 #[tokio::test]
