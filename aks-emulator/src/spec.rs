@@ -13,6 +13,10 @@ use crate::{Error, Identity};
 pub struct ClusterSpec {
     /// Subscription id.
     pub subscription: String,
+    /// Tenant of the subscription.
+    pub tenant: String,
+    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
+    pub identities: Vec<Identity>,
     /// Resource group of the cluster.
     pub resource_group: String,
     /// Name of the cluster.
@@ -30,10 +34,6 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
-    /// Tenant of the subscription.
-    pub tenant: String,
-    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
-    pub identities: Vec<Identity>,
     /// The pools, in the order in which lists show them.
     pub pools: Vec<PoolSpec>,
 }
@@ -42,6 +42,8 @@ impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
             subscription: "11111111-2222-3333-4444-555555555555".to_owned(),
+            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
+            identities: vec![Identity::local()],
             resource_group: "local".to_owned(),
             name: "local".to_owned(),
             location: "westeurope".to_owned(),
@@ -50,8 +52,6 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
-            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
-            identities: vec![Identity::local()],
             pools: Vec::new(),
         }
     }

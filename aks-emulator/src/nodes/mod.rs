@@ -155,12 +155,6 @@ pub trait NodeSide: Send + Sync + 'static {
     /// server refuses.
     async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError>;
 
-    /// Deletes a node and whatever pods remain on it, as when its machine goes away.
-    ///
-    /// # Errors
-    /// [`NodeError::Kubernetes`] if the API server refuses.
-    async fn delete(&self, node: &str) -> Result<(), NodeError>;
-
     /// What the issuer of service account tokens publishes, or `None` where there is no issuer.
     ///
     /// # Errors
@@ -168,4 +162,10 @@ pub trait NodeSide: Send + Sync + 'static {
     async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
         Ok(None)
     }
+
+    /// Deletes a node and whatever pods remain on it, as when its machine goes away.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the API server refuses.
+    async fn delete(&self, node: &str) -> Result<(), NodeError>;
 }

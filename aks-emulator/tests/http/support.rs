@@ -51,16 +51,11 @@ pub async fn fast() -> Local {
     start(Settings::with_time_scale(FAST), two_pools()).await
 }
 
-/// For clients; the emulator does without.
-pub fn install_provider() {
+pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
     });
-}
-
-pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
-    install_provider();
     let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }
