@@ -36,6 +36,9 @@ pub struct Settings {
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// `Retry-After` of accepted operations and of those that run, in whole seconds. `None` by default, as recorded;
+    /// Azure's libraries then wait 30 s between two looks, however fast the operation was.
+    pub retry_after: Option<u64>,
     /// HTTPS instead of HTTP.
     pub tls: Option<Tls>,
     /// Whether requests need an access token.
@@ -107,6 +110,7 @@ impl Default for Settings {
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            retry_after: None,
             tls: None,
             authentication: Authentication::default(),
             token_lifetime: Duration::from_hours(1),

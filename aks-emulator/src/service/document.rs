@@ -114,10 +114,17 @@ fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
     }
 }
 
+/// Size of machines where none is asked for. The service chooses by region and quota, which is not known.
+const DEFAULT_SIZE: &str = "Standard_D4ds_v5";
+
 /// Properties of a new pool: what was sent over the server's defaults.
 pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Value> {
     let mut properties = merge::merge(&pool_defaults(cluster, sent), sent, true);
     merge::normalise(&mut properties);
+    // The Azure CLI leaves the choice to the service with an empty size.
+    if properties.get("vmSize").is_some_and(|size| size == "") {
+        properties.insert("vmSize".to_owned(), json!(DEFAULT_SIZE));
+    }
     let version = syntax::resolve_version(
         super::state::text(&properties, "orchestratorVersion"),
         cluster.text("currentKubernetesVersion"),
@@ -135,7 +142,7 @@ fn pool_defaults(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Va
     let upgrade =
         if system { json!({"maxSurge": "10%", "maxUnavailable": "0"}) } else { json!({"maxUnavailable": "0"}) };
     map(json!({
-        "vmSize": "Standard_D4ds_v5",
+        "vmSize": DEFAULT_SIZE,
         "osDiskSizeGB": 128,
         "osDiskType": "Managed",
         "kubeletDiskType": "OS",
