@@ -119,12 +119,11 @@ const DEFAULT_SIZE: &str = "Standard_D4ds_v5";
 
 /// Properties of a new pool: what was sent over the server's defaults.
 pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Value> {
-    let mut properties = merge::merge(&pool_defaults(cluster, sent), sent, true);
-    merge::normalise(&mut properties);
+    let mut sent = sent.clone();
     // The Azure CLI leaves the choice to the service with an empty size.
-    if properties.get("vmSize").is_some_and(|size| size == "") {
-        properties.insert("vmSize".to_owned(), json!(DEFAULT_SIZE));
-    }
+    sent.retain(|name, value| name != "vmSize" || value != "");
+    let mut properties = merge::merge(&pool_defaults(cluster, &sent), &sent, true);
+    merge::normalise(&mut properties);
     let version = syntax::resolve_version(
         super::state::text(&properties, "orchestratorVersion"),
         cluster.text("currentKubernetesVersion"),
