@@ -18,6 +18,7 @@ use url::Url;
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
 use super::resource_id::ClusterId;
+use super::write::PoolWrite;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -135,10 +136,13 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, body: &Value) -> Result<(), ArmError> {
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
         let mut request = self.request(&self.pool_path(&approved.get().pool), Method::Put);
         request.insert_header("content-type", "application/json");
-        request.set_body(body.to_string().into_bytes());
+        if let Some(tag) = &write.if_match {
+            request.insert_header("if-match", tag.clone());
+        }
+        request.set_body(write.body.to_string().into_bytes());
         self.send(&self.write, request, WRITE_TIMEOUT).await.map(|_| ())
     }
 

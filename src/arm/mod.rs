@@ -4,8 +4,10 @@ mod client;
 mod document;
 mod error;
 mod resource_id;
+mod write;
 
 pub use client::{ArmClient, ArmOptions, Authentication};
-pub use document::{PoolDocument, cluster, write_body};
+pub use document::{PoolDocument, cluster};
 pub use error::ArmError;
 pub use resource_id::{ClusterId, ClusterIdError};
+pub use write::PoolWrite;

@@ -1,17 +1,18 @@
 //! Other hands: operations, refusals and policies that are not this policy's.
 
-use aks_emulator::{Canned, Matcher};
+use aks_emulator::{Action, Canned, ForeignRequest, Matcher, PoolSpec};
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::Lane;
+use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, holds, message, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, begin, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("wait_for_an_operation_by_another_hand_then_act", busy),
         story("say_what_azure_refused_and_do_not_repeat_it", refused_by_azure),
         story("azure_is_busy_after_all", conflict),
+        story("a_write_that_comes_too_late_takes_nothing_back", too_late),
         story("of_two_policies_the_older_governs", two_policies),
     ]
 }
@@ -69,6 +70,27 @@ async fn conflict(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.ready("apps").await?;
     assert!(status.attempt.is_none(), "a conflict is a wait and no failure: {status:?}");
     assert_eq!(scene.writes().len(), 2);
+    Ok(scene)
+}
+
+async fn too_late(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
+        settings.switches.etags = true;
+    });
+    let scene = begin(builder.pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
+    let emulator = &scene.bed.emulator;
+    let target = format!("{}/agentPools/apps?api-version=2025-10-01", emulator.cluster_id());
+    let theirs = ForeignRequest::new("PUT", &target, Some(json!({"properties": {"nodeLabels": {"by": "hand"}}})));
+    let operator = || Matcher::put_pool("apps").user_agent("nodepool-operator");
+    let _race = emulator.fault(operator(), Action::AfterForeign(theirs), Some(1));
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    let status = scene.ready("apps").await?;
+    assert!(status.attempt.is_none(), "a lost race is no failure: {status:?}");
+    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"by": "hand"}));
+    let journal = scene.bed.emulator.journal().writes().by_user_agent("nodepool-operator");
+    let answers: Vec<_> = journal.iter().map(|exchange| exchange.status).collect();
+    assert_eq!(answers, [Some(412), Some(200)], "the write that came too late is not repeated as it was");
+    assert!(journal.iter().all(|exchange| exchange.headers.contains_key("if-match")));
     Ok(scene)
 }
 
