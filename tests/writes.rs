@@ -1,6 +1,12 @@
 //! What a write of the operator changes on a pool of the AKS emulator: the property that the step is about and nothing
 //! else, whatever the pool's document, with eTags and without. Never goes through the operator's loop.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, where a failure is to end the test with its place"
+)]
+
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
