@@ -66,7 +66,7 @@ impl Arm {
     fn seed(&self, start: &Map<String, Value>, properties: &Map<String, Value>) {
         self.emulator.edit(|cluster| {
             let pool = cluster.pool_mut("apps").unwrap();
-            pool.properties = start.clone();
+            pool.properties.clone_from(start);
             pool.properties.extend(properties.clone());
         });
     }
