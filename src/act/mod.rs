@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
-use crate::arm::{ArmClient, ArmError, PoolWrite};
+use crate::arm::{ArmClient, ArmError, PoolWrite, remedy};
 use crate::observe::{Observer, now};
 
 /// What became of an approved step.
@@ -42,6 +42,10 @@ pub enum Outcome {
         code: String,
         /// ARM's message.
         message: String,
+        /// What a person can do about it.
+        remedy: String,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
     /// ARM could not be reached or read; nothing was written.
     NotSent {
@@ -62,7 +66,10 @@ impl fmt::Display for Outcome {
                 write!(f, "refused on the fresh look by {}", rules.join(", "))
             }
             Self::Postponed { error, .. } => write!(f, "postponed: {error}"),
-            Self::Rejected { code, message, .. } => write!(f, "rejected by Azure: {code}: {message}"),
+            Self::Rejected { code, message, correlation, .. } => {
+                write!(f, "rejected by Azure: {code}: {message}")?;
+                correlation.iter().try_for_each(|id| write!(f, " (correlation id {id})"))
+            }
             Self::NotSent { error } => write!(f, "not sent: {error}"),
         }
     }
@@ -120,7 +127,10 @@ fn judge(error: ArmError) -> Outcome {
         ArmError::Answered { status: 409 | 429, retry_after, .. } => {
             Outcome::Postponed { after: retry_after, error: error.to_string() }
         }
-        ArmError::Answered { code, message, .. } => Outcome::Rejected { at: now(), code, message },
+        ArmError::Answered { status, code, message, correlation, .. } => {
+            let remedy = remedy(status, &code, &message);
+            Outcome::Rejected { at: now(), code, message, remedy, correlation }
+        }
         error => Outcome::NotSent { error: error.to_string() },
     }
 }

@@ -20,6 +20,8 @@ use super::error::ArmError;
 use super::resource_id::ClusterId;
 use super::write::PoolWrite;
 
+/// The id that joins what Azure logs about one request.
+const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -183,7 +185,8 @@ impl ArmClient {
         }
         let seconds = |name: &HeaderName| response.headers().get_optional_str(name)?.parse::<u64>().ok();
         let retry_after = seconds(&RETRY_AFTER).map(Duration::from_secs);
-        Err(ArmError::answered(status, response.body().as_ref(), retry_after))
+        let correlation = response.headers().get_optional_str(&CORRELATION).map(str::to_owned);
+        Err(ArmError::answered(status, response.body().as_ref(), retry_after).correlated(correlation))
     }
 
     fn malformed(&self, what: &str, detail: String) -> ArmError {

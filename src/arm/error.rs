@@ -18,6 +18,8 @@ pub enum ArmError {
         message: String,
         /// How long to wait, when ARM says so.
         retry_after: Option<Duration>,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
     /// The request never reached ARM.
     #[error("can't connect to {endpoint}: {detail}; check --arm-endpoint and the network")]
@@ -73,7 +75,17 @@ impl ArmError {
             code: text("code").unwrap_or("UnknownError").to_owned(),
             message: text("message").map_or_else(shown, str::to_owned),
             retry_after,
+            correlation: None,
         }
+    }
+
+    /// The same with the id by which Azure's support finds the request.
+    #[must_use]
+    pub fn correlated(mut self, id: Option<String>) -> Self {
+        if let Self::Answered { correlation, .. } = &mut self {
+            *correlation = id;
+        }
+        self
     }
 
     /// The error of a request that got no answer.

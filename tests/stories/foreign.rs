@@ -47,6 +47,7 @@ async fn refused_by_azure(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.stalled("apps", "WriteFailed").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("ErrCode_InsufficientVCPUQuota") && said.contains("Insufficient vcpu quota"), "{said}");
+    assert!(said.contains("To do: have the quota of the subscription raised"), "{said}");
     assert_eq!(status.attempt.map(|attempt| attempt.failures), Some(1));
     scene.is_quiet().await?;
     assert_eq!(scene.writes().len(), 1, "no retry storm");
