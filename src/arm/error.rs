@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::sign_in::sign_in_remedy;
+
 /// A request that did not give what it was sent for.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
@@ -40,10 +42,12 @@ pub enum ArmError {
         detail: String,
     },
     /// No token could be had.
-    #[error("can't sign in to Azure: {detail}")]
+    #[error("can't sign in to Azure: {detail}. To do: {remedy}")]
     SignIn {
         /// What the identity library says.
         detail: String,
+        /// What a person can do about it.
+        remedy: &'static str,
         /// The cause.
         source: Box<azure_core::Error>,
     },
@@ -94,7 +98,9 @@ impl ArmError {
         let (endpoint, detail) = (endpoint.to_owned(), innermost(&error));
         match error.kind() {
             azure_core::error::ErrorKind::Connection => Self::NotSent { endpoint, detail, source: Box::new(error) },
-            azure_core::error::ErrorKind::Credential => Self::SignIn { detail, source: Box::new(error) },
+            azure_core::error::ErrorKind::Credential => {
+                Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) }
+            }
             _ => Self::Lost { endpoint, detail },
         }
     }

@@ -5,11 +5,13 @@ mod client;
 mod document;
 mod error;
 mod resource_id;
+mod sign_in;
 mod write;
 
 pub use advice::{Class, remedy};
-pub use client::{ArmClient, ArmOptions, Authentication};
+pub use client::{ArmClient, ArmOptions, ArmOptionsError};
 pub use document::{PoolDocument, cluster};
 pub use error::ArmError;
 pub use resource_id::{ClusterId, ClusterIdError};
+pub use sign_in::{Authentication, Cloud, SignIn, SignInError};
 pub use write::PoolWrite;
