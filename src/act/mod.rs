@@ -86,6 +86,9 @@ pub async fn act(
     settings: &Settings,
 ) -> Outcome {
     let step = approved.into_inner();
+    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step)) {
+        return not_sent(error);
+    }
     let fresh = match observer.fresh(&step, in_flight).await {
         Ok(fresh) => fresh,
         Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
@@ -111,6 +114,7 @@ fn not_sent(error: ArmError) -> Outcome {
         ArmError::Answered { status: 429, retry_after, .. } => {
             Outcome::Postponed { after: retry_after, error: error.to_string() }
         }
+        ArmError::OverBudget { after } => Outcome::Postponed { after: Some(after), error: error.to_string() },
         error => Outcome::NotSent { error: error.to_string() },
     }
 }

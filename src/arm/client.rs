@@ -15,6 +15,7 @@ use nodepool_kernel::{Approved, Cluster, Step};
 use serde_json::Value;
 use url::Url;
 
+use super::budget::{self, Budget};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
 use super::resource_id::ClusterId;
@@ -39,6 +40,8 @@ pub struct ArmOptions {
     pub sign_in: SignIn,
     /// A file of certificates, in PEM, of authorities to trust beside those of the system.
     pub ca_file: Option<PathBuf>,
+    /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
+    pub request_share: f64,
 }
 
 /// Why a client can't be made.
@@ -78,6 +81,7 @@ pub enum ArmOptionsError {
 pub struct ArmClient {
     read: Pipeline,
     write: Pipeline,
+    budget: Budget,
     options: ArmOptions,
 }
 
@@ -100,7 +104,30 @@ impl ArmClient {
             max_total_elapsed: azure_core::time::Duration::seconds(5),
             ..ExponentialRetryOptions::default()
         };
-        Ok(Self { read: pipeline(RetryOptions::exponential(reads)), write: pipeline(RetryOptions::none()), options })
+        let (read, write) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
+        Ok(Self { read, write, budget: Budget::new(options.request_share), options })
+    }
+
+    /// Takes the budget for a read of the cluster.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_read(&self) -> Result<(), ArmError> {
+        self.afford(&[(budget::Request::ReadCluster, 1)])
+    }
+
+    /// Takes the budget for a step: the cluster and so many pools are read, then `pool` is written.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_step(&self, pool: &str, pools_read: usize) -> Result<(), ArmError> {
+        let pools_read = u32::try_from(pools_read).unwrap_or(u32::MAX);
+        let write = budget::Request::WritePool(pool.to_owned());
+        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read), (write, 1)])
+    }
+
+    fn afford(&self, requests: &[(budget::Request, u32)]) -> Result<(), ArmError> {
+        self.budget.take(requests).map_err(|after| ArmError::OverBudget { after })
     }
 
     /// The cluster with all its pools, in one request.
@@ -250,6 +277,7 @@ mod tests {
                 token_file: None,
             },
             ca_file: None,
+            request_share: 1.0,
         }
     }
 

@@ -41,6 +41,12 @@ pub enum ArmError {
         /// The innermost cause.
         detail: String,
     },
+    /// It was not sent, because the operator's share of the published request budgets is used up.
+    #[error("the operator's share of Azure's request budget is used up for the next {} s", after.as_secs_f64().ceil())]
+    OverBudget {
+        /// When there is some of it again.
+        after: Duration,
+    },
     /// No token could be had.
     #[error("can't sign in to Azure: {detail}. To do: {remedy}")]
     SignIn {
@@ -111,7 +117,7 @@ impl ArmError {
         match self {
             Self::Lost { .. } | Self::Malformed { .. } => true,
             Self::Answered { status, .. } => *status >= 500,
-            Self::NotSent { .. } | Self::SignIn { .. } => false,
+            Self::NotSent { .. } | Self::SignIn { .. } | Self::OverBudget { .. } => false,
         }
     }
 

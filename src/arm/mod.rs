@@ -1,6 +1,7 @@
 //! The Azure Resource Manager: requests, documents and errors. Never decides what to write; only `act` writes.
 
 mod advice;
+mod budget;
 mod client;
 mod document;
 mod error;

@@ -67,6 +67,10 @@ pub struct Arguments {
     #[arg(long, env = "ARM_POLL_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub arm_poll_seconds: Duration,
 
+    /// Share of the request budgets that AKS publishes which the operator may use, so that other tools have the rest
+    #[arg(long, env = "ARM_REQUEST_SHARE", value_name = "SHARE", default_value = "0.8", value_parser = share)]
+    pub arm_request_share: f64,
+
     /// The oldest view that a decision may rest on
     #[arg(long, env = "STALE_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub stale_after_seconds: Duration,
@@ -171,6 +175,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(problem)
 }
 
+/// A positive number. Above 1 it is only for an emulator, whose time runs faster.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| share.is_finite() && (0.01..=10_000.0).contains(share));
+    share.ok_or_else(|| format!("{text:?} is not a share such as 0.8, which leaves a fifth to other tools"))
+}
+
 impl Arguments {
     /// The kernel's part of the settings.
     #[must_use]
@@ -193,6 +203,7 @@ impl Arguments {
             api_version: self.arm_api_version.clone(),
             sign_in: self.azure.sign_in(),
             ca_file: self.azure.ca_file.clone(),
+            request_share: self.arm_request_share,
         }
     }
 

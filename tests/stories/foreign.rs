@@ -5,7 +5,7 @@ use nodepool_operator::api::condition;
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, begin, holds, message, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, begin, binary, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -13,6 +13,7 @@ pub fn stories() -> Vec<Story> {
         story("say_what_azure_refused_and_do_not_repeat_it", refused_by_azure),
         story("azure_is_busy_after_all", conflict),
         story("a_write_that_comes_too_late_takes_nothing_back", too_late),
+        story("many_steps_stay_within_the_request_budgets", within_budgets),
         story("of_two_policies_the_older_governs", two_policies),
     ]
 }
@@ -92,6 +93,35 @@ async fn too_late(lane: Lane) -> anyhow::Result<Scene> {
     let answers: Vec<_> = journal.iter().map(|exchange| exchange.status).collect();
     assert_eq!(answers, [Some(412), Some(200)], "the write that came too late is not repeated as it was");
     assert!(journal.iter().all(|exchange| exchange.headers.contains_key("if-match")));
+    Ok(scene)
+}
+
+async fn within_budgets(lane: Lane) -> anyhow::Result<Scene> {
+    let mut builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
+        // As published: the emulator's budgets follow its time, which is faster.
+        settings.request_budgets = Some(1.0 / settings.time_scale);
+    });
+    // Each step reads these five and its own pool, and 48 reads are the operator's share at once.
+    for name in ["system", "second", "third", "fourth", "fifth"] {
+        builder = builder.pool(PoolSpec::system(name, 1));
+    }
+    let pools: Vec<String> = (0..13).map(|number| format!("apps{number}")).collect();
+    for name in &pools {
+        builder = builder.pool(PoolSpec::user(name, 0));
+    }
+    let bed = builder.start().await?;
+    let options = bed.operator_options(binary()).arguments(&["--system-node-ready-seconds", "0.5"]);
+    let operator = bed.start_operator(options.arguments(&["--arm-poll-seconds", "2"])).await?;
+    let scene = Scene::of(bed, operator);
+    for name in &pools {
+        scene.apply(policy(name, json!({"labels": {"team": "shop"}}))).await?;
+    }
+    for name in &pools {
+        scene.ready(name).await?;
+    }
+    let journal = scene.bed.emulator.journal().by_user_agent("nodepool-operator");
+    let throttled = journal.iter().filter(|exchange| exchange.status == Some(429)).count();
+    assert_eq!((throttled, journal.writes().iter().count()), (0, pools.len()));
     Ok(scene)
 }
 
