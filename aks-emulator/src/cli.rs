@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// How many times as fast as the service operations run; 1 is real time.
     #[arg(long, env = "AKS_EMULATOR_TIME_SCALE", default_value_t = 1.0)]
     time_scale: f64,
+    /// Let time stand still but for `POST /admin/clock {"advanceSeconds": N}`.
+    #[arg(long, env = "AKS_EMULATOR_MANUAL_CLOCK")]
+    manual_clock: bool,
     /// File that keeps the state; if it exists, it is resumed and the description of the cluster is ignored.
     #[arg(long, env = "AKS_EMULATOR_STATE_FILE")]
     state_file: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Arguments {
             listen: self.listen,
             public_url: self.public_url.clone(),
             time_scale: self.time_scale,
+            manual_clock: self.manual_clock,
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,

@@ -12,7 +12,7 @@ use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher, NodeSide,
     Settings, StaleClusters,
 };
 
@@ -59,7 +59,7 @@ impl Emulator {
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
         let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
         service.tasks.spawn(http::serve(listener, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
@@ -76,6 +76,12 @@ impl Emulator {
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// The clock, to move it; `None` unless [`Settings::manual_clock`] is set.
+    #[must_use]
+    pub fn clock(&self) -> Option<ManualClock<'_>> {
+        ManualClock::of(&self.service)
     }
 
     /// What a GET of a pool would answer now, or `None` if there is no such pool.

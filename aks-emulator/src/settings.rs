@@ -20,6 +20,9 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Recorded durations are divided by this: 1 is the service's own pace, 1000 makes a create take 0.2 s.
     pub time_scale: f64,
+    /// Time stands still and is moved through [`Emulator::clock`](crate::Emulator::clock) or `POST /admin/clock`. It
+    /// starts at the real time, or where the state file stopped. What real nodes take is real time all the same.
+    pub manual_clock: bool,
     /// Where the state is kept. A file that exists is resumed, the operations in flight included; the cluster
     /// description given at start is then ignored.
     pub state_file: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             public_url: None,
             time_scale: 1.0,
+            manual_clock: false,
             state_file: None,
             page_size: 100,
             api_versions_also: Vec::new(),

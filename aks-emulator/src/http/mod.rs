@@ -4,6 +4,7 @@
 mod admin;
 mod budgets;
 mod cluster;
+mod control;
 mod operations;
 mod path;
 mod pools;
@@ -79,7 +80,7 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
         return Some(Reply::from(Refusal::content(&problem)).into_response());
     };
     if parts.uri.path().starts_with("/admin/") {
-        return Some(admin::route(&app, &parts, &body).into_response());
+        return Some(admin::route(&app, &parts, &body).await.into_response());
     }
     let exchange = app.arrived(&parts, &body);
     let task = app.service.tasks.clone().spawn(async move {

@@ -18,6 +18,9 @@ pub(crate) struct State {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// Whether the nodes that the cluster starts with were created.
     pub(crate) populated: bool,
+    /// The service's time as of the latest change, the one that is being made included.
+    #[serde(default)]
+    pub(crate) time: Timestamp,
 }
 
 impl State {

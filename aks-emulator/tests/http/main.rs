@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
