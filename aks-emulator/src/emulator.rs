@@ -1,6 +1,7 @@
 //! The emulator as a value: starts, serves, stops, and gives tests their handles. Never answers a request itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -12,8 +13,8 @@ use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher, NodeSide,
-    Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
+    NodeSide, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -61,6 +62,7 @@ impl Emulator {
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
         let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
+        http::auto_upgrade::resume(&app);
         service.tasks.spawn(http::serve(listener, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
         Ok(Self { service, app, endpoint, cluster_id })
@@ -129,6 +131,26 @@ impl Emulator {
     #[must_use]
     pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
         self.app.foreign(request)
+    }
+
+    /// Makes a request as somebody else after this long at the emulator's pace, unless it stops before. Whether it is
+    /// well formed; one that is not is never made.
+    #[must_use]
+    pub fn as_someone_else_later(&self, request: &ForeignRequest, after: Duration) -> bool {
+        let well_formed = request.parts().is_some();
+        if well_formed {
+            http::later(&self.app, request.clone(), after);
+        }
+        well_formed
+    }
+
+    /// Lets AKS upgrade the cluster by itself: the control plane takes 5 minutes at the emulator's pace, during which
+    /// no pool can be changed, and then each pool is upgraded by a PUT of `aks-auto-upgrade`, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a version that is malformed or not above the cluster's, or while the cluster is busy.
+    pub fn auto_upgrade(&self, kubernetes_version: &str) -> Result<(), Error> {
+        http::auto_upgrade::begin(&self.app, kubernetes_version)
     }
 
     /// The operations of a pool, to hold them.

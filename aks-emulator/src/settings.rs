@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::Error;
 use crate::service::preconditions;
+use crate::{Chaos, Error};
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -39,6 +39,9 @@ pub struct Settings {
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
+    /// comes before.
+    pub chaos: Option<Chaos>,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -105,6 +108,7 @@ impl Default for Settings {
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            chaos: None,
             switches: Switches::default(),
         }
     }
@@ -150,6 +154,7 @@ impl Settings {
                 "give a number from 0.001 to 1000000000, where 1 is real time",
             ));
         }
+        self.chaos.map_or(Ok(()), Chaos::check)?;
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
         }

@@ -85,6 +85,12 @@ enum ActionRequest {
     Delay {
         milliseconds: u64,
     },
+    Throttle {
+        retry_after_seconds: u64,
+    },
+    InternalError,
+    BadGateway,
+    GatewayTimeout,
     DropBefore,
     DropAfter,
     AfterForeign {
@@ -179,6 +185,10 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
             Action::Answer(canned)
         }
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
+        ActionRequest::Throttle { retry_after_seconds } => Action::Answer(Canned::throttled(retry_after_seconds)),
+        ActionRequest::InternalError => Action::Answer(Canned::internal_error()),
+        ActionRequest::BadGateway => Action::Answer(Canned::bad_gateway()),
+        ActionRequest::GatewayTimeout => Action::Answer(Canned::gateway_timeout()),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
         ActionRequest::AfterForeign { method, target, body } => {

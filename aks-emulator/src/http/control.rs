@@ -1,4 +1,4 @@
-//! The part of the admin API that does something at once: moves the clock. Never lays a rule, and never is part of the
+//! The part of the admin API that does something at once: moves the clock, makes requests as somebody else. Never lays a rule, and never is part of the
 //! journal itself.
 
 use std::time::Duration;
@@ -8,9 +8,9 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::App;
 use super::admin::read;
 use super::reply::Reply;
+use super::{App, auto_upgrade, foreign};
 use crate::ManualClock;
 use crate::service::refusal::Refusal;
 
@@ -29,6 +29,8 @@ pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Option<Resul
     match (parts.method.as_str(), parts.uri.path()) {
         ("GET", "/admin/clock") => Some(Ok(show_clock(app))),
         ("POST", "/admin/clock") => Some(move_clock(app, body).await),
+        ("POST", "/admin/foreign") => Some(foreign::make(app, body)),
+        ("POST", "/admin/auto-upgrade") => Some(auto_upgrade::order(app, body)),
         _ => None,
     }
 }

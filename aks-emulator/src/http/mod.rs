@@ -2,9 +2,11 @@
 //! pool may be.
 
 mod admin;
+pub(crate) mod auto_upgrade;
 mod budgets;
 mod cluster;
 mod control;
+mod foreign;
 mod operations;
 mod path;
 mod pools;
@@ -27,6 +29,7 @@ use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
 pub(crate) use admin::Admin;
 pub(crate) use budgets::Budgets;
+pub(crate) use foreign::later;
 use path::Target;
 use reply::Reply;
 pub(crate) use serve::serve;
@@ -108,14 +111,8 @@ impl App {
     /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
     /// `None` if it is no request.
     pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
-        let built = Request::builder()
-            .method(request.method.as_str())
-            .uri(&request.target)
-            .header(header::USER_AGENT, &request.user_agent)
-            .body(())
-            .ok()?;
+        let parts = request.parts()?;
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (parts, ()) = built.into_parts();
         let exchange = self.arrived(&parts, body.as_bytes());
         let reply = handle(self, &parts, body.as_bytes());
         self.note(&exchange, &reply);
@@ -131,7 +128,9 @@ impl App {
 /// was lost on the way, and none where the request was.
 async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> Option<Reply> {
     app.service.rules.pass(exchange).await;
-    let action = app.service.rules.action(exchange);
+    let chaos = app.service.settings.chaos;
+    let drawn = || chaos.and_then(|chaos| chaos.action(exchange.sequence));
+    let action = app.service.rules.action(exchange).or_else(drawn);
     let reply = match &action {
         Some(Action::DropBefore) => return None,
         Some(Action::Answer(canned)) => Reply::canned(canned),

@@ -10,7 +10,7 @@ pub(crate) mod preconditions;
 pub(crate) mod refusal;
 pub(crate) mod runner;
 mod stale;
-mod state;
+pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
 pub(crate) mod validate;

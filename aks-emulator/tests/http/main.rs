@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod foreign;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
