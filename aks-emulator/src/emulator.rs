@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::{Request, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
@@ -153,6 +154,12 @@ impl Emulator {
         http::auto_upgrade::begin(&self.app, kubernetes_version)
     }
 
+    /// Answers a request without a connection, as if it had come over one: the journal, holds, faults and `/admin/`
+    /// included. `None` where a fault closes the connection without an answer.
+    pub async fn request(&self, request: Request<Vec<u8>>) -> Option<Response<Vec<u8>>> {
+        http::request(self.app.clone(), request).await
+    }
+
     /// The operations of a pool, to hold them.
     #[must_use]
     pub fn operation(&self, pool: &str) -> Operations<'_> {
@@ -222,11 +229,13 @@ impl Operations<'_> {
 }
 
 fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {
-    if let Some(state) = store.map(Store::load).transpose()?.flatten() {
-        return Ok(state);
-    }
-    let mut state = State::default();
-    state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    let state = match store.map(Store::load).transpose()?.flatten() {
+        Some(state) => state,
+        None => State {
+            clusters: [(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?)].into(),
+            ..State::default()
+        },
+    };
     // Now, because later a file that cannot be written is only logged.
     if let Some(store) = store {
         store.save(&state)?;

@@ -102,6 +102,14 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
     }
 }
 
+/// Takes a request that did not come over a connection.
+pub(crate) async fn request(app: App, request: Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>> {
+    let (parts, body) = receive(app, request.map(Body::from)).await?.into_parts();
+    // Bodies of answers are in memory, so that there is nothing that could fail.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Some(http::Response::from_parts(parts, body.into()))
+}
+
 impl App {
     fn arrived(&self, parts: &Parts, body: &[u8]) -> Exchange {
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());

@@ -68,7 +68,7 @@ async fn request_budgets_fill_with_the_clock() {
     }
     let throttled = local.put("apps", json!({"count": -1})).await;
     assert_eq!((throttled.status, throttled.header("retry-after")), (429, Some("60")));
-    local.emulator.clock().unwrap().advance(Duration::from_secs(60)).await;
+    local.emulator.clock().unwrap().advance(Duration::from_mins(1)).await;
     assert_eq!(local.put("apps", json!({"count": -1})).await.status, 400);
     assert_eq!(local.put("apps", json!({"count": -1})).await.status, 429);
 }

@@ -13,6 +13,8 @@ mod faults;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod protocol;
@@ -20,6 +22,8 @@ mod protocol;
 mod replay;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod state;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
