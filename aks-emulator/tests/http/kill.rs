@@ -111,11 +111,24 @@ async fn killed_at_any_point_it_goes_on_where_it_was() {
     for path in &accepted {
         ends(&client, &format!("{}{path}", program.endpoint)).await;
     }
-    let (_, list) = get(&client, &format!("{}?api-version={VERSION}", program.pools())).await;
-    for pool in list["value"].as_array().unwrap() {
-        let url = format!("{}/{}?api-version={VERSION}", program.pools(), pool["name"].as_str().unwrap());
+    for pool in quiet_pools(&client, &program).await {
+        let url = format!("{}/{pool}?api-version={VERSION}", program.pools());
         let free = client.put(url).json(&json!({})).send().await.unwrap();
         assert_eq!(free.status(), 200, "{pool}");
+    }
+}
+
+/// The names of all pools, as soon as nothing runs on any. Operations whose answer was lost to a kill run too.
+async fn quiet_pools(client: &Client, program: &Program) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (_, list) = get(client, &format!("{}?api-version={VERSION}", program.pools())).await;
+        let pools = list["value"].as_array().unwrap();
+        if pools.iter().all(|pool| pool["properties"]["provisioningState"] == "Succeeded") {
+            return pools.iter().map(|pool| pool["name"].as_str().unwrap().to_owned()).collect();
+        }
+        assert!(Instant::now() < deadline, "{list}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
