@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use aks_emulator::{ClusterSpec, PoolSpec, Settings, Switches};
+use aks_emulator::{Chaos, ClusterSpec, PoolSpec, Settings, Switches};
 use anyhow::Context;
 use clap::Parser;
 use url::Url;
@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// How many times as fast as the service operations run; 1 is real time.
     #[arg(long, env = "AKS_EMULATOR_TIME_SCALE", default_value_t = 1.0)]
     time_scale: f64,
+    /// Let time stand still but for `POST /admin/clock {"advanceSeconds": N}`.
+    #[arg(long, env = "AKS_EMULATOR_MANUAL_CLOCK")]
+    manual_clock: bool,
     /// File that keeps the state; if it exists, it is resumed and the description of the cluster is ignored.
     #[arg(long, env = "AKS_EMULATOR_STATE_FILE")]
     state_file: Option<PathBuf>,
@@ -60,6 +63,19 @@ pub(crate) struct Arguments {
     /// they follow --time-scale either way.
     #[arg(long, env = "AKS_EMULATOR_REQUEST_BUDGETS", value_name = "FACTOR", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
     request_budgets: Option<f64>,
+    /// Let random faults happen to requests: throttling, 500, 502, 504, lost connections, delays. The same seed and
+    /// sequence of requests give the same faults.
+    #[arg(long, env = "AKS_EMULATOR_FAULTS_SEED", value_name = "SEED")]
+    faults_seed: Option<u64>,
+    /// Share of the requests that a random fault happens to, from 0 to 1.
+    #[arg(
+        long,
+        env = "AKS_EMULATOR_FAULT_RATE",
+        value_name = "SHARE",
+        default_value_t = 0.1,
+        requires = "faults_seed"
+    )]
+    fault_rate: f64,
     /// Where the service's behaviour is not confirmed, what to do: NAME=on or NAME=off; may be repeated. Names: etags,
     /// omission-retains-collections, count-applies-when-autoscaled, delete-drains, scale-in-asks-budgets,
     /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
@@ -77,9 +93,11 @@ impl Arguments {
             listen: self.listen,
             public_url: self.public_url.clone(),
             time_scale: self.time_scale,
+            manual_clock: self.manual_clock,
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
+            chaos: self.faults_seed.map(|seed| Chaos { seed, rate: self.fault_rate }),
             switches,
             ..Settings::default()
         }
@@ -188,10 +206,13 @@ mod tests {
             "--switch=etags=on",
             "--switch=delete-drains=off",
             "--request-budgets",
+            "--faults-seed=7",
+            "--fault-rate=0.5",
         ]);
         let settings = arguments.settings();
         assert!((settings.time_scale - 100.0).abs() < f64::EPSILON);
         assert_eq!(settings.request_budgets, Some(1.0));
+        assert_eq!(settings.chaos, Some(Chaos { seed: 7, rate: 0.5 }));
         assert!(settings.switches.etags && !settings.switches.delete_drains);
         let cluster = arguments.cluster().unwrap();
         assert_eq!((cluster.name.as_str(), cluster.pools.len()), ("c", 1));

@@ -1,7 +1,9 @@
 //! The emulator as a value: starts, serves, stops, and gives tests their handles. Never answers a request itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::{Request, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
@@ -12,8 +14,8 @@ use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
-    Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
+    NodeSide, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -59,8 +61,9 @@ impl Emulator {
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
         let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
+        http::auto_upgrade::resume(&app);
         service.tasks.spawn(http::serve(listener, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
         Ok(Self { service, app, endpoint, cluster_id })
@@ -76,6 +79,12 @@ impl Emulator {
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// The clock, to move it; `None` unless [`Settings::manual_clock`] is set.
+    #[must_use]
+    pub fn clock(&self) -> Option<ManualClock<'_>> {
+        ManualClock::of(&self.service)
     }
 
     /// What a GET of a pool would answer now, or `None` if there is no such pool.
@@ -123,6 +132,32 @@ impl Emulator {
     #[must_use]
     pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
         self.app.foreign(request)
+    }
+
+    /// Makes a request as somebody else after this long at the emulator's pace, unless it stops before. Whether it is
+    /// well formed; one that is not is never made.
+    #[must_use]
+    pub fn as_someone_else_later(&self, request: &ForeignRequest, after: Duration) -> bool {
+        let well_formed = request.parts().is_some();
+        if well_formed {
+            http::later(&self.app, request.clone(), after);
+        }
+        well_formed
+    }
+
+    /// Lets AKS upgrade the cluster by itself: the control plane takes 5 minutes at the emulator's pace, during which
+    /// no pool can be changed, and then each pool is upgraded by a PUT of `aks-auto-upgrade`, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a version that is malformed or not above the cluster's, or while the cluster is busy.
+    pub fn auto_upgrade(&self, kubernetes_version: &str) -> Result<(), Error> {
+        http::auto_upgrade::begin(&self.app, kubernetes_version)
+    }
+
+    /// Answers a request without a connection, as if it had come over one: the journal, holds, faults and `/admin/`
+    /// included. `None` where a fault closes the connection without an answer.
+    pub async fn request(&self, request: Request<Vec<u8>>) -> Option<Response<Vec<u8>>> {
+        http::request(self.app.clone(), request).await
     }
 
     /// The operations of a pool, to hold them.
@@ -194,11 +229,13 @@ impl Operations<'_> {
 }
 
 fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {
-    if let Some(state) = store.map(Store::load).transpose()?.flatten() {
-        return Ok(state);
-    }
-    let mut state = State::default();
-    state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    let state = match store.map(Store::load).transpose()?.flatten() {
+        Some(state) => state,
+        None => State {
+            clusters: [(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?)].into(),
+            ..State::default()
+        },
+    };
     // Now, because later a file that cannot be written is only logged.
     if let Some(store) = store {
         store.save(&state)?;

@@ -40,7 +40,8 @@ pub enum Error {
     },
     /// The state file holds something else. It is kept as it is.
     #[error(
-        "the state file {} is damaged at line {line}, column {column}: repair it, or move it away to start afresh",
+        "the state file {} is damaged at line {line}, column {column}, in {field}: repair it, or move it away to start \
+         afresh",
         path.display()
     )]
     StateDamaged {
@@ -50,8 +51,24 @@ pub enum Error {
         line: usize,
         /// Column of the damage, from 1.
         column: usize,
+        /// Path of the field that is damaged, `.` for the whole.
+        field: String,
         /// What the parser said.
         source: serde_json::Error,
+    },
+    /// The state file was written by an emulator whose format is another. It is kept as it is.
+    #[error(
+        "the state file {} has format {found}, and this emulator knows {known}: start the emulator that wrote it, or \
+         move the file away to start afresh",
+        path.display()
+    )]
+    StateFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format that it names.
+        found: u64,
+        /// The format that this emulator reads and writes.
+        known: u64,
     },
     /// The initial nodes could not be created.
     #[error("cannot create the initial nodes of pool {pool}")]

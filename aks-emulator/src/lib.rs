@@ -4,22 +4,26 @@
 //! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
 //! The crate never talks to Azure.
 
+mod chaos;
 mod clock;
 mod emulator;
 mod error;
 mod faults;
 mod http;
 mod journal;
+mod manual;
 mod nodes;
 mod rules;
 mod service;
 mod settings;
 mod spec;
 
+pub use chaos::Chaos;
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
+pub use manual::ManualClock;
 pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};

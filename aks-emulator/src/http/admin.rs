@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, parameter};
+use super::{App, control, parameter};
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
 use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, StaleClusters};
@@ -85,6 +85,12 @@ enum ActionRequest {
     Delay {
         milliseconds: u64,
     },
+    Throttle {
+        retry_after_seconds: u64,
+    },
+    InternalError,
+    BadGateway,
+    GatewayTimeout,
     DropBefore,
     DropAfter,
     AfterForeign {
@@ -114,8 +120,12 @@ struct HoldRequest {
 }
 
 /// Answers a request under `/admin/`.
-pub(super) fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
-    dispatch(app, parts, body).unwrap_or_else(Reply::from)
+pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+    let done = match control::route(app, parts, body).await {
+        Some(done) => done,
+        None => dispatch(app, parts, body),
+    };
+    done.unwrap_or_else(Reply::from)
 }
 
 fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
@@ -146,7 +156,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::CREATED, &app.admin.lay(rule)))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal::content(&error.to_string()))
 }
 
@@ -175,6 +185,10 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
             Action::Answer(canned)
         }
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
+        ActionRequest::Throttle { retry_after_seconds } => Action::Answer(Canned::throttled(retry_after_seconds)),
+        ActionRequest::InternalError => Action::Answer(Canned::internal_error()),
+        ActionRequest::BadGateway => Action::Answer(Canned::bad_gateway()),
+        ActionRequest::GatewayTimeout => Action::Answer(Canned::gateway_timeout()),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
         ActionRequest::AfterForeign { method, target, body } => {

@@ -2,8 +2,11 @@
 //! pool may be.
 
 mod admin;
+pub(crate) mod auto_upgrade;
 mod budgets;
 mod cluster;
+mod control;
+mod foreign;
 mod operations;
 mod path;
 mod pools;
@@ -26,6 +29,7 @@ use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
 pub(crate) use admin::Admin;
 pub(crate) use budgets::Budgets;
+pub(crate) use foreign::later;
 use path::Target;
 use reply::Reply;
 pub(crate) use serve::serve;
@@ -79,7 +83,7 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
         return Some(Reply::from(Refusal::content(&problem)).into_response());
     };
     if parts.uri.path().starts_with("/admin/") {
-        return Some(admin::route(&app, &parts, &body).into_response());
+        return Some(admin::route(&app, &parts, &body).await.into_response());
     }
     let exchange = app.arrived(&parts, &body);
     let task = app.service.tasks.clone().spawn(async move {
@@ -98,6 +102,14 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
     }
 }
 
+/// Takes a request that did not come over a connection.
+pub(crate) async fn request(app: App, request: Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>> {
+    let (parts, body) = receive(app, request.map(Body::from)).await?.into_parts();
+    // Bodies of answers are in memory, so that there is nothing that could fail.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Some(http::Response::from_parts(parts, body.into()))
+}
+
 impl App {
     fn arrived(&self, parts: &Parts, body: &[u8]) -> Exchange {
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
@@ -107,14 +119,8 @@ impl App {
     /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
     /// `None` if it is no request.
     pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
-        let built = Request::builder()
-            .method(request.method.as_str())
-            .uri(&request.target)
-            .header(header::USER_AGENT, &request.user_agent)
-            .body(())
-            .ok()?;
+        let parts = request.parts()?;
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (parts, ()) = built.into_parts();
         let exchange = self.arrived(&parts, body.as_bytes());
         let reply = handle(self, &parts, body.as_bytes());
         self.note(&exchange, &reply);
@@ -130,7 +136,9 @@ impl App {
 /// was lost on the way, and none where the request was.
 async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> Option<Reply> {
     app.service.rules.pass(exchange).await;
-    let action = app.service.rules.action(exchange);
+    let chaos = app.service.settings.chaos;
+    let drawn = || chaos.and_then(|chaos| chaos.action(exchange.sequence));
+    let action = app.service.rules.action(exchange).or_else(drawn);
     let reply = match &action {
         Some(Action::DropBefore) => return None,
         Some(Action::Answer(canned)) => Reply::canned(canned),

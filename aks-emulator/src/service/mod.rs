@@ -10,7 +10,7 @@ pub(crate) mod preconditions;
 pub(crate) mod refusal;
 pub(crate) mod runner;
 mod stale;
-mod state;
+pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
 pub(crate) mod validate;
@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,8 +52,8 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
         Self {
+            clock: clock(&settings, &state),
             settings,
-            clock: Clock,
             rules: Rules::default(),
             stale: stale::Stale::default(),
             nodes,
@@ -82,6 +83,7 @@ impl Service {
     /// The same for an edit that may be refused; a refused one must have changed nothing, and nothing is saved.
     pub(crate) fn try_change<T, E>(&self, edit: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
         let mut state = self.state();
+        state.time = self.clock.now();
         let result = edit(&mut state)?;
         if let Some(store) = &self.store
             && let Err(error) = store.save(&state)
@@ -113,4 +115,12 @@ impl Service {
     fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The clock of a service that starts; one that somebody moves goes on from where it stood.
+fn clock(settings: &Settings, state: &State) -> Clock {
+    if !settings.manual_clock {
+        return Clock::default();
+    }
+    Clock::manual(if state.time == Timestamp::UNIX_EPOCH { Timestamp::now() } else { state.time })
 }

@@ -98,11 +98,11 @@ impl Operation {
     }
 
     /// Ends it, unless it has ended before. Returns whether it did.
-    pub(crate) fn end(&mut self, error: Option<OperationError>) -> bool {
+    pub(crate) fn end(&mut self, now: Timestamp, error: Option<OperationError>) -> bool {
         if !self.is_running() {
             return false;
         }
-        self.ended = Some(Timestamp::now());
+        self.ended = Some(now);
         let status = if error.is_none() { "Succeeded" } else { "Failed" };
         status.clone_into(&mut self.status);
         self.error = error;

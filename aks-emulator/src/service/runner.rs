@@ -54,7 +54,8 @@ pub(crate) fn start(service: &Arc<Service>, id: &str) {
     };
     let service = service.clone();
     let id = id.to_owned();
-    service.tasks.clone().spawn(async move { run(&service, &id, token).await });
+    let turn = service.clock.turn();
+    service.tasks.clone().spawn(async move { service.clock.in_turn(turn, run(&service, &id, token)).await });
 }
 
 /// Ends the task of an operation that was preempted.
@@ -77,13 +78,13 @@ async fn run(service: &Service, id: &str, token: CancellationToken) {
 
 async fn perform(service: &Service, operation: &Operation) -> Result<(), OperationError> {
     service.clock.sleep_until(operation.started, operation.duration / 2).await;
-    service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
+    service.clock.apart(service.rules.pass_stage(&operation.pool, Stage::BeforeNodes)).await;
     work::nodes(service, operation).await?;
     if let Some((code, message)) = service.rules.failure(&operation.pool) {
         return Err(OperationError::new(&code, message));
     }
     service.clock.sleep_until(operation.started, operation.duration).await;
-    service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
+    service.clock.apart(service.rules.pass_stage(&operation.pool, Stage::BeforeEnd)).await;
     Ok(())
 }
 
@@ -93,7 +94,8 @@ fn finish(service: &Service, operation: &Operation, outcome: Result<(), Operatio
     }
     let error = outcome.err();
     service.change(|state| {
-        let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(error.clone()));
+        let now = state.time;
+        let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(now, error.clone()));
         if !ended {
             return;
         }

@@ -18,6 +18,19 @@ pub(crate) struct State {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// Whether the nodes that the cluster starts with were created.
     pub(crate) populated: bool,
+    /// The service's time as of the latest change, the one that is being made included.
+    #[serde(default)]
+    pub(crate) time: Timestamp,
+    /// The upgrade that AKS makes on its own, while it runs.
+    #[serde(default)]
+    pub(crate) auto_upgrade: Option<AutoUpgrade>,
+}
+
+/// An upgrade of the control plane and then of all pools.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AutoUpgrade {
+    pub(crate) version: String,
+    pub(crate) started: Timestamp,
 }
 
 impl State {

@@ -3,9 +3,17 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod kill;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
@@ -14,6 +22,8 @@ mod protocol;
 mod replay;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod state;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

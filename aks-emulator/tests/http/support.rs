@@ -47,15 +47,20 @@ pub fn two_pools() -> ClusterSpec {
     ClusterSpec::with_pools([PoolSpec::system("system", 3), PoolSpec::user("apps", 2)])
 }
 
+/// Chooses the cryptography that clients are built with, once.
+pub fn install_tls() {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
+    });
+}
+
 pub async fn fast() -> Local {
     start(Settings::with_time_scale(FAST), two_pools()).await
 }
 
 pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
-    });
+    install_tls();
     let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }

@@ -122,8 +122,8 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp) -> Self {
-        let elapsed = Timestamp::now().duration_since(since).as_secs().max(0);
+    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp, now: Timestamp) -> Self {
+        let elapsed = now.duration_since(since).as_secs().max(0);
         let (hours, minutes, seconds) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
         Self::provider(
             409,
