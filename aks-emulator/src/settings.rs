@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::service::preconditions;
-use crate::{Chaos, Error};
+use crate::{Authentication, Chaos, Error, Tls};
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -42,6 +42,12 @@ pub struct Settings {
     /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
     /// comes before.
     pub chaos: Option<Chaos>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
+    /// Whether requests need an access token.
+    pub authentication: Authentication,
+    /// How long access tokens are valid, in real time, as clients renew them by their own clock. An hour by default.
+    pub token_lifetime: Duration,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -109,6 +115,9 @@ impl Default for Settings {
             drain_timeout: None,
             request_budgets: None,
             chaos: None,
+            tls: None,
+            authentication: Authentication::default(),
+            token_lifetime: Duration::from_hours(1),
             switches: Switches::default(),
         }
     }
@@ -157,6 +166,10 @@ impl Settings {
         self.chaos.map_or(Ok(()), Chaos::check)?;
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        let lifetime = self.token_lifetime.as_secs();
+        if !(1..=86_400).contains(&lifetime) {
+            return Err(Error::setting("token_lifetime", lifetime, "give 1 to 86400 seconds"));
         }
         if let Some(factor) = self.request_budgets
             && !(factor.is_finite() && (0.001..=1e9).contains(&factor))

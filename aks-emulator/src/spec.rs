@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::service::validate;
+use crate::{Error, Identity};
 
 /// A managed cluster to start with. In YAML or JSON the fields are in camel case and all but `pools` may be left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
+    /// Tenant of the subscription.
+    pub tenant: String,
+    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
+    pub identities: Vec<Identity>,
     /// The pools, in the order in which lists show them.
     pub pools: Vec<PoolSpec>,
 }
@@ -46,6 +50,8 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
+            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
+            identities: vec![Identity::local()],
             pools: Vec::new(),
         }
     }
@@ -90,6 +96,7 @@ impl ClusterSpec {
             ("resourceGroup", &self.resource_group),
             ("name", &self.name),
             ("location", &self.location),
+            ("tenant", &self.tenant),
         ];
         for (field, value) in words {
             if value.is_empty() || value.contains(['/', '?', '#', ' ']) {

@@ -93,6 +93,8 @@ enum ActionRequest {
     GatewayTimeout,
     DropBefore,
     DropAfter,
+    RoleMissing,
+    FederationMissing,
     AfterForeign {
         method: String,
         target: String,
@@ -191,6 +193,8 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
         ActionRequest::GatewayTimeout => Action::Answer(Canned::gateway_timeout()),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
+        ActionRequest::RoleMissing => Action::RoleMissing,
+        ActionRequest::FederationMissing => Action::FederationMissing,
         ActionRequest::AfterForeign { method, target, body } => {
             Action::AfterForeign(ForeignRequest::new(&method, &target, body))
         }

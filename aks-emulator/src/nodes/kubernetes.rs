@@ -12,7 +12,9 @@ use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use super::drain::{self, error};
-use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
+use super::{
+    Applied, Instance, IssuerKeys, NewInstance, NodeError, NodePool, NodeSide, issuer, names, object, reconcile,
+};
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
 const AGENT: &str = "aks-emulator";
@@ -137,6 +139,10 @@ impl NodeSide for KubernetesNodes {
             Err(source) => return Err(error("delete node", node, source)),
         }
         drain::delete_all(&self.client, node).await
+    }
+
+    async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
+        issuer::read(&self.client).await.map(Some)
     }
 }
 
