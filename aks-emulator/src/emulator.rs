@@ -9,6 +9,7 @@ use url::Url;
 use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
+use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::{
@@ -121,14 +122,20 @@ impl Emulator {
     /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method
     /// or the target is malformed.
     #[must_use]
-    pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
-        self.app.foreign(request)
+    pub async fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
+        self.app.foreign(request).await
     }
 
     /// The operations of a pool, to hold them.
     #[must_use]
     pub fn operation(&self, pool: &str) -> Operations<'_> {
         Operations { service: &self.service, pool: pool.to_owned() }
+    }
+
+    /// The operations of the whole cluster, which are starts and stops.
+    #[must_use]
+    pub fn cluster_operation(&self) -> Operations<'_> {
+        self.operation(CLUSTER)
     }
 
     /// Changes what is stored, without a request or an operation: a back door for tests.
@@ -155,7 +162,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The operations of one pool, now and later.
+/// The operations of one pool or of the cluster, now and later.
 #[derive(Clone)]
 pub struct Operations<'a> {
     service: &'a Service,
@@ -188,7 +195,7 @@ impl Operations<'_> {
     /// Returns when none of this pool runs.
     pub async fn finished(&self) {
         self.service
-            .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
+            .wait_until(|state| !state.running().any(|operation| operation.subject().eq_ignore_ascii_case(&self.pool)))
             .await;
     }
 }

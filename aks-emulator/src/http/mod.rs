@@ -4,6 +4,7 @@
 mod admin;
 mod budgets;
 mod cluster;
+mod machines;
 mod operations;
 mod path;
 mod pools;
@@ -22,6 +23,7 @@ use url::Url;
 
 use crate::journal::Recorder;
 use crate::service::Service;
+use crate::service::operation::Kind;
 use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
 pub(crate) use admin::Admin;
@@ -106,7 +108,7 @@ impl App {
 
     /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
     /// `None` if it is no request.
-    pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
+    pub(crate) async fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
         let built = Request::builder()
             .method(request.method.as_str())
             .uri(&request.target)
@@ -116,7 +118,7 @@ impl App {
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let (parts, ()) = built.into_parts();
         let exchange = self.arrived(&parts, body.as_bytes());
-        let reply = handle(self, &parts, body.as_bytes());
+        let reply = handle(self, &parts, body.as_bytes()).await;
         self.note(&exchange, &reply);
         self.recorder.journal().iter().find(|noted| noted.sequence == exchange.sequence).cloned()
     }
@@ -136,19 +138,19 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
         Some(Action::Answer(canned)) => Reply::canned(canned),
         Some(Action::Delay(duration)) => {
             tokio::time::sleep(*duration).await;
-            handle(app, parts, body)
+            handle(app, parts, body).await
         }
         Some(Action::AfterForeign(request)) => {
-            app.foreign(request);
-            handle(app, parts, body)
+            app.foreign(request).await;
+            handle(app, parts, body).await
         }
-        Some(Action::DropAfter) | None => handle(app, parts, body),
+        Some(Action::DropAfter) | None => handle(app, parts, body).await,
     };
     app.note(exchange, &reply);
     (!matches!(action, Some(Action::DropAfter))).then_some(reply)
 }
 
-fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+async fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     let query = parts.uri.query().unwrap_or_default();
     let api_version = parameter(query, "api-version").unwrap_or_default();
     let call = Call {
@@ -162,10 +164,10 @@ fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
         body,
         base: &base(app, &parts.headers),
     };
-    route(&call).unwrap_or_else(Reply::from)
+    route(&call).await.unwrap_or_else(Reply::from)
 }
 
-fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
+async fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
     let target = path::parse(call.path).ok_or_else(|| Refusal::unknown_path(call.path))?;
     if call.api_version.is_empty() {
         return Err(Refusal::missing_api_version());
@@ -193,6 +195,34 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
         Target::PoolUpgradeProfile(at, pool) => {
             versions::check(call, &at, "managedClusters/agentPools")?;
             upgrades::profile(call, &at, pool)
+        }
+        Target::PoolDeleteMachines(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            machines::delete(call, &at, pool).await
+        }
+        Target::Machines(at, pool, machine) => {
+            versions::check(call, &at, "managedClusters/agentPools/machines")?;
+            machines::route(call, &at, pool, machine).await
+        }
+        Target::ClusterStart(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StartCluster)
+        }
+        Target::ClusterStop(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StopCluster)
+        }
+        Target::ClusterUpgradeProfile(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::cluster_profile(call, &at)
+        }
+        Target::PoolVersions(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::pool_versions(call, &at)
+        }
+        Target::KubernetesVersions { subscription, .. } => {
+            versions::check_scope(call, subscription, None, "locations/kubernetesVersions")?;
+            upgrades::kubernetes_versions(call)
         }
         Target::Clusters { subscription, resource_group } => {
             versions::check_scope(call, subscription, resource_group, "managedClusters")?;

@@ -1,5 +1,6 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod budgets;
 mod drain;
 mod kubernetes;
 mod machine;
@@ -79,6 +80,8 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Whether the node reports Ready.
     pub ready: bool,
+    /// IP addresses that the node reports; none until then.
+    pub addresses: Vec<String>,
 }
 
 /// A node to create.
@@ -158,4 +161,11 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn delete(&self, node: &str) -> Result<(), NodeError>;
+
+    /// The disruption budgets of the service's add-ons, in `kube-system`, that would not allow all of these nodes to
+    /// go now. Nothing is evicted.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if budgets or pods cannot be read.
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError>;
 }

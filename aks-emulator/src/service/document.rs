@@ -23,6 +23,7 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         location: spec.location.clone(),
         properties: cluster_properties(spec),
         pools: Vec::new(),
+        stopped_pools: Vec::new(),
     };
     for pool in &spec.pools {
         let stored = pool_from(&cluster, pool);
@@ -182,7 +183,7 @@ pub(crate) fn pool(cluster: &Cluster, pool: &Pool, etags: bool) -> Value {
 
 /// The id of a pool as the service writes it.
 pub(crate) fn pool_id(cluster: &Cluster, pool: &Pool) -> String {
-    format!("{}/agentPools/{}", shown_id(cluster), pool.name)
+    format!("{}/agentPools/{}", cluster_id(cluster), pool.name)
 }
 
 /// The managed cluster as a GET of it shows it.
@@ -199,7 +200,7 @@ pub(crate) fn cluster(cluster: &Cluster, etags: bool) -> Value {
     let mut properties = cluster.properties.clone();
     properties.insert("agentPoolProfiles".to_owned(), Value::Array(profiles));
     json!({
-        "id": shown_id(cluster),
+        "id": cluster_id(cluster),
         "location": cluster.location,
         "name": cluster.name,
         "type": "Microsoft.ContainerService/ManagedClusters",
@@ -209,8 +210,8 @@ pub(crate) fn cluster(cluster: &Cluster, etags: bool) -> Value {
     })
 }
 
-/// The id as the service writes it, with `resourcegroups` in lower case.
-fn shown_id(cluster: &Cluster) -> String {
+/// The id of a cluster as the service writes it, with `resourcegroups` in lower case.
+pub(crate) fn cluster_id(cluster: &Cluster) -> String {
     format!(
         "/subscriptions/{}/resourcegroups/{}/providers/Microsoft.ContainerService/managedClusters/{}",
         cluster.subscription, cluster.resource_group, cluster.name

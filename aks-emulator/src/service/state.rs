@@ -43,6 +43,9 @@ pub struct Cluster {
     pub properties: Map<String, Value>,
     /// The pools, in the order in which lists show them.
     pub pools: Vec<Pool>,
+    /// The pools that stopped with the cluster, and start with it.
+    #[serde(default)]
+    pub(crate) stopped_pools: Vec<String>,
 }
 
 impl Cluster {

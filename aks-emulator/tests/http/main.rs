@@ -7,7 +7,11 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
@@ -18,3 +22,5 @@ mod rules;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod versions;
