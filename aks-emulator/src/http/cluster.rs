@@ -62,5 +62,5 @@ pub(super) fn power(call: &Call<'_>, at: &ClusterPath<'_>, kind: Kind) -> Result
 
 /// The answer to a GET that found something.
 pub(super) fn read(document: &Value) -> Reply {
-    Reply::json(StatusCode::OK, document).with("x-ms-ratelimit-remaining-subscription-global-reads", "16499")
+    Reply::json(StatusCode::OK, document)
 }

@@ -164,7 +164,12 @@ async fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
         body,
         base: &base(app, &parts.headers),
     };
-    route(&call).await.unwrap_or_else(Reply::from)
+    match route(&call).await {
+        Ok(reply) => reply.counted(call.method),
+        Err(refusal @ Refusal::Provider { .. }) => Reply::from(refusal).counted(call.method),
+        // The gateway's own answers do not say what is left.
+        Err(refusal @ Refusal::Gateway { .. }) => Reply::from(refusal),
+    }
 }
 
 async fn route(call: &Call<'_>) -> Result<Reply, Refusal> {

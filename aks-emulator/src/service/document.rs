@@ -22,6 +22,7 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
+        members: cluster_members(),
         pools: Vec::new(),
         stopped_pools: Vec::new(),
     };
@@ -34,6 +35,18 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         cluster.pools.push(stored);
     }
     Ok(cluster)
+}
+
+/// Who the cluster is towards Azure, and its price.
+fn cluster_members() -> Map<String, Value> {
+    map(json!({
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": "00000000-0000-0000-0000-000000000002",
+            "tenantId": "22222222-3333-4444-5555-666666666666",
+        },
+        "sku": {"name": "Base", "tier": "Free"},
+    }))
 }
 
 fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
@@ -199,15 +212,15 @@ pub(crate) fn cluster(cluster: &Cluster, etags: bool) -> Value {
         .collect();
     let mut properties = cluster.properties.clone();
     properties.insert("agentPoolProfiles".to_owned(), Value::Array(profiles));
-    json!({
+    let mut document = cluster.members.clone();
+    document.extend(map(json!({
         "id": cluster_id(cluster),
         "location": cluster.location,
         "name": cluster.name,
         "type": "Microsoft.ContainerService/ManagedClusters",
         "properties": properties,
-        "identity": {"type": "SystemAssigned"},
-        "sku": {"name": "Base", "tier": "Free"},
-    })
+    })));
+    Value::Object(document)
 }
 
 /// The id of a cluster as the service writes it, with `resourcegroups` in lower case.

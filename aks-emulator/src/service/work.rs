@@ -134,7 +134,11 @@ async fn stop(service: &Service, pool: &NodePool) -> Result<(), Failure> {
 /// Adds or takes away nodes until the pool has its count. On an update of an autoscaled pool the number is left
 /// alone, because the autoscaler may have moved it.
 async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePool) -> Result<(), Failure> {
+    let raised = raise_to_minimum(service, &operation.cluster, &pool.name);
     if operation.kind == Kind::Update && is_autoscaled(service, &operation.cluster, &pool.name) {
+        if raised {
+            create_missing(service, &operation.cluster, &pool.name).await?;
+        }
         return Ok(());
     }
     let count = count(service, &operation.cluster, &pool.name);
@@ -147,6 +151,25 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
     }
     create_missing(service, &operation.cluster, &pool.name).await?;
     wait_ready(service, operation, pool, count).await
+}
+
+/// Gives an autoscaled pool as many nodes as its minimum, as the autoscaler does at once (recording 03). Whether it had
+/// fewer.
+fn raise_to_minimum(service: &Service, cluster: &str, name: &str) -> bool {
+    let least = service.read(|state| {
+        let pool = state.clusters.get(cluster)?.pool(name)?;
+        let least = pool.get("minCount").and_then(Value::as_u64)?;
+        (pool.get("count").and_then(Value::as_u64)? < least).then_some(least)
+    });
+    let Some(least) = least.filter(|_| is_autoscaled(service, cluster, name)) else {
+        return false;
+    };
+    service.change(|state| {
+        if let Some(pool) = state.clusters.get_mut(cluster).and_then(|cluster| cluster.pool_mut(name)) {
+            pool.set("count", least);
+        }
+    });
+    true
 }
 
 /// Brings a pool of a cluster that starts to its nodes. Those that an earlier run left are taken over.
