@@ -80,6 +80,7 @@ pub(crate) struct Arguments {
     fault_rate: f64,
     /// Where the service's behaviour is not confirmed, what to do: NAME=on or NAME=off; may be repeated. Names: etags,
     /// omission-retains-collections, count-applies-when-autoscaled, delete-drains, scale-in-asks-budgets,
+    /// delete-machines-asks-budgets,
     /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
@@ -190,6 +191,7 @@ impl FromStr for SwitchArgument {
             "count-applies-when-autoscaled" => |switches| &mut switches.count_applies_when_autoscaled,
             "delete-drains" => |switches| &mut switches.delete_drains,
             "scale-in-asks-budgets" => |switches| &mut switches.scale_in_asks_budgets,
+            "delete-machines-asks-budgets" => |switches| &mut switches.delete_machines_asks_budgets,
             "list-ends-with-empty-page" => |switches| &mut switches.list_ends_with_empty_page,
             "leftover-errors" => |switches| &mut switches.leftover_errors,
             "operation-urls-forbidden" => |switches| &mut switches.operation_urls_forbidden,

@@ -12,6 +12,7 @@ use crate::directory::Directory;
 use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
+use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::tls::Server;
@@ -143,8 +144,8 @@ impl Emulator {
     /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method
     /// or the target is malformed.
     #[must_use]
-    pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
-        self.app.foreign(request)
+    pub async fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
+        self.app.foreign(request).await
     }
 
     /// Makes a request as somebody else after this long at the emulator's pace, unless it stops before. Whether it is
@@ -179,6 +180,12 @@ impl Emulator {
         Operations { service: &self.service, pool: pool.to_owned() }
     }
 
+    /// The operations of the whole cluster, which are starts and stops.
+    #[must_use]
+    pub fn cluster_operation(&self) -> Operations<'_> {
+        self.operation(CLUSTER)
+    }
+
     /// Changes what is stored, without a request or an operation: a back door for tests.
     pub fn edit<T>(&self, edit: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
         self.service.change(|state| state.clusters.values_mut().next().map(edit))
@@ -203,7 +210,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The operations of one pool, now and later.
+/// The operations of one pool or of the cluster, now and later.
 #[derive(Clone)]
 pub struct Operations<'a> {
     service: &'a Service,
@@ -236,7 +243,7 @@ impl Operations<'_> {
     /// Returns when none of this pool runs.
     pub async fn finished(&self) {
         self.service
-            .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
+            .wait_until(|state| !state.running().any(|operation| operation.subject().eq_ignore_ascii_case(&self.pool)))
             .await;
     }
 }

@@ -75,6 +75,9 @@ pub struct Switches {
     /// Scaling in moves pods through the eviction API, which respects disruption budgets. On by default; when off,
     /// pods are deleted without asking.
     pub scale_in_asks_budgets: bool,
+    /// Machines of a system pool are deleted by name only if the disruption budgets of add-ons allow it. On by
+    /// default: release notes say so, but not how it is checked.
+    pub delete_machines_asks_budgets: bool,
     /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
     /// recorded in 2025; recordings of 2023 have no link.
     pub list_ends_with_empty_page: bool,
@@ -94,6 +97,7 @@ impl Default for Switches {
             count_applies_when_autoscaled: false,
             delete_drains: true,
             scale_in_asks_budgets: true,
+            delete_machines_asks_budgets: true,
             list_ends_with_empty_page: true,
             leftover_errors: false,
             operation_urls_forbidden: false,

@@ -34,7 +34,7 @@ pub struct ClusterSpec {
     pub tenant: String,
     /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
     pub identities: Vec<Identity>,
-    /// The pools, in the order in which lists show them.
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<PoolSpec>,
 }
 

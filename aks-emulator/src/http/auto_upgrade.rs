@@ -114,7 +114,7 @@ async fn upgrade_pool(app: &App, pool: &str, version: &str) {
         let mut put = ForeignRequest::new("PUT", &target, Some(body(version)));
         AGENT.clone_into(&mut put.user_agent);
         // Somebody's PUT may come between the look and this one.
-        let busy = app.foreign(&put).is_some_and(|exchange| exchange.status == Some(409));
+        let busy = app.foreign(&put).await.is_some_and(|exchange| exchange.status == Some(409));
         if busy && app.service.read(|state| provisioning_state(state, pool).is_some_and(|s| !is_terminal(&s))) {
             continue;
         }

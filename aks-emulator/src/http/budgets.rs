@@ -101,7 +101,14 @@ fn price<'a>(call: &Call<'_>, target: &Target<'a>) -> (Budget, String, &'a str) 
             (LIST_CLUSTERS_OF_GROUP, format!("{subscription}/{group}"), subscription)
         }
         Target::OperationResult { subscription, .. }
+        | Target::KubernetesVersions { subscription, .. }
         | Target::Cluster(ClusterPath { subscription, .. })
+        | Target::ClusterStart(ClusterPath { subscription, .. })
+        | Target::ClusterStop(ClusterPath { subscription, .. })
+        | Target::ClusterUpgradeProfile(ClusterPath { subscription, .. })
+        | Target::PoolVersions(ClusterPath { subscription, .. })
+        | Target::PoolDeleteMachines(ClusterPath { subscription, .. }, _)
+        | Target::Machines(ClusterPath { subscription, .. }, ..)
         | Target::PoolAbort(ClusterPath { subscription, .. }, _)
         | Target::PoolUpgradeProfile(ClusterPath { subscription, .. }, _)
         | Target::Pools(ClusterPath { subscription, .. })

@@ -29,7 +29,7 @@ pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Option<Resul
     match (parts.method.as_str(), parts.uri.path()) {
         ("GET", "/admin/clock") => Some(Ok(show_clock(app))),
         ("POST", "/admin/clock") => Some(move_clock(app, body).await),
-        ("POST", "/admin/foreign") => Some(foreign::make(app, body)),
+        ("POST", "/admin/foreign") => Some(foreign::make(app, body).await),
         ("POST", "/admin/auto-upgrade") => Some(auto_upgrade::order(app, body)),
         _ => None,
     }

@@ -33,7 +33,7 @@ struct Request {
 }
 
 /// The answer to a request that somebody else is to make: the exchange, or 202 if that is for later.
-pub(super) fn make(app: &App, body: &[u8]) -> Result<Reply, Refusal> {
+pub(super) async fn make(app: &App, body: &[u8]) -> Result<Reply, Refusal> {
     let request: Request = read(body)?;
     let mut foreign = ForeignRequest::new(&request.method, &target(app, &request.target), request.body);
     if let Some(user_agent) = request.user_agent {
@@ -44,7 +44,7 @@ pub(super) fn make(app: &App, body: &[u8]) -> Result<Reply, Refusal> {
     }
     match request.after_seconds {
         None => {
-            let exchange = app.foreign(&foreign);
+            let exchange = app.foreign(&foreign).await;
             Ok(Reply::json(StatusCode::OK, &json!(exchange)))
         }
         Some(seconds) if (0.0..=FURTHEST).contains(&seconds) => {
@@ -62,7 +62,7 @@ pub(crate) fn later(app: &App, request: ForeignRequest, after: Duration) {
     let app = app.clone();
     in_background(&app.service.clone(), async move {
         app.service.clock.sleep_until(now, after).await;
-        app.foreign(&request);
+        app.foreign(&request).await;
     });
 }
 

@@ -7,6 +7,7 @@ mod budgets;
 mod cluster;
 mod control;
 mod foreign;
+mod machines;
 mod operations;
 mod path;
 mod pools;
@@ -27,6 +28,7 @@ use url::Url;
 use crate::directory::Directory;
 use crate::journal::Recorder;
 use crate::service::Service;
+use crate::service::operation::Kind;
 use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
 pub(crate) use admin::Admin;
@@ -121,11 +123,11 @@ impl App {
 
     /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
     /// `None` if it is no request.
-    pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
+    pub(crate) async fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
         let parts = request.parts()?;
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let exchange = self.arrived(&parts, body.as_bytes());
-        let reply = handle(self, &parts, body.as_bytes());
+        let reply = handle(self, &parts, body.as_bytes()).await;
         self.note(&exchange, &reply);
         self.recorder.journal().iter().find(|noted| noted.sequence == exchange.sequence).cloned()
     }
@@ -150,7 +152,7 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
             respond(app, parts, body).await
         }
         Some(Action::AfterForeign(request)) => {
-            app.foreign(request);
+            app.foreign(request).await;
             respond(app, parts, body).await
         }
         Some(Action::RoleMissing) => sign_in::role_missing(app, parts),
@@ -165,11 +167,11 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
 async fn respond(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     match sign_in::route(app, parts, body).await {
         Some(reply) => reply,
-        None => handle(app, parts, body),
+        None => handle(app, parts, body).await,
     }
 }
 
-fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+async fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     let query = parts.uri.query().unwrap_or_default();
     let api_version = parameter(query, "api-version").unwrap_or_default();
     let call = Call {
@@ -183,10 +185,15 @@ fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
         body,
         base: &base(app, &parts.headers),
     };
-    route(&call).unwrap_or_else(Reply::from)
+    match route(&call).await {
+        Ok(reply) => reply.counted(call.method),
+        Err(refusal @ Refusal::Provider { .. }) => Reply::from(refusal).counted(call.method),
+        // The gateway's own answers do not say what is left.
+        Err(refusal @ Refusal::Gateway { .. }) => Reply::from(refusal),
+    }
 }
 
-fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
+async fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
     let target = path::parse(call.path).ok_or_else(|| Refusal::unknown_path(call.path))?;
     if call.api_version.is_empty() {
         return Err(Refusal::missing_api_version());
@@ -214,6 +221,34 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
         Target::PoolUpgradeProfile(at, pool) => {
             versions::check(call, &at, "managedClusters/agentPools")?;
             upgrades::profile(call, &at, pool)
+        }
+        Target::PoolDeleteMachines(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            machines::delete(call, &at, pool).await
+        }
+        Target::Machines(at, pool, machine) => {
+            versions::check(call, &at, "managedClusters/agentPools/machines")?;
+            machines::route(call, &at, pool, machine).await
+        }
+        Target::ClusterStart(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StartCluster)
+        }
+        Target::ClusterStop(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StopCluster)
+        }
+        Target::ClusterUpgradeProfile(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::cluster_profile(call, &at)
+        }
+        Target::PoolVersions(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::pool_versions(call, &at)
+        }
+        Target::KubernetesVersions { subscription, .. } => {
+            versions::check_scope(call, subscription, None, "locations/kubernetesVersions")?;
+            upgrades::kubernetes_versions(call)
         }
         Target::Clusters { subscription, resource_group } => {
             versions::check_scope(call, subscription, resource_group, "managedClusters")?;

@@ -1,6 +1,6 @@
 //! A node side without Kubernetes: it remembers instances in memory and reports them Ready. Never forgets on its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +34,10 @@ impl NodeSide for NoNodes {
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
         let name = names::node(&pool.scale_set, instance.number);
-        self.instances()
-            .insert(name.clone(), Instance { name, number: instance.number, zone: instance.zone.clone(), ready: true });
+        let mut instances = self.instances();
+        let addresses = vec![free_address(&instances)];
+        let (number, zone) = (instance.number, instance.zone.clone());
+        instances.entry(name.clone()).or_insert(Instance { name, number, zone, ready: true, addresses });
         Ok(())
     }
 
@@ -55,4 +57,19 @@ impl NodeSide for NoNodes {
         self.instances().remove(node);
         Ok(())
     }
+
+    async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        Ok(Vec::new())
+    }
+}
+
+/// The first address of the service's default subnet that no instance has.
+fn free_address(instances: &BTreeMap<String, Instance>) -> String {
+    let taken: BTreeSet<&String> = instances.values().flat_map(|instance| &instance.addresses).collect();
+    // The first three addresses are Azure's own.
+    let mut addresses = (4..=u16::MAX).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        format!("10.224.{high}.{low}")
+    });
+    addresses.find(|address| !taken.contains(address)).unwrap_or_default()
 }

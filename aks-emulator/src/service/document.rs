@@ -22,7 +22,9 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
+        members: cluster_members(),
         pools: Vec::new(),
+        stopped_pools: Vec::new(),
     };
     for pool in &spec.pools {
         let stored = pool_from(&cluster, pool);
@@ -33,6 +35,18 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         cluster.pools.push(stored);
     }
     Ok(cluster)
+}
+
+/// Who the cluster is towards Azure, and its price.
+fn cluster_members() -> Map<String, Value> {
+    map(json!({
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": "00000000-0000-0000-0000-000000000002",
+            "tenantId": "22222222-3333-4444-5555-666666666666",
+        },
+        "sku": {"name": "Base", "tier": "Free"},
+    }))
 }
 
 fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
@@ -182,7 +196,7 @@ pub(crate) fn pool(cluster: &Cluster, pool: &Pool, etags: bool) -> Value {
 
 /// The id of a pool as the service writes it.
 pub(crate) fn pool_id(cluster: &Cluster, pool: &Pool) -> String {
-    format!("{}/agentPools/{}", shown_id(cluster), pool.name)
+    format!("{}/agentPools/{}", cluster_id(cluster), pool.name)
 }
 
 /// The managed cluster as a GET of it shows it.
@@ -198,19 +212,19 @@ pub(crate) fn cluster(cluster: &Cluster, etags: bool) -> Value {
         .collect();
     let mut properties = cluster.properties.clone();
     properties.insert("agentPoolProfiles".to_owned(), Value::Array(profiles));
-    json!({
-        "id": shown_id(cluster),
+    let mut document = cluster.members.clone();
+    document.extend(map(json!({
+        "id": cluster_id(cluster),
         "location": cluster.location,
         "name": cluster.name,
         "type": "Microsoft.ContainerService/ManagedClusters",
         "properties": properties,
-        "identity": {"type": "SystemAssigned"},
-        "sku": {"name": "Base", "tier": "Free"},
-    })
+    })));
+    Value::Object(document)
 }
 
-/// The id as the service writes it, with `resourcegroups` in lower case.
-fn shown_id(cluster: &Cluster) -> String {
+/// The id of a cluster as the service writes it, with `resourcegroups` in lower case.
+pub(crate) fn cluster_id(cluster: &Cluster) -> String {
     format!(
         "/subscriptions/{}/resourcegroups/{}/providers/Microsoft.ContainerService/managedClusters/{}",
         cluster.subscription, cluster.resource_group, cluster.name

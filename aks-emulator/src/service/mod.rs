@@ -3,9 +3,11 @@
 
 pub(crate) mod abort;
 pub(crate) mod document;
+pub(crate) mod machines;
 pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;
+pub(crate) mod power;
 pub(crate) mod preconditions;
 pub(crate) mod refusal;
 pub(crate) mod runner;
@@ -14,6 +16,7 @@ pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
 pub(crate) mod validate;
+pub(crate) mod versions;
 mod work;
 
 use std::collections::HashMap;

@@ -65,12 +65,13 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
     };
     let pool = cluster.pool(&put.at.pool);
     put.preconditions.check_put(pool)?;
+    // Before the pool's own state, which the cluster's operation may have changed too.
+    cluster_idle(cluster)?;
     let created = pool.is_none();
     let planned = match pool {
         None => plan_create(cluster, put, &sent)?,
         Some(pool) => plan_update(cluster, pool, settings, put, &sent, state.time)?,
     };
-    cluster_idle(cluster)?;
     let duration = settings.scaled(planned.kind.recorded_duration(planned.from, planned.to));
     let operation = new_operation(cluster, &put.at, planned.kind, duration, state.time);
     let name = planned.pool.name.clone();
@@ -254,15 +255,19 @@ fn refuse_rolling(
     Err(Refusal::not_emulated(&format!("upgrade a pool, from {running} to {resolved}")))
 }
 
-fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
+/// Refuses while something runs on the whole cluster, or when it is stopped.
+pub(super) fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
     let state = cluster.text("provisioningState");
-    if is_terminal(state) {
-        return Ok(());
+    if !is_terminal(state) {
+        return Err(Refusal::cluster_busy(state));
     }
-    Err(Refusal::cluster_busy(state))
+    if validate::power(&cluster.properties) == "Stopped" {
+        return Err(Refusal::cluster_stopped());
+    }
+    Ok(())
 }
 
-fn pool_idle(pool: &Pool, wanted: Kind, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn pool_idle(pool: &Pool, wanted: Kind, now: Timestamp) -> Result<(), Refusal> {
     let state = pool.text("provisioningState");
     if let Some(since) = pool.deletion_started {
         return Err(Refusal::being_deleted(wanted.provisioning_state(), &pool.name, since, now));
@@ -297,10 +302,7 @@ fn keep_one_system(cluster: &Cluster, pool: &Pool, after: &Map<String, Value>) -
 }
 
 pub(super) fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
-    state
-        .running()
-        .find(|operation| operation.cluster == at.cluster && operation.pool.eq_ignore_ascii_case(&at.pool))
-        .cloned()
+    state.running().find(|operation| operation.cluster == at.cluster && operation.is_on(&at.pool)).cloned()
 }
 
 pub(super) fn new_operation(
@@ -319,13 +321,14 @@ pub(super) fn new_operation(
         cluster: at.cluster.clone(),
         location: cluster.location.clone(),
         subscription: cluster.subscription.clone(),
-        pool: at.pool.clone(),
+        pool: Some(at.pool.clone()),
         kind,
         started: now,
         ended: None,
         status: status.to_owned(),
         error: None,
         duration,
+        machines: Vec::new(),
     }
 }
 

@@ -54,8 +54,14 @@ pub struct Cluster {
     pub location: String,
     /// `properties` of the managed cluster, except `agentPoolProfiles`, which follow from the pools.
     pub properties: Map<String, Value>,
-    /// The pools, in the order in which lists show them.
+    /// What a GET shows beside `properties`: `identity`, `sku`, and `tags` if there are some.
+    #[serde(default)]
+    pub members: Map<String, Value>,
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<Pool>,
+    /// The pools that stopped with the cluster, and start with it.
+    #[serde(default)]
+    pub(crate) stopped_pools: Vec<String>,
 }
 
 impl Cluster {

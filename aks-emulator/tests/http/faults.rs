@@ -63,10 +63,10 @@ async fn somebody_else_comes_first_at_exactly_that_request() {
     local.emulator.idle().await;
     assert_eq!(local.emulator.pool("apps").unwrap()["properties"]["nodeTaints"], json!(["theirs=1:NoSchedule"]));
     let delete = ForeignRequest::new("DELETE", &local.pool_path("apps"), None);
-    assert_eq!(local.emulator.as_someone_else(&delete).unwrap().status, Some(202));
+    assert_eq!(local.emulator.as_someone_else(&delete).await.unwrap().status, Some(202));
     local.emulator.idle().await;
     assert_eq!(local.get_pool("apps").await.status, 404);
-    assert!(local.emulator.as_someone_else(&ForeignRequest::new("A B", "/", None)).is_none());
+    assert!(local.emulator.as_someone_else(&ForeignRequest::new("A B", "/", None)).await.is_none());
 }
 
 #[tokio::test]

@@ -15,7 +15,11 @@ mod foreign;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
@@ -28,3 +32,5 @@ mod state;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod versions;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use aks_emulator::{ClusterSpec, Emulator, NoNodes, PoolSpec, Settings};
+use aks_emulator::{ClusterSpec, Emulator, NoNodes, NodeSide, PoolSpec, Settings};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -60,8 +60,12 @@ pub async fn fast() -> Local {
 }
 
 pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
+    start_on(settings, cluster, Arc::new(NoNodes::new())).await
+}
+
+pub async fn start_on(settings: Settings, cluster: ClusterSpec, nodes: Arc<dyn NodeSide>) -> Local {
     install_tls();
-    let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
+    let emulator = Emulator::start(settings, cluster, nodes).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }
 }

@@ -64,6 +64,10 @@ impl NodeSide for Watched {
         self.nodes.drain(node, budgets, timeout).await
     }
 
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        self.nodes.budgets_against(nodes).await
+    }
+
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         self.present.lock().unwrap().remove(node);
         self.nodes.delete(node).await

@@ -65,7 +65,7 @@ impl World {
             Step::Abort { pool } => self.write("POST", pool, "/abort", "").await,
             Step::ForeignPut { pool, properties } => {
                 let put = ForeignRequest::new("PUT", &self.path(pool, ""), Some(json!({"properties": properties})));
-                let status = self.emulator.as_someone_else(&put).unwrap().status;
+                let status = self.emulator.as_someone_else(&put).await.unwrap().status;
                 assert!(status.is_some_and(|status| status < 500), "{status:?}");
             }
             Step::Malformed { method, path, body } => {
