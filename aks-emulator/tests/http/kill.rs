@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{VERSION, install_tls};
+use crate::support::{VERSION, install_provider};
 
 const ROUNDS: u64 = 10;
 const POOLS: [&str; 3] = ["apps", "batch", "system"];
@@ -88,7 +88,7 @@ async fn get(client: &Client, url: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn killed_at_any_point_it_goes_on_where_it_was() {
-    install_tls();
+    install_provider();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
     let client = Client::builder().no_proxy().build().unwrap();

@@ -27,6 +27,8 @@ mod replay;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod sign_in;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod support;

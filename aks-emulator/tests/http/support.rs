@@ -48,7 +48,7 @@ pub fn two_pools() -> ClusterSpec {
 }
 
 /// Chooses the cryptography that clients are built with, once.
-pub fn install_tls() {
+pub fn install_provider() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
@@ -64,7 +64,7 @@ pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
 }
 
 pub async fn start_on(settings: Settings, cluster: ClusterSpec, nodes: Arc<dyn NodeSide>) -> Local {
-    install_tls();
+    install_provider();
     let emulator = Emulator::start(settings, cluster, nodes).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::super::reply::Reply;
@@ -30,12 +30,18 @@ pub(super) fn route(app: &App, parts: &Parts, segments: &[&str]) -> Option<Reply
         }
         _ => return None,
     };
-    let document = check(parts).and_then(|()| answer());
-    Some(document.map_or_else(Reply::from, |document| cluster::read(&document)))
+    let is_group = segments.len() == 4 && segments.get(2).is_some_and(|kind| is(kind, "resourceGroups"));
+    let asks_whether = is_group && parts.method == Method::HEAD;
+    let document = check(parts, asks_whether).and_then(|()| answer());
+    Some(match document {
+        Ok(_) if asks_whether => Reply::empty(StatusCode::NO_CONTENT),
+        Ok(document) => cluster::read(&document),
+        Err(refusal) => Reply::from(refusal),
+    })
 }
 
 /// These come from ARM itself, whose api-versions are not listed anywhere; any date is taken.
-fn check(parts: &Parts) -> Result<(), Refusal> {
+fn check(parts: &Parts, asks_whether: bool) -> Result<(), Refusal> {
     let version = parameter(parts.uri.query().unwrap_or_default(), "api-version").unwrap_or_default();
     if version.is_empty() {
         return Err(Refusal::missing_api_version());
@@ -43,7 +49,7 @@ fn check(parts: &Parts) -> Result<(), Refusal> {
     if version.get(..10).is_none_or(|date| date.parse::<jiff::civil::Date>().is_err()) {
         return Err(Refusal::malformed_api_version(&version));
     }
-    if parts.method == Method::GET { Ok(()) } else { Err(Refusal::method(parts.method.as_str())) }
+    if parts.method == Method::GET || asks_whether { Ok(()) } else { Err(Refusal::method(parts.method.as_str())) }
 }
 
 fn tenants(app: &App) -> Value {
