@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::http::{self, Admin, App, Budgets};
+use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
@@ -62,7 +62,8 @@ impl Emulator {
 
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
-        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
+        let (admin, nodes) = (Arc::default(), Arc::default());
+        let app = App { service: service.clone(), recorder, budgets, admin, nodes };
         http::auto_upgrade::resume(&app);
         service.tasks.spawn(http::serve(listener, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
@@ -98,7 +99,7 @@ impl Emulator {
         })
     }
 
-    /// Every request so far, in the order of arrival.
+    /// The requests so far, in the order of arrival. The oldest are forgotten when all take more than 64 MiB.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.app.recorder.journal()

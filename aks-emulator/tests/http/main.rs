@@ -17,6 +17,8 @@ mod kill;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod overview;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod replay;
