@@ -6,6 +6,7 @@
 
 mod chaos;
 mod clock;
+mod description;
 mod emulator;
 mod error;
 mod faults;

@@ -3,6 +3,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod document;
+mod initial;
 pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;

@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod description;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
