@@ -32,3 +32,5 @@ mod state;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod wire;
