@@ -30,7 +30,10 @@ pub(crate) struct Arguments {
     /// File that keeps the state; if it exists, it is resumed and the description of the cluster is ignored.
     #[arg(long, env = "AKS_EMULATOR_STATE_FILE")]
     state_file: Option<PathBuf>,
-    /// YAML or JSON file that describes the cluster; see the README.
+    /// Print an example of a cluster's description, and end.
+    #[arg(long)]
+    pub(crate) print_example_cluster: bool,
+    /// YAML or JSON file that describes the cluster; see --print-example-cluster.
     #[arg(long, env = "AKS_EMULATOR_CLUSTER", conflicts_with_all = ["subscription", "resource_group", "name", "location", "pools"])]
     cluster: Option<PathBuf>,
     /// Subscription id.
@@ -113,12 +116,7 @@ impl Arguments {
 
     pub(crate) fn cluster(&self) -> anyhow::Result<ClusterSpec> {
         let mut cluster = match &self.cluster {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("--cluster {}: cannot be read", path.display()))?;
-                serde_saphyr::from_str(&text)
-                    .with_context(|| format!("--cluster {}: is not a cluster's description", path.display()))?
-            }
+            Some(path) => ClusterSpec::read(path).context("--cluster")?,
             None => self.described(),
         };
         if self.issuer_url.is_some() {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::directory::Directory;
-use crate::http::{self, Admin, App, Budgets};
+use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::operation::CLUSTER;
@@ -69,7 +69,8 @@ impl Emulator {
 
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
-        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()), directory };
+        let (admin, nodes) = (Arc::default(), Arc::default());
+        let app = App { service: service.clone(), recorder, budgets, admin, directory, nodes };
         http::auto_upgrade::resume(&app);
         let (acceptor, authority) = tls.map(|tls| (tls.acceptor, tls.authority)).unzip();
         service.tasks.spawn(http::serve(listener, acceptor, app.clone()));
@@ -112,7 +113,7 @@ impl Emulator {
         })
     }
 
-    /// Every request so far, in the order of arrival.
+    /// The requests so far, in the order of arrival. The oldest are forgotten when all take more than 64 MiB.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.app.recorder.journal()

@@ -20,6 +20,26 @@ pub enum Error {
         /// What to give instead.
         fix: String,
     },
+    /// The file that describes the cluster cannot be read.
+    #[error("cannot read the cluster's description {}: give a file that exists", path.display())]
+    DescriptionFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file that describes the cluster has a mistake.
+    #[error("{}, line {line}, column {column}: {problem}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// Line of the mistake, from 1.
+        line: u64,
+        /// Column of the mistake, from 1.
+        column: u64,
+        /// The field, its value and what to give instead; or what the parser said.
+        problem: String,
+    },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: choose a free port, or 0 for any")]
     Listen {

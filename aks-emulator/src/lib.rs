@@ -6,6 +6,7 @@
 
 mod chaos;
 mod clock;
+mod description;
 mod directory;
 mod emulator;
 mod error;

@@ -202,12 +202,16 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
 }
 
 fn journal(app: &App, query: &str) -> Result<Reply, Refusal> {
-    let after = match parameter(query, "after") {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| Refusal::content(&format!("after is '{text}', not a number")))?,
-    };
-    let journal = app.recorder.journal().after(after);
+    let after = number(query, "after")?.unwrap_or_default();
+    let most = number(query, "last")?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let journal = app.recorder.last(after, most);
     Ok(Reply::json(StatusCode::OK, &json!({"value": journal})))
+}
+
+fn number(query: &str, name: &str) -> Result<Option<u64>, Refusal> {
+    let text = parameter(query, name);
+    let wrong = |text: &str| Refusal::content(&format!("{name} is '{text}', not a number"));
+    text.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
 }
 
 fn list(admin: &Admin) -> Reply {

@@ -1,4 +1,5 @@
-//! The part of the admin API that does something at once: moves the clock, makes requests as somebody else. Never lays a rule, and never is part of the
+//! The part of the admin API that does something at once: moves the clock, makes requests as somebody else, shows the
+//! state. Never lays a rule, and never is part of the
 //! journal itself.
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::admin::read;
 use super::reply::Reply;
-use super::{App, auto_upgrade, foreign};
+use super::{App, auto_upgrade, foreign, overview};
 use crate::ManualClock;
 use crate::service::refusal::Refusal;
 
@@ -27,6 +28,7 @@ struct MoveRequest {
 /// Answers a request under `/admin/` that this part knows.
 pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Option<Result<Reply, Refusal>> {
     match (parts.method.as_str(), parts.uri.path()) {
+        ("GET", "/admin/state") => Some(Ok(overview::state(app).await)),
         ("GET", "/admin/clock") => Some(Ok(show_clock(app))),
         ("POST", "/admin/clock") => Some(move_clock(app, body).await),
         ("POST", "/admin/foreign") => Some(foreign::make(app, body).await),

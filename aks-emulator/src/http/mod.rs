@@ -9,6 +9,7 @@ mod control;
 mod foreign;
 mod machines;
 mod operations;
+mod overview;
 mod path;
 mod pools;
 mod reply;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
@@ -31,9 +32,10 @@ use crate::service::Service;
 use crate::service::operation::Kind;
 use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
-pub(crate) use admin::Admin;
+use admin::Admin;
 pub(crate) use budgets::Budgets;
 pub(crate) use foreign::later;
+pub(crate) use overview::Nodes;
 use path::Target;
 use reply::Reply;
 pub(crate) use serve::serve;
@@ -49,6 +51,7 @@ pub(crate) struct App {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// A request as the handlers see it.
@@ -87,6 +90,9 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
         let problem = format!("the body is larger than {MOST_BYTES} bytes or was cut off");
         return Some(Reply::from(Refusal::content(&problem)).into_response());
     };
+    if parts.uri.path() == "/ui" && parts.method == Method::GET {
+        return Some(overview::page().into_response());
+    }
     if parts.uri.path().starts_with("/admin/") {
         return Some(admin::route(&app, &parts, &body).await.into_response());
     }
@@ -129,7 +135,7 @@ impl App {
         let exchange = self.arrived(&parts, body.as_bytes());
         let reply = handle(self, &parts, body.as_bytes()).await;
         self.note(&exchange, &reply);
-        self.recorder.journal().iter().find(|noted| noted.sequence == exchange.sequence).cloned()
+        self.recorder.exchange(exchange.sequence)
     }
 
     fn note(&self, exchange: &Exchange, reply: &Reply) {

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::operation::Kind;
 use super::state::{Cluster, Pool};
-use super::{merge, syntax, validate};
+use super::{initial, merge, syntax};
 use crate::nodes::names;
-use crate::{ClusterSpec, Error, NodePool, PoolSpec};
+use crate::{ClusterSpec, Error, NodePool};
 
 /// Node image of every pool, as in the newest recording.
 pub(crate) const NODE_IMAGE: &str = "AKSUbuntu-2204gen2containerd-202601.07.0";
@@ -26,12 +26,8 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         pools: Vec::new(),
         stopped_pools: Vec::new(),
     };
-    for pool in &spec.pools {
-        let stored = pool_from(&cluster, pool);
-        validate::pool(&cluster, &stored.name, &stored.properties, "").map_err(|refusal| {
-            let field = format!("pools.{}", pool.name);
-            Error::setting(&field, "not as the service accepts it", refusal.message())
-        })?;
+    for (index, pool) in spec.pools.iter().enumerate() {
+        let stored = initial::pool(&cluster, pool, index)?;
         cluster.pools.push(stored);
     }
     Ok(cluster)
@@ -93,39 +89,6 @@ fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
         "workloadAutoScalerProfile": {},
         "resourceUID": uid,
     }))
-}
-
-fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
-    let mut sent = map(json!({
-        "count": spec.count,
-        "mode": spec.mode,
-        "vmSize": spec.vm_size,
-        "osType": spec.os_type,
-        "type": spec.kind,
-        "maxPods": spec.max_pods,
-        "nodeLabels": spec.labels,
-        "nodeTaints": spec.taints,
-        "availabilityZones": spec.zones,
-        "orchestratorVersion": spec.orchestrator_version,
-    }));
-    if let Some((min, max)) = spec.autoscaling {
-        sent.insert("enableAutoScaling".to_owned(), json!(true));
-        sent.insert("minCount".to_owned(), json!(min));
-        sent.insert("maxCount".to_owned(), json!(max));
-    }
-    let mut properties = create(cluster, &sent);
-    if let Some(current) = &spec.current_version {
-        properties.insert("currentOrchestratorVersion".to_owned(), json!(current));
-    }
-    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
-    Pool {
-        name: spec.name.clone(),
-        applied: merge::applied(&properties),
-        properties,
-        count_when_started: None,
-        next_instance: 0,
-        deletion_started: None,
-    }
 }
 
 /// Properties of a new pool: what was sent over the server's defaults.

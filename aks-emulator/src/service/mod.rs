@@ -3,6 +3,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod document;
+mod initial;
 pub(crate) mod machines;
 pub(crate) mod merge;
 pub(crate) mod operation;
@@ -24,6 +25,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,7 +37,7 @@ use store::Store;
 
 use crate::clock::Clock;
 use crate::rules::Rules;
-use crate::{NodeSide, Settings};
+use crate::{NodeError, NodePool, NodeSide, Settings};
 
 /// State and everything that changes it.
 pub(crate) struct Service {
@@ -96,6 +98,13 @@ impl Service {
         drop(state);
         self.changes.send_modify(|number| *number += 1);
         Ok(result)
+    }
+
+    /// The nodes of a pool for a person to see.
+    pub(crate) async fn nodes_of(&self, pool: &NodePool) -> Result<Value, NodeError> {
+        let nodes = self.nodes.list(pool).await?;
+        let shown = nodes.iter().map(|node| json!({"name": node.name, "zone": node.zone, "ready": node.ready}));
+        Ok(shown.collect())
     }
 
     /// Returns when the state holds for a test.

@@ -7,6 +7,8 @@ mod chaos;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod description;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
@@ -18,6 +20,8 @@ mod kill;
 mod machines;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod overview;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
@@ -36,3 +40,5 @@ mod support;
 mod surface;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod wire;

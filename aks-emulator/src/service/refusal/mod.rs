@@ -51,6 +51,14 @@ impl Refusal {
         }
     }
 
+    /// What it is about, if it says.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match self {
+            Self::Provider { target, .. } => target.as_deref(),
+            Self::Gateway { .. } => None,
+        }
+    }
+
     pub(crate) fn body(&self) -> Value {
         match self {
             Self::Gateway { code, message, .. } => {
