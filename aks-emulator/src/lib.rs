@@ -7,6 +7,7 @@
 mod clock;
 mod emulator;
 mod error;
+mod failures;
 mod faults;
 mod http;
 mod journal;
@@ -18,6 +19,7 @@ mod spec;
 
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
+pub use failures::{OperationFailure, RequestFailure};
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
 pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};

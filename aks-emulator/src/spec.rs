@@ -30,6 +30,10 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
+    /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
+    pub vcpu_quota: Option<u64>,
+    /// VM sizes that the location offers; a new pool of another is refused. By default all.
+    pub vm_sizes: Option<Vec<String>>,
     /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<PoolSpec>,
 }
@@ -46,6 +50,8 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
+            vcpu_quota: None,
+            vm_sizes: None,
             pools: Vec::new(),
         }
     }

@@ -2,7 +2,9 @@
 //! [`NodeSide`](crate::NodeSide).
 
 pub(crate) mod abort;
+mod capacity;
 pub(crate) mod document;
+mod local_dns;
 pub(crate) mod machines;
 pub(crate) mod merge;
 pub(crate) mod operation;
