@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
@@ -18,6 +20,8 @@ mod protocol;
 mod replay;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod staged;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
