@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::directory::Directory;
+use crate::failures::Cause;
 use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
@@ -18,7 +19,7 @@ use crate::service::{Service, State, document, runner};
 use crate::tls::Server;
 use crate::{
     Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
-    NodeSide, Settings, StaleClusters,
+    NodeSide, OperationFailure, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -238,7 +239,13 @@ impl Operations<'_> {
     /// Fails them with this code and message when their nodes are done; `times` at most, or as long as the result
     /// lives.
     pub fn fail(&self, code: &str, message: &str, times: Option<usize>) -> Fault {
-        self.service.rules.fail_operations(&self.pool, code, message, times)
+        let cause = Cause::Given { code: code.to_owned(), message: message.to_owned() };
+        self.service.rules.fail_operations(&self.pool, cause, times)
+    }
+
+    /// Fails them as the service does, with its code and text; otherwise as [`Operations::fail`].
+    pub fn fail_as(&self, failure: OperationFailure, times: Option<usize>) -> Fault {
+        self.service.rules.fail_operations(&self.pool, Cause::Known(failure), times)
     }
 
     /// Returns when none of this pool runs.

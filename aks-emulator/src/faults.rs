@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 use axum::http::{Request, header};
 use serde_json::Value;
 
-use crate::{Exchange, Matcher};
+use crate::failures::Cause;
+use crate::{Exchange, Matcher, RequestFailure};
 
 /// An answer to give instead of handling a request.
 #[derive(Clone, Debug)]
@@ -122,6 +123,8 @@ impl ForeignRequest {
 pub enum Action {
     /// It is not handled; this is the answer.
     Answer(Canned),
+    /// It is not handled; the service's own answer for this failure is given.
+    Refuse(RequestFailure),
     /// It is handled after this long, in real time.
     Delay(Duration),
     /// It is not handled, and its connection is closed without an answer.
@@ -221,7 +224,6 @@ impl RequestFault {
 #[derive(Debug)]
 pub(crate) struct OperationFault {
     pub(crate) pool: String,
-    pub(crate) code: String,
-    pub(crate) message: String,
+    pub(crate) cause: Cause,
     pub(crate) tally: Arc<Tally>,
 }

@@ -35,6 +35,10 @@ pub struct ClusterSpec {
     pub tenant: String,
     /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
     pub identities: Vec<Identity>,
+    /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
+    pub vcpu_quota: Option<u64>,
+    /// VM sizes that the location offers; a new pool of another is refused. By default all.
+    pub vm_sizes: Option<Vec<String>>,
     /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<PoolSpec>,
 }
@@ -53,6 +57,8 @@ impl Default for ClusterSpec {
             resource_uid: None,
             tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
             identities: vec![Identity::local()],
+            vcpu_quota: None,
+            vm_sizes: None,
             pools: Vec::new(),
         }
     }

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::{App, control, parameter};
+use crate::failures::Cause;
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
-use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, StaleClusters};
+use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, OperationFailure, RequestFailure, StaleClusters};
 
 /// Rules that were laid through the API, by number.
 #[derive(Debug, Default)]
@@ -82,6 +83,7 @@ enum ActionRequest {
         headers: BTreeMap<String, String>,
         body: Value,
     },
+    Refuse(RequestFailure),
     Delay {
         milliseconds: u64,
     },
@@ -107,9 +109,21 @@ enum ActionRequest {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FailureRequest {
     pool: String,
-    code: String,
-    message: String,
+    /// With `message`, or else `failure`.
+    code: Option<String>,
+    message: Option<String>,
+    failure: Option<OperationFailure>,
     times: Option<usize>,
+}
+
+impl FailureRequest {
+    fn cause(&self) -> Result<Cause, Refusal> {
+        match (self.failure, &self.code, &self.message) {
+            (Some(failure), None, None) => Ok(Cause::Known(failure)),
+            (None, Some(code), Some(message)) => Ok(Cause::Given { code: code.clone(), message: message.clone() }),
+            _ => Err(Refusal::content("give either failure, or code and message")),
+        }
+    }
 }
 
 /// A hold on operations, as it is sent.
@@ -143,7 +157,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
         }
         ("POST", "operation-failures") => {
             let request: FailureRequest = read(body)?;
-            Rule::Fault(rules.fail_operations(&request.pool, &request.code, &request.message, request.times))
+            Rule::Fault(rules.fail_operations(&request.pool, request.cause()?, request.times))
         }
         ("POST", "operation-holds") => {
             let request: HoldRequest = read(body)?;
@@ -186,6 +200,7 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
             canned.headers.extend(headers);
             Action::Answer(canned)
         }
+        ActionRequest::Refuse(failure) => Action::Refuse(failure),
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
         ActionRequest::Throttle { retry_after_seconds } => Action::Answer(Canned::throttled(retry_after_seconds)),
         ActionRequest::InternalError => Action::Answer(Canned::internal_error()),

@@ -153,6 +153,7 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
     let reply = match &action {
         Some(Action::DropBefore) => return None,
         Some(Action::Answer(canned)) => Reply::canned(canned),
+        Some(Action::Refuse(failure)) => Reply::canned(&failure.answer(exchange)),
         Some(Action::Delay(duration)) => {
             tokio::time::sleep(*duration).await;
             respond(app, parts, body).await

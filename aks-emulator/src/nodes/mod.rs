@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
-pub(crate) use machine::size as machine_size;
+pub(crate) use machine::{family as machine_family, size as machine_size};
 pub use none::NoNodes;
 
 /// What a pool's nodes should look like, taken from its ARM document.

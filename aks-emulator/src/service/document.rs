@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::capacity::Limits;
 use super::operation::Kind;
 use super::state::{Cluster, Pool};
 use super::{initial, merge, syntax};
@@ -23,6 +24,7 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         location: spec.location.clone(),
         properties: cluster_properties(spec),
         members: cluster_members(),
+        limits: Limits { vcpu_quota: spec.vcpu_quota, vm_sizes: spec.vm_sizes.clone() },
         pools: Vec::new(),
         stopped_pools: Vec::new(),
     };

@@ -2,8 +2,10 @@
 //! [`NodeSide`](crate::NodeSide).
 
 pub(crate) mod abort;
+mod capacity;
 pub(crate) mod document;
 mod initial;
+mod local_dns;
 pub(crate) mod machines;
 pub(crate) mod merge;
 pub(crate) mod operation;

@@ -95,15 +95,28 @@ pub(crate) struct Operation {
 pub(crate) struct OperationError {
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What it was caused by, if that is told.
+    #[serde(default)]
+    pub(crate) details: Vec<OperationError>,
 }
 
 impl OperationError {
     pub(crate) fn new(code: &str, message: String) -> Self {
-        Self { code: code.to_owned(), message }
+        Self { code: code.to_owned(), message, details: Vec::new() }
+    }
+
+    /// One that tells the error of the compute provider, in its text and as a detail.
+    pub(crate) fn caused(code: &str, inner: &str, message: &str) -> Self {
+        let text = format!("Code=\"{inner}\" Message=\"{message}\"");
+        Self { details: vec![Self::new(inner, message.to_owned())], ..Self::new(code, text) }
     }
 
     pub(crate) fn value(&self) -> Value {
-        json!({"code": self.code, "message": self.message})
+        if self.details.is_empty() {
+            return json!({"code": self.code, "message": self.message});
+        }
+        let details: Vec<Value> = self.details.iter().map(Self::value).collect();
+        json!({"code": self.code, "message": self.message, "details": details})
     }
 }
 

@@ -80,8 +80,8 @@ async fn perform(service: &Service, operation: &Operation) -> Result<(), Operati
     service.clock.sleep_until(operation.started, operation.duration / 2).await;
     service.clock.apart(service.rules.pass_stage(operation.subject(), Stage::BeforeNodes)).await;
     work::nodes(service, operation).await?;
-    if let Some((code, message)) = service.rules.failure(operation.subject()) {
-        return Err(OperationError::new(&code, message));
+    if let Some(cause) = service.rules.failure(operation.subject()) {
+        return Err(service.read(|state| cause.error(state.clusters.get(&operation.cluster), operation)));
     }
     service.clock.sleep_until(operation.started, operation.duration).await;
     service.clock.apart(service.rules.pass_stage(operation.subject(), Stage::BeforeEnd)).await;

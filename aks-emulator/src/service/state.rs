@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::capacity::Limits;
 use super::operation::Operation;
 use crate::Applied;
 
@@ -57,6 +58,9 @@ pub struct Cluster {
     /// What a GET shows beside `properties`: `identity`, `sku`, and `tags` if there are some.
     #[serde(default)]
     pub members: Map<String, Value>,
+    /// What there is room for.
+    #[serde(default)]
+    pub(crate) limits: Limits,
     /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<Pool>,
     /// The pools that stopped with the cluster, and start with it.

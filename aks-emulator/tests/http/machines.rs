@@ -1,16 +1,13 @@
 //! Single machines: their documents, and deletion by name.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use aks_emulator::{
-    Applied, Instance, NewInstance, NoNodes, NodeError, NodePool, NodeSide, PoolSpec, Settings, Switches,
-};
-use async_trait::async_trait;
+use aks_emulator::{PoolSpec, Settings, Switches};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, FAST, Local, fast, start_on, two_pools};
+use crate::staged::Staged;
+use crate::support::{Answer, FAST, Local, fast, start, start_on, two_pools};
 
 async fn machines(local: &Local, pool: &str) -> Vec<Value> {
     let answer = local.get(&local.pool_path(&format!("{pool}/machines"))).await;
@@ -31,7 +28,7 @@ async fn delete(local: &Local, pool: &str, body: Value) -> Answer {
 async fn each_instance_is_a_machine_with_its_name_address_and_zone() {
     let mut cluster = two_pools();
     cluster.pools.push(PoolSpec::user("zoned", 1).zones(&["2"]));
-    let local = start_on(Settings::with_time_scale(FAST), cluster, Arc::new(NoNodes::new())).await;
+    let local = start(Settings::with_time_scale(FAST), cluster).await;
     let apps = machines(&local, "apps").await;
     assert_eq!(apps.len(), 2);
     let name = apps[1]["name"].as_str().unwrap();
@@ -105,40 +102,14 @@ async fn machines_that_are_not_there_and_the_last_of_a_system_pool_are_refused()
     assert_eq!(names(&local, "system").await, system[..1]);
 }
 
-/// Nodes whose add-ons have a budget that allows nothing.
-struct Guarded(NoNodes);
-
-#[async_trait]
-impl NodeSide for Guarded {
-    async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
-        self.0.list(pool).await
-    }
-    async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        self.0.create(pool, instance).await
-    }
-    async fn write(&self, pool: &NodePool, applied: &Applied) -> Result<(), NodeError> {
-        self.0.write(pool, applied).await
-    }
-    async fn cordon(&self, node: &str) -> Result<(), NodeError> {
-        panic!("{node} was cordoned")
-    }
-    async fn drain(&self, node: &str, _budgets: bool, _timeout: Duration) -> Result<(), NodeError> {
-        panic!("{node} was drained")
-    }
-    async fn delete(&self, node: &str) -> Result<(), NodeError> {
-        self.0.delete(node).await
-    }
-    async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
-        Ok(vec!["coredns-pdb".to_owned()])
-    }
-}
-
 #[tokio::test]
 async fn budgets_of_add_ons_keep_machines_of_system_pools_unless_the_switch_is_off() {
     for asks in [true, false] {
         let switches = Switches { delete_machines_asks_budgets: asks, ..Switches::default() };
         let settings = Settings { switches, ..Settings::with_time_scale(FAST) };
-        let local = start_on(settings, two_pools(), Arc::new(Guarded(NoNodes::new()))).await;
+        let nodes = Arc::new(Staged::default());
+        nodes.guard();
+        let local = start_on(settings, two_pools(), nodes).await;
         let wanted = json!({"machineNames": names(&local, "system").await[..1]});
         let answer = delete(&local, "system", wanted).await;
         if asks {

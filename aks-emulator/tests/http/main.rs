@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod clock;
@@ -32,6 +34,8 @@ mod replay;
 mod rules;
 #[cfg(test)]
 mod sign_in;
+#[cfg(test)]
+mod staged;
 #[cfg(test)]
 mod state;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
 mod access;
+mod capacity;
 mod cluster;
 mod gateway;
 

@@ -2,54 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aks_emulator::{
-    Applied, Cluster, ClusterSpec, Hold, Instance, NewInstance, NoNodes, NodeError, NodePool, NodeSide, PoolSpec,
-    Settings, Switches,
-};
-use async_trait::async_trait;
+use aks_emulator::{Cluster, ClusterSpec, Hold, PoolSpec, Settings, Switches};
 use serde_json::{Value, json};
 
 use super::compare::{Difference, compare};
 use super::recording::{Exchange, Recording};
+use crate::staged::Staged;
 use crate::support::{Answer, FAST, Local, start_on};
-
-/// Nodes that report Ready when they are told to.
-struct Sleepers {
-    nodes: NoNodes,
-    awake: AtomicBool,
-}
-
-#[async_trait]
-impl NodeSide for Sleepers {
-    async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
-        let mut instances = self.nodes.list(pool).await?;
-        for instance in &mut instances {
-            instance.ready = self.awake.load(Ordering::SeqCst);
-        }
-        Ok(instances)
-    }
-    async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        self.nodes.create(pool, instance).await
-    }
-    async fn write(&self, pool: &NodePool, applied: &Applied) -> Result<(), NodeError> {
-        self.nodes.write(pool, applied).await
-    }
-    async fn cordon(&self, node: &str) -> Result<(), NodeError> {
-        self.nodes.cordon(node).await
-    }
-    async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError> {
-        self.nodes.drain(node, budgets, timeout).await
-    }
-    async fn delete(&self, node: &str) -> Result<(), NodeError> {
-        self.nodes.delete(node).await
-    }
-    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
-        self.nodes.budgets_against(nodes).await
-    }
-}
 
 /// An operation that a replayed write started, kept where the recording has it.
 struct Running {
@@ -66,7 +27,7 @@ pub struct Scene {
     genuine: bool,
     version: String,
     local: Option<Local>,
-    nodes: Arc<Sleepers>,
+    nodes: Arc<Staged>,
     running: BTreeMap<String, Running>,
     /// Recorded ids of operations that will be started here.
     known: Vec<String>,
@@ -93,7 +54,7 @@ impl Scene {
             genuine,
             version: version.unwrap_or("1.33.5").to_owned(),
             local: None,
-            nodes: Arc::new(Sleepers { nodes: NoNodes::new(), awake: AtomicBool::new(true) }),
+            nodes: Arc::new(Staged::default()),
             running: BTreeMap::new(),
             known: writes.filter_map(|exchange| exchange.started().map(str::to_owned)).collect(),
             unsure: true,
@@ -201,7 +162,7 @@ impl Scene {
         let running = &self.running[id];
         if ended || nodes.is_some() {
             let all = nodes.and_then(|nodes| nodes.split_once('/')).is_none_or(|(ready, all)| ready == all);
-            self.nodes.awake.store(all, Ordering::SeqCst);
+            self.nodes.ready(all);
             running.before_nodes.release();
         }
         if ended {
