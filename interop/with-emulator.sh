@@ -61,8 +61,5 @@ command=$!
 status=0
 wait "$command" || status=$?
 command=''
-if [ "$status" != 0 ] && [ -s "$folder/log" ]; then
-    echo "what the emulator logged:" >&2
-    tail -n 20 "$folder/log" >&2
-fi
+[ "$status" = 0 ] || grep -E 'WARN|ERROR' "$folder/log" >&2 || true
 exit "$status"
