@@ -1,5 +1,7 @@
 //! The flags of the program and what they come to. Never starts anything.
 
+mod sign_in;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -65,6 +67,8 @@ pub(crate) struct Arguments {
     /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
+    #[command(flatten)]
+    pub(crate) sign_in: sign_in::SignInArguments,
 }
 
 impl Arguments {
@@ -80,6 +84,9 @@ impl Arguments {
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
+            tls: self.sign_in.tls(),
+            authentication: self.sign_in.authentication(),
+            token_lifetime: self.sign_in.token_lifetime(),
             switches,
             ..Settings::default()
         }

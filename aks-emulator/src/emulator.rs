@@ -6,11 +6,13 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::directory::Directory;
 use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
+use crate::tls::Server;
 use crate::{
     Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
     Settings, StaleClusters,
@@ -22,6 +24,7 @@ pub struct Emulator {
     app: App,
     endpoint: Url,
     cluster_id: String,
+    authority: Option<String>,
 }
 
 impl std::fmt::Debug for Emulator {
@@ -48,28 +51,38 @@ impl Emulator {
             .await
             .map_err(|source| Error::Listen { address: settings.listen, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address: settings.listen, source })?;
-        let endpoint = Url::parse(&format!("http://{address}/"))
+        let tls = tls(&settings, &address.ip().to_string())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Url::parse(&format!("{scheme}://{address}/"))
             .map_err(|error| Error::setting("listen", address, &error.to_string()))?;
 
         let store = settings.state_file.as_deref().map(Store::new);
         let state = initial_state(store.as_ref(), &cluster)?;
         let cluster_id = state.clusters.values().next().map_or_else(|| cluster.id(), |cluster| cluster.id.clone());
+        let directory = Arc::new(Directory::new(&settings, &cluster, nodes.clone())?);
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
-        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
-        service.tasks.spawn(http::serve(listener, app.clone()));
+        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()), directory };
+        let (acceptor, authority) = tls.map(|tls| (tls.acceptor, tls.authority)).unzip();
+        service.tasks.spawn(http::serve(listener, acceptor, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
-        Ok(Self { service, app, endpoint, cluster_id })
+        Ok(Self { service, app, endpoint, cluster_id, authority })
     }
 
     /// Base URL of the ARM API, such as `http://127.0.0.1:41234/`.
     #[must_use]
     pub fn endpoint(&self) -> &Url {
         &self.endpoint
+    }
+
+    /// Certificate, as PEM, of the authority that vouches for the endpoint, with [`Settings::tls`].
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// ARM id of the cluster.
@@ -191,6 +204,19 @@ impl Operations<'_> {
             .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
             .await;
     }
+}
+
+/// What HTTPS needs, if it is wanted.
+fn tls(settings: &Settings, address: &str) -> Result<Option<Server>, Error> {
+    let Some(tls) = &settings.tls else {
+        return Ok(None);
+    };
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1", address].map(str::to_owned).to_vec();
+    names.extend(tls.names.iter().cloned());
+    names.extend(settings.public_url.as_ref().and_then(Url::host_str).map(str::to_owned));
+    names.sort_unstable();
+    names.dedup();
+    Ok(Some(Server::new(tls.folder.as_deref(), names)?))
 }
 
 fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {

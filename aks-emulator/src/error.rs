@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::NodeError;
+use crate::{KeyError, NodeError};
 
 /// Why the emulator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum Error {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// A key or certificate, for HTTPS or for access tokens, could not be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The initial nodes could not be created.
     #[error("cannot create the initial nodes of pool {pool}")]
     InitialNodes {

@@ -78,6 +78,11 @@ pub enum Action {
     DropBefore,
     /// It is handled, and its connection is closed without an answer.
     DropAfter,
+    /// It is not handled, and refused with 403 `AuthorizationFailed`, as before a new role is known everywhere.
+    RoleMissing,
+    /// An exchange of a federated token is refused with `AADSTS70021`, as before a new federated credential is known
+    /// everywhere; anything else is handled.
+    FederationMissing,
     /// Somebody else's request is handled first, to its answer, and then it.
     AfterForeign(ForeignRequest),
 }

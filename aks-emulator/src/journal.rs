@@ -1,5 +1,7 @@
 //! The journal: every request and its answer, in the order of arrival. Never changes what is answered.
 
+mod redact;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -124,7 +126,7 @@ impl Recorder {
             path: path.to_owned(),
             query: query.to_owned(),
             headers: pick(headers, &REQUEST_HEADERS),
-            request: body_value(body),
+            request: redact::request(path, headers, body_value(body)),
             status: None,
             response_headers: BTreeMap::new(),
             response: None,
@@ -140,7 +142,7 @@ impl Recorder {
         if let Some(exchange) = entries.get_mut(index) {
             exchange.status = Some(status);
             exchange.response_headers = pick(headers, &RESPONSE_HEADERS);
-            exchange.response = body_value(body);
+            exchange.response = redact::answer(body_value(body));
         }
     }
 

@@ -5,23 +5,30 @@
 //! The crate never talks to Azure.
 
 mod clock;
+mod directory;
 mod emulator;
 mod error;
 mod faults;
 mod http;
 mod journal;
+mod keys;
 mod nodes;
 mod rules;
 mod service;
 mod settings;
 mod spec;
+mod tls;
 
+pub use directory::{Authentication, FederatedCredential, Identity};
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
+pub use keys::KeyError;
+pub use nodes::IssuerKeys;
 pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};
 pub use spec::{ClusterSpec, PoolSpec};
+pub use tls::Tls;

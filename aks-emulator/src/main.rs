@@ -33,7 +33,9 @@ async fn run(arguments: &cli::Arguments) -> anyhow::Result<()> {
     let cluster = arguments.cluster()?;
     let nodes = nodes(arguments).await?;
     let emulator = Emulator::start(settings, cluster, nodes).await?;
-    say(&format!("endpoint: {}\ncluster: {}\nStop with Ctrl-C.", emulator.endpoint(), emulator.cluster_id()))?;
+    let authority = arguments.sign_in.authority().map_or_else(String::new, |path| format!("\nauthority: {path}"));
+    let (endpoint, cluster) = (emulator.endpoint(), emulator.cluster_id());
+    say(&format!("endpoint: {endpoint}\ncluster: {cluster}{authority}\nStop with Ctrl-C."))?;
     wait_for_signal().await?;
     emulator.stop().await;
     Ok(())

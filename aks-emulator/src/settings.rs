@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::Error;
 use crate::service::preconditions;
+use crate::{Authentication, Error, Tls};
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -36,6 +36,12 @@ pub struct Settings {
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
+    /// Whether requests need an access token.
+    pub authentication: Authentication,
+    /// How long access tokens are valid, in real time, as clients renew them by their own clock. An hour by default.
+    pub token_lifetime: Duration,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -101,6 +107,9 @@ impl Default for Settings {
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            tls: None,
+            authentication: Authentication::default(),
+            token_lifetime: Duration::from_hours(1),
             switches: Switches::default(),
         }
     }
@@ -148,6 +157,10 @@ impl Settings {
         }
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        let lifetime = self.token_lifetime.as_secs();
+        if !(1..=86_400).contains(&lifetime) {
+            return Err(Error::setting("token_lifetime", lifetime, "give 1 to 86400 seconds"));
         }
         if let Some(factor) = self.request_budgets
             && !(factor.is_finite() && (0.001..=1e9).contains(&factor))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::service::validate;
+use crate::{Error, Identity};
 
 /// A managed cluster to start with. In YAML or JSON the fields are in camel case and all but `pools` may be left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +13,10 @@ use crate::service::validate;
 pub struct ClusterSpec {
     /// Subscription id.
     pub subscription: String,
+    /// Tenant of the subscription.
+    pub tenant: String,
+    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
+    pub identities: Vec<Identity>,
     /// Resource group of the cluster.
     pub resource_group: String,
     /// Name of the cluster.
@@ -38,6 +42,8 @@ impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
             subscription: "11111111-2222-3333-4444-555555555555".to_owned(),
+            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
+            identities: vec![Identity::local()],
             resource_group: "local".to_owned(),
             name: "local".to_owned(),
             location: "westeurope".to_owned(),
@@ -90,6 +96,7 @@ impl ClusterSpec {
             ("resourceGroup", &self.resource_group),
             ("name", &self.name),
             ("location", &self.location),
+            ("tenant", &self.tenant),
         ];
         for (field, value) in words {
             if value.is_empty() || value.contains(['/', '?', '#', ' ']) {

@@ -87,6 +87,8 @@ enum ActionRequest {
     },
     DropBefore,
     DropAfter,
+    RoleMissing,
+    FederationMissing,
     AfterForeign {
         method: String,
         target: String,
@@ -177,6 +179,8 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
+        ActionRequest::RoleMissing => Action::RoleMissing,
+        ActionRequest::FederationMissing => Action::FederationMissing,
         ActionRequest::AfterForeign { method, target, body } => {
             Action::AfterForeign(ForeignRequest::new(&method, &target, body))
         }

@@ -9,6 +9,7 @@ mod path;
 mod pools;
 mod reply;
 mod serve;
+mod sign_in;
 mod upgrades;
 mod versions;
 
@@ -20,6 +21,7 @@ use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
+use crate::directory::Directory;
 use crate::journal::Recorder;
 use crate::service::Service;
 use crate::service::refusal::Refusal;
@@ -40,6 +42,7 @@ pub(crate) struct App {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) directory: Arc<Directory>,
 }
 
 /// A request as the handlers see it.
@@ -136,16 +139,26 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
         Some(Action::Answer(canned)) => Reply::canned(canned),
         Some(Action::Delay(duration)) => {
             tokio::time::sleep(*duration).await;
-            handle(app, parts, body)
+            respond(app, parts, body).await
         }
         Some(Action::AfterForeign(request)) => {
             app.foreign(request);
-            handle(app, parts, body)
+            respond(app, parts, body).await
         }
-        Some(Action::DropAfter) | None => handle(app, parts, body),
+        Some(Action::RoleMissing) => sign_in::role_missing(app, parts),
+        Some(Action::FederationMissing) => sign_in::federation_missing(app, parts, body).await,
+        Some(Action::DropAfter) | None => respond(app, parts, body).await,
     };
     app.note(exchange, &reply);
     (!matches!(action, Some(Action::DropAfter))).then_some(reply)
+}
+
+/// The answer to a request that no fault changes.
+async fn respond(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+    match sign_in::route(app, parts, body).await {
+        Some(reply) => reply,
+        None => handle(app, parts, body),
+    }
 }
 
 fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
@@ -212,7 +225,8 @@ fn base(app: &App, headers: &HeaderMap) -> String {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .filter(|host| Url::parse(&format!("http://{host}/")).is_ok());
-    format!("http://{}", host.unwrap_or("localhost"))
+    let scheme = if app.service.settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 /// The first value of a query parameter, its name in any case.

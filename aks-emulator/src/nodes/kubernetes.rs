@@ -130,6 +130,10 @@ impl NodeSide for KubernetesNodes {
         drain::drain(&self.client, node, budgets, timeout).await
     }
 
+    async fn issuer_keys(&self) -> Result<Option<super::IssuerKeys>, NodeError> {
+        super::issuer::read(&self.client).await.map(Some)
+    }
+
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         match self.nodes().delete(node, &DeleteParams::default()).await {
             Ok(_) => {}

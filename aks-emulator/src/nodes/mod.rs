@@ -1,6 +1,7 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
 mod drain;
+mod issuer;
 mod kubernetes;
 mod machine;
 pub(crate) mod names;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
 pub(crate) use machine::size as machine_size;
 pub use none::NoNodes;
@@ -152,6 +154,14 @@ pub trait NodeSide: Send + Sync + 'static {
     /// [`NodeError::DrainTimedOut`] if pods remain when `timeout` is over, [`NodeError::Kubernetes`] if the API
     /// server refuses.
     async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError>;
+
+    /// What the issuer of service account tokens publishes, or `None` where there is no issuer.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if it cannot be read.
+    async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
+        Ok(None)
+    }
 
     /// Deletes a node and whatever pods remain on it, as when its machine goes away.
     ///

@@ -15,6 +15,8 @@ mod replay;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod sign_in;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod surface;

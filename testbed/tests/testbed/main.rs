@@ -9,6 +9,7 @@
 mod cluster;
 mod doors;
 mod operator;
+mod sign_in;
 mod supervision;
 
 use std::sync::Arc;
@@ -50,6 +51,8 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "pods_move_off_nodes_as_budgets_allow", cluster::pods_move_off_nodes_as_budgets_allow),
         trial(&bench, "a_reset_leaves_nothing_behind", cluster::a_reset_leaves_nothing_behind),
         trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
+        trial(&bench, "a_service_account_signs_in_to_arm", sign_in::a_service_account_signs_in_to_arm),
+        trial(&bench, "tokens_that_do_not_match_are_refused", sign_in::tokens_that_do_not_match_are_refused),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),

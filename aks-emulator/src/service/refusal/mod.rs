@@ -1,5 +1,6 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
+mod access;
 mod gateway;
 
 use jiff::Timestamp;
