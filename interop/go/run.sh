@@ -17,4 +17,4 @@ tests=$cache/interop-go-$$
 trap 'rm -f "$tests"' EXIT
 # As a test, because elsewhere the SDK's poller refuses to ask more often than once a second.
 go test -c -o "$tests" .
-../with-emulator.sh -- "$tests" -test.failfast
+../with-emulator.sh --sign-in -- "$tests" -test.failfast

@@ -14,6 +14,6 @@ fetch "the Rust crate" "$cargo" fetch --quiet --locked
 client=$CARGO_TARGET_DIR/debug/interop
 unset CARGO_TARGET_DIR
 if [ -z "${ENDPOINT:-}" ]; then
-    ../with-emulator.sh -- "$client" retired
+    ../with-emulator.sh --sign-in -- "$client" retired
 fi
-exec ../with-emulator.sh --api-version-also 2023-01-02-preview -- "$client"
+exec ../with-emulator.sh --sign-in --api-version-also 2023-01-02-preview -- "$client"

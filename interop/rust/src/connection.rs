@@ -41,20 +41,20 @@ pub fn transport() -> Result<reqwest::Client, Problem> {
     Ok(builder.build()?)
 }
 
-/// The crate's client. With `CLIENT_SECRET` it signs in at `AUTHORITY` (by default the endpoint) as `CLIENT_ID` of
-/// `TENANT`.
+/// Who asks: with `CLIENT_SECRET` a real sign-in at `AUTHORITY` (by default the endpoint) as `CLIENT_ID` of `TENANT`.
+pub fn credential() -> Result<Arc<dyn TokenCredential>, Problem> {
+    let Ok(secret) = env::var("CLIENT_SECRET") else {
+        return Ok(Arc::new(StaticToken));
+    };
+    let authority = env::var("AUTHORITY").or_else(|_| endpoint())?;
+    let options = TokenCredentialOptions::new(authority.trim_end_matches('/').parse()?);
+    let (tenant, id) = (env::var("TENANT")?, env::var("CLIENT_ID")?);
+    Ok(Arc::new(ClientSecretCredential::new(Arc::new(transport()?), tenant, id, secret, options)))
+}
+
+/// The crate's client.
 pub fn connect() -> Result<Client, Problem> {
     let endpoint = endpoint()?;
-    let transport = Arc::new(transport()?);
-    let credential: Arc<dyn TokenCredential> = match env::var("CLIENT_SECRET") {
-        Ok(secret) => {
-            let authority = env::var("AUTHORITY").unwrap_or_else(|_| endpoint.clone());
-            let options = TokenCredentialOptions::new(authority.trim_end_matches('/').parse()?);
-            let (tenant, id) = (env::var("TENANT")?, env::var("CLIENT_ID")?);
-            Arc::new(ClientSecretCredential::new(transport.clone(), tenant, id, secret, options))
-        }
-        Err(_) => Arc::new(StaticToken),
-    };
-    let client = Client::builder(credential).endpoint(&endpoint).scopes(&[&endpoint]);
-    Ok(client.transport(TransportOptions::new(transport)).build())
+    let client = Client::builder(credential()?).endpoint(&endpoint).scopes(&[&endpoint]);
+    Ok(client.transport(TransportOptions::new(Arc::new(transport()?))).build())
 }

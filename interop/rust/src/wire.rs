@@ -1,12 +1,14 @@
 //! What goes past the crate: the emulator's admin API, and plain requests with the api-versions of today. Never the
 //! crate itself.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use azure_core::auth::TokenCredential;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::connection::{CLUSTER, GROUP, SUBSCRIPTION, endpoint, transport};
+use crate::connection::{CLUSTER, GROUP, SUBSCRIPTION, credential, endpoint, transport};
 use crate::{Problem, same};
 
 /// The newest api-version that is generally available.
@@ -15,12 +17,13 @@ const NEWEST: &str = "2026-08-01";
 /// Requests past the crate.
 pub struct Wire {
     client: reqwest::Client,
+    credential: Arc<dyn TokenCredential>,
     endpoint: String,
 }
 
 impl Wire {
     pub fn new() -> Result<Self, Problem> {
-        Ok(Self { client: transport()?, endpoint: endpoint()? })
+        Ok(Self { client: transport()?, credential: credential()?, endpoint: endpoint()? })
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
@@ -28,7 +31,8 @@ impl Wire {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.bearer_auth("interop").send().await?;
+        let token = self.credential.get_token(&self.endpoint).await?.token;
+        let answer = request.bearer_auth(token.secret()).send().await?;
         let status = answer.status();
         let text = answer.text().await?;
         if !status.is_success() {
