@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story unit bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story unit interop bench fuzz lint crds check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME
 
 unit: ## Runs the tests that need no control plane
 	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel
+
+interop: ## Drives the emulator with clients that others wrote: SDKs of several languages (missing ones are skipped)
+	@for run in interop/*/run.sh; do "$$run" || exit 1; done
 
 bench: ## Shows requests per second, memory, and what keeping the state costs, at 100 pools and 5,000 nodes
 	$(CARGO) bench -p aks-emulator --bench pools

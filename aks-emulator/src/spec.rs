@@ -14,6 +14,10 @@ use crate::{Error, Identity};
 pub struct ClusterSpec {
     /// Subscription id.
     pub subscription: String,
+    /// Tenant of the subscription.
+    pub tenant: String,
+    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
+    pub identities: Vec<Identity>,
     /// Resource group of the cluster.
     pub resource_group: String,
     /// Name of the cluster.
@@ -31,10 +35,6 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
-    /// Tenant of the subscription.
-    pub tenant: String,
-    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
-    pub identities: Vec<Identity>,
     /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
     pub vcpu_quota: Option<u64>,
     /// VM sizes that the location offers; a new pool of another is refused. By default all.
@@ -47,6 +47,8 @@ impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
             subscription: "11111111-2222-3333-4444-555555555555".to_owned(),
+            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
+            identities: vec![Identity::local()],
             resource_group: "local".to_owned(),
             name: "local".to_owned(),
             location: "westeurope".to_owned(),
@@ -55,8 +57,6 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
-            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
-            identities: vec![Identity::local()],
             vcpu_quota: None,
             vm_sizes: None,
             pools: Vec::new(),

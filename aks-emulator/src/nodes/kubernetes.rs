@@ -13,9 +13,7 @@ use serde_json::{Value, json};
 
 use super::budgets;
 use super::drain::{self, error};
-use super::{
-    Applied, Instance, IssuerKeys, NewInstance, NodeError, NodePool, NodeSide, issuer, names, object, reconcile,
-};
+use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
 const AGENT: &str = "aks-emulator";
@@ -133,6 +131,10 @@ impl NodeSide for KubernetesNodes {
         drain::drain(&self.client, node, budgets, timeout).await
     }
 
+    async fn issuer_keys(&self) -> Result<Option<super::IssuerKeys>, NodeError> {
+        super::issuer::read(&self.client).await.map(Some)
+    }
+
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         match self.nodes().delete(node, &DeleteParams::default()).await {
             Ok(_) => {}
@@ -140,10 +142,6 @@ impl NodeSide for KubernetesNodes {
             Err(source) => return Err(error("delete node", node, source)),
         }
         drain::delete_all(&self.client, node).await
-    }
-
-    async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
-        issuer::read(&self.client).await.map(Some)
     }
 
     async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {

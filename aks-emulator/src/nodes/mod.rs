@@ -158,12 +158,6 @@ pub trait NodeSide: Send + Sync + 'static {
     /// server refuses.
     async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError>;
 
-    /// Deletes a node and whatever pods remain on it, as when its machine goes away.
-    ///
-    /// # Errors
-    /// [`NodeError::Kubernetes`] if the API server refuses.
-    async fn delete(&self, node: &str) -> Result<(), NodeError>;
-
     /// What the issuer of service account tokens publishes, or `None` where there is no issuer.
     ///
     /// # Errors
@@ -177,4 +171,10 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if budgets or pods cannot be read.
     async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError>;
+
+    /// Deletes a node and whatever pods remain on it, as when its machine goes away.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the API server refuses.
+    async fn delete(&self, node: &str) -> Result<(), NodeError>;
 }

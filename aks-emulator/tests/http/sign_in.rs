@@ -9,7 +9,7 @@ use aks_emulator::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{self, Answer, FAST, Local, VERSION, two_pools};
+use crate::support::{Answer, FAST, Local, VERSION, two_pools};
 
 const TENANT: &str = "22222222-3333-4444-5555-666666666666";
 const OTHER_TENANT: &str = "99999999-3333-4444-5555-666666666666";
@@ -30,7 +30,7 @@ async fn start(authentication: Authentication) -> Local {
 
 /// An emulator with HTTPS, and a client that trusts its authority only.
 async fn secured(settings: Settings, cluster: ClusterSpec) -> Local {
-    support::install_provider();
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
     let authority = reqwest::Certificate::from_pem(emulator.authority_pem().unwrap().as_bytes()).unwrap();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
