@@ -87,6 +87,10 @@ pub(crate) struct Arguments {
     /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
+    /// Ask clients to look at operations after this many seconds. The service was recorded asking for nothing, upon
+    /// which Azure's libraries look every 30 seconds.
+    #[arg(long, env = "AKS_EMULATOR_RETRY_AFTER", value_name = "SECONDS")]
+    retry_after: Option<u64>,
     #[command(flatten)]
     pub(crate) sign_in: sign_in::SignInArguments,
 }
@@ -106,6 +110,7 @@ impl Arguments {
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
             chaos: self.faults_seed.map(|seed| Chaos { seed, rate: self.fault_rate }),
+            retry_after: self.retry_after,
             tls: self.sign_in.tls(),
             authentication: self.sign_in.authentication(),
             token_lifetime: self.sign_in.token_lifetime(),

@@ -42,6 +42,9 @@ pub struct Settings {
     /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
     /// comes before.
     pub chaos: Option<Chaos>,
+    /// `Retry-After` of accepted operations and of those that run, in whole seconds. `None` by default, as recorded;
+    /// Azure's libraries then wait 30 s between two looks, however fast the operation was.
+    pub retry_after: Option<u64>,
     /// HTTPS instead of HTTP.
     pub tls: Option<Tls>,
     /// Whether requests need an access token.
@@ -119,6 +122,7 @@ impl Default for Settings {
             drain_timeout: None,
             request_budgets: None,
             chaos: None,
+            retry_after: None,
             tls: None,
             authentication: Authentication::default(),
             token_lifetime: Duration::from_hours(1),

@@ -13,6 +13,7 @@ mod overview;
 mod path;
 mod pools;
 mod reply;
+mod retry;
 mod serve;
 mod sign_in;
 mod upgrades;
@@ -174,7 +175,7 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
 async fn respond(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     match sign_in::route(app, parts, body).await {
         Some(reply) => reply,
-        None => handle(app, parts, body).await,
+        None => retry::hint(&app.service.settings, handle(app, parts, body).await),
     }
 }
 

@@ -165,6 +165,7 @@ pub trait NodeSide: Send + Sync + 'static {
     async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
         Ok(None)
     }
+
     /// The disruption budgets of the service's add-ons, in `kube-system`, that would not allow all of these nodes to
     /// go now. Nothing is evicted.
     ///

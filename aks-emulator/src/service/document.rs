@@ -93,9 +93,15 @@ fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
     }))
 }
 
+/// Size of machines where none is asked for. The service chooses by region and quota, which is not known.
+const DEFAULT_SIZE: &str = "Standard_D4ds_v5";
+
 /// Properties of a new pool: what was sent over the server's defaults.
 pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Value> {
-    let mut properties = merge::merge(&pool_defaults(cluster, sent), sent, true);
+    let mut sent = sent.clone();
+    // The Azure CLI leaves the choice to the service with an empty size.
+    sent.retain(|name, value| name != "vmSize" || value != "");
+    let mut properties = merge::merge(&pool_defaults(cluster, &sent), &sent, true);
     merge::normalise(&mut properties);
     let version = syntax::resolve_version(
         super::state::text(&properties, "orchestratorVersion"),
@@ -114,7 +120,7 @@ fn pool_defaults(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Va
     let upgrade =
         if system { json!({"maxSurge": "10%", "maxUnavailable": "0"}) } else { json!({"maxUnavailable": "0"}) };
     map(json!({
-        "vmSize": "Standard_D4ds_v5",
+        "vmSize": DEFAULT_SIZE,
         "osDiskSizeGB": 128,
         "osDiskType": "Managed",
         "kubeletDiskType": "OS",

@@ -1,6 +1,8 @@
 //! The emulator over real HTTP, each test on its own port and without Kubernetes.
 
 #[cfg(test)]
+mod azure_cli;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod catalogue;
@@ -30,6 +32,8 @@ mod power;
 mod protocol;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod retry_after;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
