@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Runs a command while an emulator is up, and ends the emulator however the command ends.
 #
-#   with-emulator.sh [FLAGS OF THE EMULATOR] -- COMMAND [ARGUMENTS]
+#   with-emulator.sh [--sign-in] [FLAGS OF THE EMULATOR] -- COMMAND [ARGUMENTS]
 #
 # The command finds ENDPOINT in its environment. If ENDPOINT is set already, the command runs against what is there.
+# With --sign-in the emulator serves HTTPS and wants access tokens, and the command finds CA, TENANT, CLIENT_ID and
+# CLIENT_SECRET as well.
 # TIME_SCALE says how many times as fast as the service operations run, LIMIT after how many seconds the command hangs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
+sign_in=''
+if [ "${1:-}" = --sign-in ]; then
+    sign_in=yes
+    shift
+fi
 flags=(--no-nodes --listen 127.0.0.1:0 --time-scale "${TIME_SCALE:-200}" --cluster "$here/cluster.yaml")
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     flags+=("$1")
@@ -34,6 +41,11 @@ trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+if [ -n "$sign_in" ]; then
+    flags+=(--tls-folder "$folder/tls" --authentication required)
+    export CA=$folder/tls/ca.crt TENANT=22222222-3333-4444-5555-666666666666
+    export CLIENT_ID=33333333-4444-5555-6666-777777777777 CLIENT_SECRET=local-secret
+fi
 cd "$here/.."
 "${CARGO:-cargo}" build --quiet --locked -p aks-emulator
 target=${CARGO_TARGET_DIR:-$here/../target}
@@ -61,8 +73,5 @@ command=$!
 status=0
 wait "$command" || status=$?
 command=''
-if [ "$status" != 0 ] && [ -s "$folder/log" ]; then
-    echo "what the emulator logged:" >&2
-    tail -n 20 "$folder/log" >&2
-fi
+[ "$status" = 0 ] || grep -E 'WARN|ERROR' "$folder/log" >&2 || true
 exit "$status"

@@ -23,4 +23,4 @@ if [ ! -x "$environment/bin/python" ]; then
     rm -rf "$made"
     trap - EXIT
 fi
-exec ../with-emulator.sh -- "$environment/bin/python" -B main.py
+exec ../with-emulator.sh --sign-in -- "$environment/bin/python" -B main.py

@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
+use super::budgets;
 use super::drain::{self, error};
 use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
 
@@ -142,6 +143,10 @@ impl NodeSide for KubernetesNodes {
         }
         drain::delete_all(&self.client, node).await
     }
+
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        budgets::against(&self.client, nodes).await
+    }
 }
 
 /// The merge patch that brings a node to its pool's labels and taints, or `None` if it is there.
@@ -181,7 +186,9 @@ fn instance(node: &Node) -> Option<Instance> {
     });
     let zone =
         node.labels().get(object::ZONE_LABEL).and_then(|zone| zone.rsplit_once('-')).map(|(_, zone)| zone.to_owned());
-    Some(Instance { name: node.name_any(), number, zone, ready })
+    let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+    let addresses = addresses.iter().filter(|of| of.type_ == "InternalIP").map(|of| of.address.clone()).collect();
+    Some(Instance { name: node.name_any(), number, zone, ready, addresses })
 }
 
 #[cfg(test)]

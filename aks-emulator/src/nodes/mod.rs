@@ -1,5 +1,6 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod budgets;
 mod drain;
 mod issuer;
 mod kubernetes;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
-pub(crate) use machine::size as machine_size;
+pub(crate) use machine::{family as machine_family, size as machine_size};
 pub use none::NoNodes;
 
 /// What a pool's nodes should look like, taken from its ARM document.
@@ -81,6 +82,8 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Whether the node reports Ready.
     pub ready: bool,
+    /// IP addresses that the node reports; none until then.
+    pub addresses: Vec<String>,
 }
 
 /// A node to create.
@@ -162,6 +165,13 @@ pub trait NodeSide: Send + Sync + 'static {
     async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
         Ok(None)
     }
+
+    /// The disruption budgets of the service's add-ons, in `kube-system`, that would not allow all of these nodes to
+    /// go now. Nothing is evicted.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if budgets or pods cannot be read.
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError>;
 
     /// Deletes a node and whatever pods remain on it, as when its machine goes away.
     ///

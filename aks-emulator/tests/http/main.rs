@@ -5,11 +5,29 @@ mod azure_cli;
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod clock;
+#[cfg(test)]
+mod description;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod overview;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
@@ -21,6 +39,14 @@ mod rules;
 #[cfg(test)]
 mod sign_in;
 #[cfg(test)]
+mod staged;
+#[cfg(test)]
+mod state;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod wire;

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod doors;
+mod machines;
 mod operator;
 mod sign_in;
 mod supervision;
@@ -53,6 +54,12 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
         trial(&bench, "a_service_account_signs_in_to_arm", sign_in::a_service_account_signs_in_to_arm),
         trial(&bench, "tokens_that_do_not_match_are_refused", sign_in::tokens_that_do_not_match_are_refused),
+        trial(
+            &bench,
+            "machines_go_without_a_drain_unless_add_ons_need_them",
+            machines::machines_go_without_a_drain_unless_add_ons_need_them,
+        ),
+        trial(&bench, "a_stopped_cluster_has_no_nodes", machines::a_stopped_cluster_has_no_nodes),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),
