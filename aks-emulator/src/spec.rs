@@ -30,6 +30,8 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording.
+    pub latest_node_image: Option<String>,
     /// The pools, in the order in which lists show them.
     pub pools: Vec<PoolSpec>,
 }
@@ -46,6 +48,7 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
+            latest_node_image: None,
             pools: Vec::new(),
         }
     }
@@ -105,6 +108,15 @@ impl ClusterSpec {
                 "kubernetesVersion",
                 format!("{:?}", self.kubernetes_version),
                 "give a version such as 1.33.5",
+            ));
+        }
+        if let Some(release) = &self.latest_node_image
+            && (release.is_empty() || !release.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        {
+            return Err(Error::setting(
+                "latestNodeImage",
+                format!("{release:?}"),
+                "give a release such as 202602.10.0",
             ));
         }
         if self.pools.is_empty() {

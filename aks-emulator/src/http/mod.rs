@@ -194,6 +194,10 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
             versions::check(call, &at, "managedClusters/agentPools")?;
             upgrades::profile(call, &at, pool)
         }
+        Target::PoolUpgradeImage(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            upgrades::image(call, &at, pool)
+        }
         Target::Clusters { subscription, resource_group } => {
             versions::check_scope(call, subscription, resource_group, "managedClusters")?;
             cluster::list(call, subscription, resource_group)

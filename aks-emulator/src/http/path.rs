@@ -8,6 +8,7 @@ pub(super) enum Target<'a> {
     Pool(ClusterPath<'a>, &'a str),
     PoolAbort(ClusterPath<'a>, &'a str),
     PoolUpgradeProfile(ClusterPath<'a>, &'a str),
+    PoolUpgradeImage(ClusterPath<'a>, &'a str),
     /// All clusters of a subscription, or of one of its resource groups.
     Clusters {
         subscription: &'a str,
@@ -69,6 +70,9 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
                 [pools, pool, abort] if is(pools, "agentPools") && is(abort, "abort") => {
                     Some(Target::PoolAbort(at, pool))
                 }
+                [pools, pool, upgrade] if is(pools, "agentPools") && is(upgrade, "upgradeNodeImageVersion") => {
+                    Some(Target::PoolUpgradeImage(at, pool))
+                }
                 [pools, pool, profiles, default]
                     if is(pools, "agentPools") && is(profiles, "upgradeProfiles") && is(default, "default") =>
                 {
@@ -126,6 +130,7 @@ mod tests {
             (format!("{cluster}/AGENTPOOLS/p"), Some(Target::Pool(at, "p"))),
             (format!("{cluster}/agentPools/p/Abort"), Some(Target::PoolAbort(at, "p"))),
             (format!("{cluster}/agentPools/p/upgradeprofiles/default"), Some(Target::PoolUpgradeProfile(at, "p"))),
+            (format!("{cluster}/agentPools/p/upgradeNodeImageVersion"), Some(Target::PoolUpgradeImage(at, "p"))),
             (format!("{cluster}/agentPools/p/other"), None),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/managedClusters".to_owned(),

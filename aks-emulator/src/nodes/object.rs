@@ -12,6 +12,9 @@ use super::{NewInstance, NodePool, machine, names, reconcile};
 pub(super) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that says in which zone a node is.
 pub(super) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// The label of a node that an upgrade could not drain, and its value.
+pub(super) const UPGRADE_STATUS_LABEL: &str = "kubernetes.azure.com/upgrade-status";
+pub(super) const QUARANTINED: &str = "Quarantined";
 
 /// The node of a new instance.
 pub(super) fn node(pool: &NodePool, instance: &NewInstance) -> Node {

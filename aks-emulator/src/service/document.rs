@@ -5,12 +5,10 @@ use uuid::Uuid;
 
 use super::operation::Kind;
 use super::state::{Cluster, Pool};
-use super::{merge, syntax, validate};
+use super::{images, merge, rolling, syntax, validate, versions};
 use crate::nodes::names;
 use crate::{ClusterSpec, Error, NodePool, PoolSpec};
 
-/// Node image of every pool, as in the newest recording.
-pub(crate) const NODE_IMAGE: &str = "AKSUbuntu-2204gen2containerd-202601.07.0";
 const POOL_TYPE: &str = "Microsoft.ContainerService/managedClusters/agentPools";
 
 /// A stored cluster from a person's description.
@@ -22,6 +20,7 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
+        latest_node_image: spec.latest_node_image.clone(),
         pools: Vec::new(),
     };
     for pool in &spec.pools {
@@ -111,6 +110,8 @@ fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
         count_when_started: None,
         next_instance: 0,
         deletion_started: None,
+        rolling: None,
+        recently_used: Vec::new(),
     }
 }
 
@@ -118,11 +119,11 @@ fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
 pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Value> {
     let mut properties = merge::merge(&pool_defaults(cluster, sent), sent, true);
     merge::normalise(&mut properties);
-    let version = syntax::resolve_version(
-        super::state::text(&properties, "orchestratorVersion"),
-        cluster.text("currentKubernetesVersion"),
-    );
+    let (requested, current) =
+        (super::state::text(&properties, "orchestratorVersion"), cluster.text("currentKubernetesVersion"));
+    let version = versions::resolve(requested, current).unwrap_or_else(|| syntax::resolve_version(requested, current));
     properties.insert("currentOrchestratorVersion".to_owned(), json!(version));
+    properties.insert("nodeImageVersion".to_owned(), json!(images::latest(cluster, &properties)));
     properties.insert("eTag".to_owned(), json!(Uuid::new_v4().to_string()));
     let state = Kind::Create.provisioning_state();
     properties.insert("provisioningState".to_owned(), json!(state));
@@ -149,7 +150,6 @@ fn pool_defaults(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Va
         "mode": "User",
         "osType": "Linux",
         "osSKU": "Ubuntu",
-        "nodeImageVersion": NODE_IMAGE,
         "upgradeSettings": upgrade,
         "enableFIPS": false,
         "securityProfile": {"sshAccess": "LocalUser", "enableVTPM": false, "enableSecureBoot": false},
@@ -220,6 +220,7 @@ fn shown_id(cluster: &Cluster) -> String {
 /// What the nodes of a pool should look like.
 pub(crate) fn node_pool(cluster: &Cluster, pool: &Pool) -> NodePool {
     let strings = |property: &str| merge::strings(pool.get(property));
+    let target = rolling::target(pool);
     NodePool {
         subscription: cluster.subscription.clone(),
         node_resource_group: cluster.text("nodeResourceGroup").to_owned(),
@@ -230,8 +231,8 @@ pub(crate) fn node_pool(cluster: &Cluster, pool: &Pool) -> NodePool {
         vm_size: pool.text("vmSize").to_owned(),
         os_type: pool.text("osType").to_owned(),
         os_sku: pool.text("osSKU").to_owned(),
-        node_image_version: pool.text("nodeImageVersion").to_owned(),
-        kubernetes_version: pool.text("currentOrchestratorVersion").to_owned(),
+        node_image_version: target.image,
+        kubernetes_version: target.version,
         max_pods: pool.get("maxPods").and_then(Value::as_u64).unwrap_or(250),
         labels: merge::labels(&pool.properties),
         taints: strings("nodeTaints"),

@@ -3,17 +3,20 @@
 
 pub(crate) mod abort;
 pub(crate) mod document;
+pub(crate) mod images;
 pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;
 pub(crate) mod preconditions;
 pub(crate) mod refusal;
+pub(crate) mod rolling;
 pub(crate) mod runner;
 mod stale;
 mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
 pub(crate) mod validate;
+pub(crate) mod versions;
 mod work;
 
 use std::collections::HashMap;

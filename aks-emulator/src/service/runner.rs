@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, merge, work};
+use super::{Service, merge, rolling, work};
 use crate::Error;
 use crate::rules::Stage;
 
@@ -92,19 +92,25 @@ fn finish(service: &Service, operation: &Operation, outcome: Result<(), Operatio
         tracing::warn!(pool = operation.pool, code = error.code, message = error.message, "an operation failed");
     }
     let error = outcome.err();
+    let now = service.clock.now();
     service.change(|state| {
         let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(error.clone()));
         if !ended {
             return;
         }
         if let Some(cluster) = state.clusters.get_mut(&operation.cluster) {
-            finish_pool(cluster, operation, error.as_ref());
+            finish_pool(cluster, operation, error.as_ref(), now);
         }
         forget_oldest(state);
     });
 }
 
-fn finish_pool(cluster: &mut super::Cluster, operation: &Operation, error: Option<&OperationError>) {
+fn finish_pool(
+    cluster: &mut super::Cluster,
+    operation: &Operation,
+    error: Option<&OperationError>,
+    now: jiff::Timestamp,
+) {
     if error.is_none() && matches!(operation.kind, Kind::Delete { .. }) {
         cluster.pools.retain(|pool| !pool.name.eq_ignore_ascii_case(&operation.pool));
         return;
@@ -122,9 +128,13 @@ fn finish_pool(cluster: &mut super::Cluster, operation: &Operation, error: Optio
             if operation.kind != Kind::Abort {
                 pool.applied = merge::applied(&pool.properties);
             }
+            // Those two have not gone through the nodes.
+            if !matches!(operation.kind, Kind::Abort | Kind::Stop) {
+                rolling::complete(pool, now);
+            }
         }
         Some(error) => {
-            pool.set("provisioningState", "Failed");
+            pool.set("provisioningState", error.state());
             pool.set("status", json!({"provisioningError": error.value()}));
         }
     }

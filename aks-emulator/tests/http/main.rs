@@ -7,14 +7,20 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod upgrades;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use aks_emulator::{ClusterSpec, Emulator, NoNodes, PoolSpec, Settings};
+use aks_emulator::{ClusterSpec, Emulator, NoNodes, NodeSide, PoolSpec, Settings};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -52,11 +52,15 @@ pub async fn fast() -> Local {
 }
 
 pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
+    start_with(settings, cluster, Arc::new(NoNodes::new())).await
+}
+
+pub async fn start_with(settings: Settings, cluster: ClusterSpec, nodes: Arc<dyn NodeSide>) -> Local {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
     });
-    let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
+    let emulator = Emulator::start(settings, cluster, nodes).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }
 }

@@ -1,6 +1,7 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
 mod gateway;
+mod upgrades;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -311,11 +312,6 @@ impl Refusal {
             "UnmarshalError",
             format!("converting the request body failed: json: unknown field \"{field}\""),
         )
-    }
-
-    /// What the real service does and this emulator does not do yet.
-    pub(crate) fn not_emulated(what: &str) -> Self {
-        Self::provider(501, "NotImplementedByEmulator", format!("the emulator does not {what}; the real service would"))
     }
 }
 
