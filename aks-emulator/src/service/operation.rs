@@ -101,7 +101,7 @@ impl OperationError {
     }
 
     /// The same for an operation that gives up rather than fails.
-    pub(crate) fn as_canceled(self) -> Self {
+    pub(crate) fn into_canceled(self) -> Self {
         Self { canceled: true, ..self }
     }
 

@@ -127,7 +127,9 @@ fn ending(run: &Run<'_>, nodes: usize, quarantined: usize) -> Option<OperationEr
     }
     match run.settings.undrainable {
         Undrainable::Schedule => Some(failure(run, &blocked)),
-        Undrainable::Cordon => (quarantined > run.settings.batch(nodes)).then(|| failure(run, &blocked).as_canceled()),
+        Undrainable::Cordon => {
+            (quarantined > run.settings.batch(nodes)).then(|| failure(run, &blocked).into_canceled())
+        }
     }
 }
 
@@ -139,7 +141,7 @@ fn blocked_error(run: &Run<'_>, quarantined: usize) -> Result<(), Failure> {
     }
     let stand_ins = run.rolling().map(|rolling| rolling.surge.len()).unwrap_or_default();
     let failure = failure(run, &blocked);
-    Err(Failure::Ended(if stand_ins < quarantined { failure.as_canceled() } else { failure }))
+    Err(Failure::Ended(if stand_ins < quarantined { failure.into_canceled() } else { failure }))
 }
 
 fn failure(run: &Run<'_>, blocked: &[Blocked]) -> OperationError {
