@@ -30,7 +30,8 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
-    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording.
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording, which the
+    /// pools start with in any case.
     pub latest_node_image: Option<String>,
     /// The pools, in the order in which lists show them.
     pub pools: Vec<PoolSpec>,

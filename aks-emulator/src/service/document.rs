@@ -102,6 +102,7 @@ fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
     if let Some(current) = &spec.current_version {
         properties.insert("currentOrchestratorVersion".to_owned(), json!(current));
     }
+    properties.insert("nodeImageVersion".to_owned(), json!(images::initial(&properties)));
     properties.insert("provisioningState".to_owned(), json!("Succeeded"));
     Pool {
         name: spec.name.clone(),

@@ -4,13 +4,22 @@ use serde_json::{Map, Value, json};
 
 use super::state::{Cluster, text};
 
-/// The newest release unless the cluster says otherwise, as in the newest recording.
-pub(crate) const RELEASE: &str = "202601.07.0";
+/// Of the newest recording: the newest release unless the cluster says otherwise, and that of the pools that a cluster
+/// starts with.
+const RELEASE: &str = "202601.07.0";
 
-/// The newest image for a pool with these properties. The name of the Ubuntu image is recorded, the others are
-/// assumed.
+/// The newest image for a pool with these properties.
 pub(crate) fn latest(cluster: &Cluster, properties: &Map<String, Value>) -> String {
-    let release = cluster.latest_node_image.as_deref().unwrap_or(RELEASE);
+    image(properties, cluster.latest_node_image.as_deref().unwrap_or(RELEASE))
+}
+
+/// The image of a pool that a cluster starts with.
+pub(crate) fn initial(properties: &Map<String, Value>) -> String {
+    image(properties, RELEASE)
+}
+
+/// The name of the Ubuntu image is recorded, the others are assumed.
+fn image(properties: &Map<String, Value>, release: &str) -> String {
     let fips = if properties.get("enableFIPS") == Some(&json!(true)) { "fips" } else { "" };
     let sku = text(properties, "osSKU");
     let family = if text(properties, "osType") == "Windows" {

@@ -69,6 +69,7 @@ async fn run(service: &Service, id: &str, token: CancellationToken) {
         return;
     };
     tokio::select! {
+        biased;
         () = token.cancelled() => {}
         outcome = perform(service, &operation) => finish(service, &operation, outcome),
     }

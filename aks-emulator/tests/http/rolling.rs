@@ -249,6 +249,20 @@ async fn an_abort_ends_an_upgrade_where_it_is() {
 }
 
 #[tokio::test]
+async fn an_abort_lets_a_machine_come_back_that_is_being_reimaged() {
+    let (local, fleet) = started(2).await;
+    fleet.hold(Some("replace apps0"));
+    local.put("apps", json!({"orchestratorVersion": "1.33"})).await;
+    wait_for("apps0 to go", || !fleet.of("apps").contains_key("apps0")).await;
+    let abort = local.send(Method::POST, &local.url(&local.pool_path("apps/abort")), None).await;
+    fleet.hold(None);
+    assert_eq!(local.follow(&abort).await["status"], "Succeeded");
+    assert_eq!(fleet.versions("apps"), versions(&[("1.32.9", 1), ("1.33.5", 2)]));
+    local.put_and_follow("apps", json!({})).await;
+    assert_eq!(fleet.versions("apps"), versions(&[("1.33.5", 2)]));
+}
+
+#[tokio::test]
 async fn a_delete_takes_an_upgrade_and_its_surge_nodes_away() {
     let (local, fleet) = started(2).await;
     fleet.hold(Some("drain apps0"));

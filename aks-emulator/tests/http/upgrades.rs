@@ -157,6 +157,18 @@ async fn an_image_is_upgraded_when_there_is_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_description_can_have_a_newer_image_than_its_pools() {
+    let cluster = ClusterSpec { latest_node_image: Some("202602.10.0".to_owned()), ..old_pools() };
+    let local = start(Settings::with_time_scale(FAST), cluster).await;
+    assert_eq!(property(&local, "apps", "nodeImageVersion").await, IMAGE);
+    let newer = IMAGE.replace("202601.07.0", "202602.10.0");
+    let profile = local.get(&local.pool_path("apps/upgradeProfiles/default")).await.body;
+    assert_eq!(profile["properties"]["latestNodeImageVersion"], newer);
+    local.put_and_follow("new", json!({"count": 1})).await;
+    assert_eq!(property(&local, "new", "nodeImageVersion").await, newer);
+}
+
+#[tokio::test]
 async fn a_pool_is_rolled_back_to_what_it_ran_before() {
     let local = with(Switches::default()).await;
     local.emulator.edit(|cluster| cluster.latest_node_image = Some("202602.10.0".to_owned()));

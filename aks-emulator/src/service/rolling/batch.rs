@@ -43,6 +43,7 @@ pub(super) async fn take_down(run: &Run<'_>, nodes: &[Instance]) -> Result<(), F
             let uid = marks.get(&node.name).map(|mark| mark.uid.clone()).unwrap_or_default();
             rolling.replacing.insert(node.number, Replaced { uid, zone: node.zone.clone(), since });
         }
+        rolling.blocked.retain(|blocked| blocked.operation == run.operation.id);
         rolling.blocked.extend(undrained.into_values());
     });
     Ok(())
