@@ -129,6 +129,8 @@ async fn each_kind_of_change_has_its_state() {
         assert_eq!(put.state(), state, "{change}");
         assert_eq!(property(&local, "apps", "nodeImageVersion").await, image, "{change}");
     }
+    let large = json!({"count": 995, "osSKU": "AzureLinux", "upgradeSettings": {"maxSurge": "1%"}});
+    assert_eq!(local.put("apps", large).await.code(), "AgentPoolMaxCountExceeded");
     let windows = local.put("apps", json!({"osSKU": "Windows2022"})).await;
     assert_eq!((windows.status, windows.code()), (400, "PropertyChangeNotAllowed"));
     let no_surge = local.put("apps", json!({"upgradeSettings": {"maxSurge": "0"}})).await;

@@ -29,6 +29,15 @@ impl Refusal {
         )
     }
 
+    /// The limit is documented and the code is known, the text is not.
+    pub(crate) fn too_many_with_surge(nodes: usize, surge: usize) -> Self {
+        Self::provider(
+            400,
+            "AgentPoolMaxCountExceeded",
+            format!("{nodes} nodes and {surge} surge nodes are more than the 1000 that an agent pool can have."),
+        )
+    }
+
     /// A patch above the control plane's. The rule is documented; the text is that of a minor without its middle.
     pub(crate) fn version_newer(pool: &str, cluster: &str) -> Self {
         Self::provider(

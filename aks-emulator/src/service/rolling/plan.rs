@@ -13,6 +13,8 @@ use crate::clock::Clock;
 
 /// Since when `nodeImageVersion` can be set.
 pub(crate) const ROLLBACK_SINCE: &str = "2026-04-01";
+/// In one pool, surge nodes included.
+const MOST_NODES: usize = 1000;
 /// For how long a pool can be rolled back after an upgrade.
 const ROLLBACK_FOR: Duration = Duration::from_hours(7 * 24);
 
@@ -106,6 +108,7 @@ pub(in super::super) fn check(request: &Request<'_>, asked: Option<&Asked>) -> R
     let Some(asked) = asked else {
         return Ok(());
     };
+    check_surge(request.properties)?;
     if asked.is_rollback {
         return check_rollback(request, asked);
     }
@@ -117,6 +120,13 @@ pub(in super::super) fn check(request: &Request<'_>, asked: Option<&Asked>) -> R
     let skips = request.settings.switches.node_pools_skip_minors;
     let onward = versions::is_next(&running, &asked.version) || skips && syntax::is_older(&running, &asked.version);
     if onward { Ok(()) } else { Err(Refusal::upgrade_path(&running, &asked.version)) }
+}
+
+fn check_surge(properties: &Map<String, Value>) -> Result<(), Refusal> {
+    let count = properties.get("count").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    let nodes = count.unwrap_or_default();
+    let surge = settings::UpgradeSettings::of(properties).surge(nodes).min(nodes);
+    if nodes + surge > MOST_NODES { Err(Refusal::too_many_with_surge(nodes, surge)) } else { Ok(()) }
 }
 
 /// Refuses a new pool that could not be upgraded as it asks, or not run its version.
