@@ -126,8 +126,10 @@ is "a new node image" "Succeeded" pool upgrade apps --node-image-only --query pr
 rule=$(admin POST operation-holds '{"pool": "burst"}' | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 does "begin to scale" pool scale burst --node-count 5 --no-wait
 refused "scale it twice at once" "(OperationNotAllowed)" pool scale burst --node-count 1
-does "abort" az aks nodepool operation-abort "${in[@]}" --nodepool-name burst
+# The abort is an operation too, and held as well.
+does "abort" az aks nodepool operation-abort "${in[@]}" --nodepool-name burst --no-wait
 admin DELETE "rules/$rule" >/dev/null
+does "the end of the abort" pool wait burst --custom "provisioningState=='Canceled'" --interval 1 --timeout 60
 is "aborted" "Canceled" pool show burst --query provisioningState --output tsv
 
 refused "no node for the system" "(InvalidParameter) agentPoolProfile.count was 0" pool scale system --node-count 0
