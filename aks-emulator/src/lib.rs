@@ -33,7 +33,7 @@ pub use journal::{Exchange, Journal};
 pub use keys::KeyError;
 pub use manual::ManualClock;
 pub use nodes::IssuerKeys;
-pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use nodes::{Applied, Instance, KubernetesNodes, Mark, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};

@@ -4,6 +4,7 @@
 pub(crate) mod abort;
 mod capacity;
 pub(crate) mod document;
+pub(crate) mod images;
 mod initial;
 mod local_dns;
 pub(crate) mod machines;
@@ -13,6 +14,7 @@ pub(crate) mod pools;
 pub(crate) mod power;
 pub(crate) mod preconditions;
 pub(crate) mod refusal;
+pub(crate) mod rolling;
 pub(crate) mod runner;
 mod stale;
 pub(crate) mod state;

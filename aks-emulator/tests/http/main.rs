@@ -17,6 +17,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod kill;
@@ -35,6 +37,8 @@ mod replay;
 #[cfg(test)]
 mod retry_after;
 #[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sign_in;
@@ -46,6 +50,8 @@ mod state;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod upgrades;
 #[cfg(test)]
 mod versions;
 #[cfg(test)]
