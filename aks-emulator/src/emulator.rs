@@ -1,21 +1,25 @@
 //! The emulator as a value: starts, serves, stops, and gives tests their handles. Never answers a request itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::{Request, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::directory::Directory;
-use crate::http::{self, Admin, App, Budgets};
+use crate::failures::Cause;
+use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
+use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
 use crate::service::{Service, State, document, runner};
 use crate::tls::Server;
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
-    Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
+    NodeSide, OperationFailure, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -65,8 +69,10 @@ impl Emulator {
         runner::resume(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
-        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()), directory };
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
+        let (admin, nodes) = (Arc::default(), Arc::default());
+        let app = App { service: service.clone(), recorder, budgets, admin, directory, nodes };
+        http::auto_upgrade::resume(&app);
         let (acceptor, authority) = tls.map(|tls| (tls.acceptor, tls.authority)).unzip();
         service.tasks.spawn(http::serve(listener, acceptor, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
@@ -91,6 +97,12 @@ impl Emulator {
         &self.cluster_id
     }
 
+    /// The clock, to move it; `None` unless [`Settings::manual_clock`] is set.
+    #[must_use]
+    pub fn clock(&self) -> Option<ManualClock<'_>> {
+        ManualClock::of(&self.service)
+    }
+
     /// What a GET of a pool would answer now, or `None` if there is no such pool.
     #[must_use]
     pub fn pool(&self, name: &str) -> Option<Value> {
@@ -102,7 +114,7 @@ impl Emulator {
         })
     }
 
-    /// Every request so far, in the order of arrival.
+    /// The requests so far, in the order of arrival. The oldest are forgotten when all take more than 64 MiB.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.app.recorder.journal()
@@ -134,14 +146,46 @@ impl Emulator {
     /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method
     /// or the target is malformed.
     #[must_use]
-    pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
-        self.app.foreign(request)
+    pub async fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
+        self.app.foreign(request).await
+    }
+
+    /// Makes a request as somebody else after this long at the emulator's pace, unless it stops before. Whether it is
+    /// well formed; one that is not is never made.
+    #[must_use]
+    pub fn as_someone_else_later(&self, request: &ForeignRequest, after: Duration) -> bool {
+        let well_formed = request.parts().is_some();
+        if well_formed {
+            http::later(&self.app, request.clone(), after);
+        }
+        well_formed
+    }
+
+    /// Lets AKS upgrade the cluster by itself: the control plane takes 5 minutes at the emulator's pace, during which
+    /// no pool can be changed, and then each pool is upgraded by a PUT of `aks-auto-upgrade`, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a version that is malformed or not above the cluster's, or while the cluster is busy.
+    pub fn auto_upgrade(&self, kubernetes_version: &str) -> Result<(), Error> {
+        http::auto_upgrade::begin(&self.app, kubernetes_version)
+    }
+
+    /// Answers a request without a connection, as if it had come over one: the journal, holds, faults and `/admin/`
+    /// included. `None` where a fault closes the connection without an answer.
+    pub async fn request(&self, request: Request<Vec<u8>>) -> Option<Response<Vec<u8>>> {
+        http::request(self.app.clone(), request).await
     }
 
     /// The operations of a pool, to hold them.
     #[must_use]
     pub fn operation(&self, pool: &str) -> Operations<'_> {
         Operations { service: &self.service, pool: pool.to_owned() }
+    }
+
+    /// The operations of the whole cluster, which are starts and stops.
+    #[must_use]
+    pub fn cluster_operation(&self) -> Operations<'_> {
+        self.operation(CLUSTER)
     }
 
     /// Changes what is stored, without a request or an operation: a back door for tests.
@@ -168,7 +212,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The operations of one pool, now and later.
+/// The operations of one pool or of the cluster, now and later.
 #[derive(Clone)]
 pub struct Operations<'a> {
     service: &'a Service,
@@ -195,13 +239,19 @@ impl Operations<'_> {
     /// Fails them with this code and message when their nodes are done; `times` at most, or as long as the result
     /// lives.
     pub fn fail(&self, code: &str, message: &str, times: Option<usize>) -> Fault {
-        self.service.rules.fail_operations(&self.pool, code, message, times)
+        let cause = Cause::Given { code: code.to_owned(), message: message.to_owned() };
+        self.service.rules.fail_operations(&self.pool, cause, times)
+    }
+
+    /// Fails them as the service does, with its code and text; otherwise as [`Operations::fail`].
+    pub fn fail_as(&self, failure: OperationFailure, times: Option<usize>) -> Fault {
+        self.service.rules.fail_operations(&self.pool, Cause::Known(failure), times)
     }
 
     /// Returns when none of this pool runs.
     pub async fn finished(&self) {
         self.service
-            .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
+            .wait_until(|state| !state.running().any(|operation| operation.subject().eq_ignore_ascii_case(&self.pool)))
             .await;
     }
 }
@@ -220,11 +270,13 @@ fn tls(settings: &Settings, address: &str) -> Result<Option<Server>, Error> {
 }
 
 fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {
-    if let Some(state) = store.map(Store::load).transpose()?.flatten() {
-        return Ok(state);
-    }
-    let mut state = State::default();
-    state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    let state = match store.map(Store::load).transpose()?.flatten() {
+        Some(state) => state,
+        None => State {
+            clusters: [(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?)].into(),
+            ..State::default()
+        },
+    };
     // Now, because later a file that cannot be written is only logged.
     if let Some(store) = store {
         store.save(&state)?;

@@ -4,14 +4,18 @@
 //! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
 //! The crate never talks to Azure.
 
+mod chaos;
 mod clock;
+mod description;
 mod directory;
 mod emulator;
 mod error;
+mod failures;
 mod faults;
 mod http;
 mod journal;
 mod keys;
+mod manual;
 mod nodes;
 mod rules;
 mod service;
@@ -19,14 +23,17 @@ mod settings;
 mod spec;
 mod tls;
 
+pub use chaos::Chaos;
 pub use directory::{Authentication, FederatedCredential, Identity};
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
+pub use failures::{OperationFailure, RequestFailure};
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
 pub use keys::KeyError;
+pub use manual::ManualClock;
 pub use nodes::IssuerKeys;
-pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use nodes::{Applied, Instance, KubernetesNodes, Mark, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use aks_emulator::{Emulator, KubernetesNodes, NoNodes, NodeSide};
+use aks_emulator::{ClusterSpec, Emulator, KubernetesNodes, NoNodes, NodeSide};
 use anyhow::Context;
 use clap::Parser;
 use kube::config::KubeConfigOptions;
@@ -29,6 +29,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &cli::Arguments) -> anyhow::Result<()> {
+    if arguments.print_example_cluster {
+        return say(ClusterSpec::example());
+    }
     let settings = arguments.settings();
     let cluster = arguments.cluster()?;
     let nodes = nodes(arguments).await?;

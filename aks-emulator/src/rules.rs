@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::failures::Cause;
 use crate::faults::{OperationFault, RequestFault, Tally};
 use crate::{Action, Exchange, Fault};
 
@@ -178,14 +179,9 @@ impl Rules {
         Fault { tally }
     }
 
-    pub(crate) fn fail_operations(&self, pool: &str, code: &str, message: &str, times: Option<usize>) -> Fault {
+    pub(crate) fn fail_operations(&self, pool: &str, cause: Cause, times: Option<usize>) -> Fault {
         let tally = Tally::new(times);
-        self.set().failures.push(OperationFault {
-            pool: pool.to_owned(),
-            code: code.to_owned(),
-            message: message.to_owned(),
-            tally: tally.clone(),
-        });
+        self.set().failures.push(OperationFault { pool: pool.to_owned(), cause, tally: tally.clone() });
         Fault { tally }
     }
 
@@ -222,11 +218,11 @@ impl Rules {
         self.set().faults.iter().find_map(|fault| fault.take(request))
     }
 
-    /// Code and message with which an operation on a pool is to fail, if it is.
-    pub(crate) fn failure(&self, pool: &str) -> Option<(String, String)> {
+    /// Why an operation on a pool is to fail, if it is.
+    pub(crate) fn failure(&self, pool: &str) -> Option<Cause> {
         let set = self.set();
         let fault = set.failures.iter().find(|fault| fault.pool.eq_ignore_ascii_case(pool) && fault.tally.take())?;
-        Some((fault.code.clone(), fault.message.clone()))
+        Some(fault.cause.clone())
     }
 
     fn set(&self) -> MutexGuard<'_, RuleSet> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::service::preconditions;
-use crate::{Authentication, Error, Tls};
+use crate::{Authentication, Chaos, Error, Tls};
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Recorded durations are divided by this: 1 is the service's own pace, 1000 makes a create take 0.2 s.
     pub time_scale: f64,
+    /// Time stands still and is moved through [`Emulator::clock`](crate::Emulator::clock) or `POST /admin/clock`. It
+    /// starts at the real time, or where the state file stopped. What real nodes take is real time all the same.
+    pub manual_clock: bool,
     /// Where the state is kept. A file that exists is resumed, the operations in flight included; the cluster
     /// description given at start is then ignored.
     pub state_file: Option<PathBuf>,
@@ -31,11 +34,17 @@ pub struct Settings {
     /// By default the 45 minutes of the service divided by the scale, but not under 30 s.
     pub ready_timeout: Option<Duration>,
     /// How long one node may take to drain before the operation fails with `PodDrainFailure`, in real time. By
-    /// default the 10 minutes of the service divided by the scale, but not under 5 s.
+    /// default the 10 minutes of the service, or what an upgrade's pool says, divided by the scale, but not under 5 s.
     pub drain_timeout: Option<Duration>,
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
+    /// comes before.
+    pub chaos: Option<Chaos>,
+    /// `Retry-After` of accepted operations and of those that run, in whole seconds. `None` by default, as recorded;
+    /// Azure's libraries then wait 30 s between two looks, however fast the operation was.
+    pub retry_after: Option<u64>,
     /// HTTPS instead of HTTP.
     pub tls: Option<Tls>,
     /// Whether requests need an access token.
@@ -69,6 +78,9 @@ pub struct Switches {
     /// Scaling in moves pods through the eviction API, which respects disruption budgets. On by default; when off,
     /// pods are deleted without asking.
     pub scale_in_asks_budgets: bool,
+    /// Machines of a system pool are deleted by name only if the disruption budgets of add-ons allow it. On by
+    /// default: release notes say so, but not how it is checked.
+    pub delete_machines_asks_budgets: bool,
     /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
     /// recorded in 2025; recordings of 2023 have no link.
     pub list_ends_with_empty_page: bool,
@@ -78,6 +90,15 @@ pub struct Switches {
     /// The URLs of operations answer 403, as they might for a role that lacks `locations/operations/read`. Off by
     /// default: the signature in the URL is believed to be enough.
     pub operation_urls_forbidden: bool,
+    /// `currentOrchestratorVersion` and `nodeImageVersion` change when every node has the new ones. On by default;
+    /// when off, they change with the PUT, and only the nodes tell that an upgrade stopped half-way.
+    pub versions_wait_for_nodes: bool,
+    /// A pool may be upgraded over several minors at once, as long as the control plane has the version. Off by
+    /// default: reported refusals say one at a time, but are older than the skew of three that is allowed today.
+    pub node_pools_skip_minors: bool,
+    /// Since 2026-04-01 a PUT that only repeats the pool's `nodeImageVersion` reimages its nodes. Off by default: the
+    /// manual says that setting it triggers a rollback, but not what the same value does.
+    pub repeated_node_image_reimages: bool,
 }
 
 impl Default for Switches {
@@ -88,9 +109,13 @@ impl Default for Switches {
             count_applies_when_autoscaled: false,
             delete_drains: true,
             scale_in_asks_budgets: true,
+            delete_machines_asks_budgets: true,
             list_ends_with_empty_page: true,
             leftover_errors: false,
             operation_urls_forbidden: false,
+            versions_wait_for_nodes: true,
+            node_pools_skip_minors: false,
+            repeated_node_image_reimages: false,
         }
     }
 }
@@ -101,12 +126,15 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             public_url: None,
             time_scale: 1.0,
+            manual_clock: false,
             state_file: None,
             page_size: 100,
             api_versions_also: Vec::new(),
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            chaos: None,
+            retry_after: None,
             tls: None,
             authentication: Authentication::default(),
             token_lifetime: Duration::from_hours(1),
@@ -136,6 +164,12 @@ impl Settings {
         self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
     }
 
+    /// The same for an upgrade of a pool whose `drainTimeoutInMinutes` this is.
+    pub(crate) fn upgrade_drain_timeout(&self, minutes: u64) -> Duration {
+        let scaled = || self.scaled(Duration::from_mins(minutes)).max(Duration::from_secs(5));
+        self.drain_timeout.unwrap_or_else(scaled)
+    }
+
     /// Whether answers of an api-version carry eTags.
     pub(crate) fn shows_etags(&self, api_version: &str) -> bool {
         self.switches.etags && preconditions::known_to(api_version)
@@ -155,6 +189,7 @@ impl Settings {
                 "give a number from 0.001 to 1000000000, where 1 is real time",
             ));
         }
+        self.chaos.map_or(Ok(()), Chaos::check)?;
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
         }

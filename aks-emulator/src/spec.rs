@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::service::validate;
 use crate::{Error, Identity};
@@ -34,7 +35,14 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
-    /// The pools, in the order in which lists show them.
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording, which the
+    /// pools start with in any case.
+    pub latest_node_image: Option<String>,
+    /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
+    pub vcpu_quota: Option<u64>,
+    /// VM sizes that the location offers; a new pool of another is refused. By default all.
+    pub vm_sizes: Option<Vec<String>>,
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<PoolSpec>,
 }
 
@@ -52,6 +60,9 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
+            vcpu_quota: None,
+            vm_sizes: None,
+            latest_node_image: None,
             pools: Vec::new(),
         }
     }
@@ -114,14 +125,22 @@ impl ClusterSpec {
                 "give a version such as 1.33.5",
             ));
         }
+        if let Some(release) = &self.latest_node_image
+            && (release.is_empty() || !release.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        {
+            return Err(Error::setting(
+                "latestNodeImage",
+                format!("{release:?}"),
+                "give a release such as 202602.10.0",
+            ));
+        }
         if self.pools.is_empty() {
             return Err(Error::setting("pools", "empty", "give at least one pool"));
         }
         let mut names = std::collections::BTreeSet::new();
-        for pool in &self.pools {
+        for (index, pool) in self.pools.iter().enumerate() {
             if !names.insert(&pool.name) {
-                let field = format!("pools.{}", pool.name);
-                return Err(Error::setting(&field, "given twice", "name each pool once"));
+                return Err(Error::setting(&format!("pools[{index}].name"), &pool.name, "name each pool once"));
             }
         }
         Ok(())
@@ -158,6 +177,12 @@ pub struct PoolSpec {
     pub kind: String,
     /// Most pods on one node.
     pub max_pods: u32,
+    /// Whether its nodes are spot machines.
+    pub spot: bool,
+    /// Whether the pool is stopped; `count` is what it returns to when started.
+    pub stopped: bool,
+    /// Any other properties of the ARM API, such as `upgradeSettings`, checked as in a PUT.
+    pub properties: Map<String, Value>,
 }
 
 impl Default for PoolSpec {
@@ -176,6 +201,9 @@ impl Default for PoolSpec {
             zones: Vec::new(),
             kind: "VirtualMachineScaleSets".to_owned(),
             max_pods: 250,
+            spot: false,
+            stopped: false,
+            properties: Map::new(),
         }
     }
 }

@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, parameter};
+use super::{App, control, parameter};
+use crate::failures::Cause;
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
-use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, StaleClusters};
+use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, OperationFailure, RequestFailure, StaleClusters};
 
 /// Rules that were laid through the API, by number.
 #[derive(Debug, Default)]
@@ -82,9 +83,16 @@ enum ActionRequest {
         headers: BTreeMap<String, String>,
         body: Value,
     },
+    Refuse(RequestFailure),
     Delay {
         milliseconds: u64,
     },
+    Throttle {
+        retry_after_seconds: u64,
+    },
+    InternalError,
+    BadGateway,
+    GatewayTimeout,
     DropBefore,
     DropAfter,
     RoleMissing,
@@ -101,9 +109,21 @@ enum ActionRequest {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FailureRequest {
     pool: String,
-    code: String,
-    message: String,
+    /// With `message`, or else `failure`.
+    code: Option<String>,
+    message: Option<String>,
+    failure: Option<OperationFailure>,
     times: Option<usize>,
+}
+
+impl FailureRequest {
+    fn cause(&self) -> Result<Cause, Refusal> {
+        match (self.failure, &self.code, &self.message) {
+            (Some(failure), None, None) => Ok(Cause::Known(failure)),
+            (None, Some(code), Some(message)) => Ok(Cause::Given { code: code.clone(), message: message.clone() }),
+            _ => Err(Refusal::content("give either failure, or code and message")),
+        }
+    }
 }
 
 /// A hold on operations, as it is sent.
@@ -116,8 +136,12 @@ struct HoldRequest {
 }
 
 /// Answers a request under `/admin/`.
-pub(super) fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
-    dispatch(app, parts, body).unwrap_or_else(Reply::from)
+pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+    let done = match control::route(app, parts, body).await {
+        Some(done) => done,
+        None => dispatch(app, parts, body),
+    };
+    done.unwrap_or_else(Reply::from)
 }
 
 fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
@@ -133,7 +157,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
         }
         ("POST", "operation-failures") => {
             let request: FailureRequest = read(body)?;
-            Rule::Fault(rules.fail_operations(&request.pool, &request.code, &request.message, request.times))
+            Rule::Fault(rules.fail_operations(&request.pool, request.cause()?, request.times))
         }
         ("POST", "operation-holds") => {
             let request: HoldRequest = read(body)?;
@@ -148,7 +172,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::CREATED, &app.admin.lay(rule)))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal::content(&error.to_string()))
 }
 
@@ -176,7 +200,12 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
             canned.headers.extend(headers);
             Action::Answer(canned)
         }
+        ActionRequest::Refuse(failure) => Action::Refuse(failure),
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
+        ActionRequest::Throttle { retry_after_seconds } => Action::Answer(Canned::throttled(retry_after_seconds)),
+        ActionRequest::InternalError => Action::Answer(Canned::internal_error()),
+        ActionRequest::BadGateway => Action::Answer(Canned::bad_gateway()),
+        ActionRequest::GatewayTimeout => Action::Answer(Canned::gateway_timeout()),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
         ActionRequest::RoleMissing => Action::RoleMissing,
@@ -188,12 +217,16 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
 }
 
 fn journal(app: &App, query: &str) -> Result<Reply, Refusal> {
-    let after = match parameter(query, "after") {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| Refusal::content(&format!("after is '{text}', not a number")))?,
-    };
-    let journal = app.recorder.journal().after(after);
+    let after = number(query, "after")?.unwrap_or_default();
+    let most = number(query, "last")?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let journal = app.recorder.last(after, most);
     Ok(Reply::json(StatusCode::OK, &json!({"value": journal})))
+}
+
+fn number(query: &str, name: &str) -> Result<Option<u64>, Refusal> {
+    let text = parameter(query, name);
+    let wrong = |text: &str| Refusal::content(&format!("{name} is '{text}', not a number"));
+    text.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
 }
 
 fn list(admin: &Admin) -> Reply {

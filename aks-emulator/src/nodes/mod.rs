@@ -1,5 +1,6 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod budgets;
 mod drain;
 mod issuer;
 mod kubernetes;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
-pub(crate) use machine::size as machine_size;
+pub(crate) use machine::{family as machine_family, size as machine_size};
 pub use none::NoNodes;
 
 /// What a pool's nodes should look like, taken from its ARM document.
@@ -81,6 +82,8 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Whether the node reports Ready.
     pub ready: bool,
+    /// IP addresses that the node reports; none until then.
+    pub addresses: Vec<String>,
 }
 
 /// A node to create.
@@ -90,6 +93,15 @@ pub struct NewInstance {
     pub number: u64,
     /// Zone, if the pool has zones.
     pub zone: Option<String>,
+}
+
+/// What a rolling change must know of a node beside its [`Instance`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// What tells the node from a later one of its name.
+    pub uid: String,
+    /// Whether it was quarantined and nobody has taken the label off.
+    pub quarantined: bool,
 }
 
 /// Why the node side could not do what it was asked.
@@ -163,9 +175,41 @@ pub trait NodeSide: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The disruption budgets of the service's add-ons, in `kube-system`, that would not allow all of these nodes to
+    /// go now. Nothing is evicted.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if budgets or pods cannot be read.
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError>;
+
     /// Deletes a node and whatever pods remain on it, as when its machine goes away.
     ///
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn delete(&self, node: &str) -> Result<(), NodeError>;
+
+    /// What there is to know of the pool's nodes for a rolling change, by name.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if they cannot be read.
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError>;
+
+    /// Marks a node schedulable.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Cordons a node and labels it `kubernetes.azure.com/upgrade-status: Quarantined`.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Reimages an instance: the node with this UID goes with its pods, and one of the same name comes as the pool has
+    /// it now. A node of that name with another UID is the one that came, and stays.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the API server refuses.
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError>;
 }

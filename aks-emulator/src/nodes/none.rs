@@ -1,17 +1,20 @@
 //! A node side without Kubernetes: it remembers instances in memory and reports them Ready. Never forgets on its own.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{Applied, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, names};
 
 /// Nodes that exist in name only, for those who need the ARM side alone.
 #[derive(Debug, Default)]
 pub struct NoNodes {
     instances: Mutex<BTreeMap<String, Instance>>,
+    /// How many addresses were given out; none is given twice before all were.
+    addresses: AtomicU16,
 }
 
 impl NoNodes {
@@ -19,6 +22,13 @@ impl NoNodes {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An address of the service's default subnet, whose first four and last are Azure's own.
+    fn next_address(&self) -> String {
+        let number = self.addresses.fetch_add(1, Ordering::Relaxed) % (u16::MAX - 4) + 4;
+        let [high, low] = number.to_be_bytes();
+        format!("10.224.{high}.{low}")
     }
 
     fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
@@ -34,8 +44,10 @@ impl NodeSide for NoNodes {
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
         let name = names::node(&pool.scale_set, instance.number);
-        self.instances()
-            .insert(name.clone(), Instance { name, number: instance.number, zone: instance.zone.clone(), ready: true });
+        let mut instances = self.instances();
+        let addresses = vec![self.next_address()];
+        let (number, zone) = (instance.number, instance.zone.clone());
+        instances.entry(name.clone()).or_insert(Instance { name, number, zone, ready: true, addresses });
         Ok(())
     }
 
@@ -54,5 +66,25 @@ impl NodeSide for NoNodes {
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         self.instances().remove(node);
         Ok(())
+    }
+
+    async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        Ok(Vec::new())
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        Ok(self.list(pool).await?.into_iter().map(|instance| (instance.name, Mark::default())).collect())
+    }
+
+    async fn uncordon(&self, _node: &str) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn quarantine(&self, _node: &str) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, _uid: &str) -> Result<(), NodeError> {
+        self.create(pool, instance).await
     }
 }

@@ -10,7 +10,7 @@ use super::operation::{Kind, Operation, OperationError};
 use super::preconditions::Preconditions;
 use super::refusal::Refusal;
 use super::state::{Cluster, Pool, State, is_terminal, text};
-use super::{document, merge, syntax, validate};
+use super::{document, merge, rolling, validate};
 use crate::{Applied, Settings};
 
 /// Where a pool is, from the path of a request.
@@ -65,14 +65,15 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
     };
     let pool = cluster.pool(&put.at.pool);
     put.preconditions.check_put(pool)?;
+    // Before the pool's own state, which the cluster's operation may have changed too.
+    cluster_idle(cluster)?;
     let created = pool.is_none();
     let planned = match pool {
         None => plan_create(cluster, put, &sent)?,
-        Some(pool) => plan_update(cluster, pool, settings, put, &sent)?,
+        Some(pool) => plan_update(cluster, pool, settings, put, &sent, state.time)?,
     };
-    cluster_idle(cluster)?;
-    let duration = settings.scaled(planned.kind.recorded_duration(planned.from, planned.to));
-    let operation = new_operation(cluster, &put.at, planned.kind, duration);
+    let duration = settings.scaled(planned.recorded_duration());
+    let operation = new_operation(cluster, &put.at, planned.kind, duration, state.time);
     let name = planned.pool.name.clone();
     match cluster.pool_mut(&name) {
         Some(stored) => *stored = planned.pool,
@@ -110,7 +111,7 @@ pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) ->
     }
     let kind = Kind::Delete { ignore_budgets: delete.ignore_budgets };
     let duration = settings.scaled(kind.recorded_duration(0, 0));
-    let operation = new_operation(cluster, &delete.at, kind, duration);
+    let operation = new_operation(cluster, &delete.at, kind, duration, state.time);
     if let Some(pool) = cluster.pool_mut(&delete.at.pool) {
         pool.set("provisioningState", kind.provisioning_state());
         pool.set("eTag", Uuid::new_v4().to_string());
@@ -122,7 +123,7 @@ pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) ->
             "This operation has been preempted by another operation with ID {}: preempted by Deleting operation.",
             operation.id
         );
-        old.end(Some(OperationError::new("AKSOperationPreemptedByDelete", message)));
+        old.end(state.time, Some(OperationError::new("AKSOperationPreemptedByDelete", message)));
     }
     state.operations.insert(operation.id.clone(), operation.clone());
     Ok(Some(Accepted { created: false, document: Value::Null, operation, preempted }))
@@ -136,9 +137,19 @@ struct Planned {
     to: u64,
 }
 
+impl Planned {
+    /// Whatever else the operation does, it goes on with a change that has not reached all nodes.
+    fn recorded_duration(&self) -> Duration {
+        let own = self.kind.recorded_duration(self.from, self.to);
+        let goes_on = self.pool.rolling.as_ref().is_some_and(rolling::Rolling::is_pending);
+        if goes_on { own.max(Kind::Upgrade.recorded_duration(self.from, self.to)) } else { own }
+    }
+}
+
 fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Result<Planned, Refusal> {
     let properties = document::create(cluster, sent);
     validate::pool(cluster, &put.at.pool, &properties, &put.api_version)?;
+    rolling::check_new(cluster, &properties)?;
     // Recorded as required on a create even where the autoscaler owns it.
     if sent.get("count").is_none_or(Value::is_null) && text(&properties, "type") != "VirtualMachines" {
         return Err(Refusal::required("properties.count"));
@@ -151,6 +162,8 @@ fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Resul
         count_when_started: None,
         next_instance: 0,
         deletion_started: None,
+        rolling: None,
+        recently_used: Vec::new(),
     };
     Ok(Planned { pool, kind: Kind::Create, from: 0, to })
 }
@@ -161,6 +174,7 @@ fn plan_update(
     settings: &Settings,
     put: &Put,
     sent: &Map<String, Value>,
+    now: Timestamp,
 ) -> Result<Planned, Refusal> {
     let current = &pool.properties;
     let retain = settings.switches.omission_retains_collections;
@@ -171,12 +185,19 @@ fn plan_update(
     }
     merge::normalise(&mut properties);
     let count_when_started = apply_power(pool, &mut properties);
-    let kind = kind_of(current, &properties);
-    pool_idle(pool, kind)?;
+    let request =
+        rolling::Request { cluster, pool, settings, api_version: &put.api_version, sent, properties: &properties, now };
+    let asked = rolling::asked(&request);
+    let kind = kind_of(current, &properties, asked.as_ref());
+    pool_idle(pool, kind, now)?;
     validate::change(current, &properties)?;
     validate::pool(cluster, &pool.name, &properties, &put.api_version)?;
     keep_one_system(cluster, pool, &properties)?;
-    refuse_rolling(cluster, put, sent, current, &mut properties)?;
+    rolling::check(&request, asked.as_ref())?;
+    let begun = asked.map(|asked| rolling::Rolling::begin(pool, &asked));
+    if let Some(begun) = &begun {
+        begun.write(&mut properties, settings);
+    }
     properties.insert("provisioningState".to_owned(), json!(kind.provisioning_state()));
     properties.insert("eTag".to_owned(), json!(Uuid::new_v4().to_string()));
     let (from, to) = (number(current, "count"), number(&properties, "count"));
@@ -184,6 +205,7 @@ fn plan_update(
         applied: union(&pool.applied, &merge::applied(&properties)),
         properties,
         count_when_started,
+        rolling: begun.or_else(|| pool.rolling.clone()),
         ..pool.clone()
     };
     Ok(Planned { pool: updated, kind, from, to })
@@ -211,60 +233,36 @@ fn apply_power(pool: &Pool, properties: &mut Map<String, Value>) -> Option<u64> 
     }
 }
 
-fn kind_of(from: &Map<String, Value>, to: &Map<String, Value>) -> Kind {
+fn kind_of(from: &Map<String, Value>, to: &Map<String, Value>, asked: Option<&rolling::Asked>) -> Kind {
     match (validate::power(from) == "Stopped", validate::power(to) == "Stopped") {
         (false, true) => return Kind::Stop,
         (true, false) => return Kind::Start,
         _ => {}
     }
-    if number(from, "count") == number(to, "count") { Kind::Update } else { Kind::Scale }
+    match asked {
+        Some(asked) if asked.upgrade => Kind::Upgrade,
+        _ if number(from, "count") != number(to, "count") => Kind::Scale,
+        Some(_) => Kind::Reimage,
+        None => Kind::Update,
+    }
 }
 
-/// Changes that the service answers by rolling through the nodes, which this emulator does not do yet.
-fn refuse_rolling(
-    cluster: &Cluster,
-    put: &Put,
-    sent: &Map<String, Value>,
-    current: &Map<String, Value>,
-    properties: &mut Map<String, Value>,
-) -> Result<(), Refusal> {
-    let sets_image = sent.get("nodeImageVersion").is_some_and(|v| !v.is_null());
-    if sets_image && put.api_version.as_str() >= "2026-04-01" {
-        return Err(Refusal::not_emulated(
-            "roll a pool back to a node image, which setting nodeImageVersion asks for since 2026-04-01",
-        ));
-    }
-    for name in ["osSKU", "enableFIPS"] {
-        if current.get(name) != properties.get(name) {
-            return Err(Refusal::not_emulated(&format!("reimage a pool, which a change of {name} needs")));
-        }
-    }
-    let running = text(current, "currentOrchestratorVersion");
-    let requested = text(properties, "orchestratorVersion");
-    if requested == text(current, "orchestratorVersion") {
-        return Ok(());
-    }
-    // A version that names what runs already is stored and nothing more.
-    let same_minor = syntax::minor(requested) == syntax::minor(running);
-    let resolved = syntax::resolve_version(requested, cluster.text("currentKubernetesVersion"));
-    if resolved == running || requested.split('.').count() == 2 && same_minor {
-        return Ok(());
-    }
-    Err(Refusal::not_emulated(&format!("upgrade a pool, from {running} to {resolved}")))
-}
-
-fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
+/// Refuses while something runs on the whole cluster, or when it is stopped.
+pub(super) fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
     let state = cluster.text("provisioningState");
-    if is_terminal(state) {
-        return Ok(());
+    if !is_terminal(state) {
+        return Err(Refusal::cluster_busy(state));
     }
-    Err(Refusal::cluster_busy(state))
+    if validate::power(&cluster.properties) == "Stopped" {
+        return Err(Refusal::cluster_stopped());
+    }
+    Ok(())
 }
 
-fn pool_idle(pool: &Pool, wanted: Kind) -> Result<(), Refusal> {
+pub(super) fn pool_idle(pool: &Pool, wanted: Kind, now: Timestamp) -> Result<(), Refusal> {
     let state = pool.text("provisioningState");
     if let Some(since) = pool.deletion_started {
-        return Err(Refusal::being_deleted(wanted.provisioning_state(), &pool.name, since));
+        return Err(Refusal::being_deleted(wanted.provisioning_state(), &pool.name, since, now));
     }
     if is_terminal(state) {
         return Ok(());
@@ -296,13 +294,16 @@ fn keep_one_system(cluster: &Cluster, pool: &Pool, after: &Map<String, Value>) -
 }
 
 pub(super) fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
-    state
-        .running()
-        .find(|operation| operation.cluster == at.cluster && operation.pool.eq_ignore_ascii_case(&at.pool))
-        .cloned()
+    state.running().find(|operation| operation.cluster == at.cluster && operation.is_on(&at.pool)).cloned()
 }
 
-pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
+pub(super) fn new_operation(
+    cluster: &Cluster,
+    at: &PoolRef,
+    kind: Kind,
+    duration: Duration,
+    now: Timestamp,
+) -> Operation {
     let status = match kind {
         Kind::Create => "CreatingAgentPool",
         _ => "InProgress",
@@ -312,13 +313,14 @@ pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duratio
         cluster: at.cluster.clone(),
         location: cluster.location.clone(),
         subscription: cluster.subscription.clone(),
-        pool: at.pool.clone(),
+        pool: Some(at.pool.clone()),
         kind,
-        started: Timestamp::now(),
+        started: now,
         ended: None,
         status: status.to_owned(),
         error: None,
         duration,
+        machines: Vec::new(),
     }
 }
 

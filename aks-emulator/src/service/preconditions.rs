@@ -66,6 +66,8 @@ mod tests {
             count_when_started: None,
             next_instance: 0,
             deletion_started: None,
+            rolling: None,
+            recently_used: Vec::new(),
         }
     }
 

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::capacity::Limits;
 use super::operation::Operation;
+use super::rolling::{Rolling, Used};
 use crate::Applied;
 
 /// Everything that is kept across a restart.
@@ -18,6 +20,19 @@ pub(crate) struct State {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// Whether the nodes that the cluster starts with were created.
     pub(crate) populated: bool,
+    /// The service's time as of the latest change, the one that is being made included.
+    #[serde(default)]
+    pub(crate) time: Timestamp,
+    /// The upgrade that AKS makes on its own, while it runs.
+    #[serde(default)]
+    pub(crate) auto_upgrade: Option<AutoUpgrade>,
+}
+
+/// An upgrade of the control plane and then of all pools.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AutoUpgrade {
+    pub(crate) version: String,
+    pub(crate) started: Timestamp,
 }
 
 impl State {
@@ -41,8 +56,20 @@ pub struct Cluster {
     pub location: String,
     /// `properties` of the managed cluster, except `agentPoolProfiles`, which follow from the pools.
     pub properties: Map<String, Value>,
-    /// The pools, in the order in which lists show them.
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording.
+    #[serde(default)]
+    pub latest_node_image: Option<String>,
+    /// What a GET shows beside `properties`: `identity`, `sku`, and `tags` if there are some.
+    #[serde(default)]
+    pub members: Map<String, Value>,
+    /// What there is room for.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<Pool>,
+    /// The pools that stopped with the cluster, and start with it.
+    #[serde(default)]
+    pub(crate) stopped_pools: Vec<String>,
 }
 
 impl Cluster {
@@ -82,6 +109,12 @@ pub struct Pool {
     pub(crate) next_instance: u64,
     /// When its deletion was asked for, while that runs.
     pub(crate) deletion_started: Option<Timestamp>,
+    /// A change that has not reached all nodes.
+    #[serde(default)]
+    pub(crate) rolling: Option<Rolling>,
+    /// What it can be rolled back to.
+    #[serde(default)]
+    pub(crate) recently_used: Vec<Used>,
 }
 
 impl Pool {

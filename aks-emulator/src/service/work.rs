@@ -7,19 +7,19 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, document};
+use super::{Service, document, rolling};
 use crate::nodes::victims;
 use crate::{Applied, Instance, NewInstance, NodeError, NodePool};
 
 /// How many nodes are worked on at once.
 const AT_ONCE: usize = 8;
 /// How often readiness is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How often a refused or lost request to the API server is tried again, and the first pause.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// What the texts of failures name, whatever the scale.
-const NOMINAL_DRAIN: &str = "10m0s";
+/// Minutes that the texts of failures name, whatever the scale; upgrades have their own.
+const NOMINAL_DRAIN: u64 = 10;
 
 /// Does an operation's work on nodes. It may be done again from any point, as after a restart.
 pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<(), OperationError> {
@@ -38,9 +38,19 @@ pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<()
 }
 
 /// Why an attempt ended.
-enum Failure {
+pub(super) enum Failure {
     Nodes(NodeError),
-    NotReady { expected: usize, actual: usize },
+    NotReady {
+        expected: usize,
+        actual: usize,
+    },
+    Drain {
+        node: String,
+        pods: Vec<String>,
+        minutes: u64,
+    },
+    /// As the service words it.
+    Ended(OperationError),
 }
 
 impl From<NodeError> for Failure {
@@ -50,19 +60,19 @@ impl From<NodeError> for Failure {
 }
 
 impl Failure {
-    fn into_error(self) -> OperationError {
+    pub(super) fn into_error(self) -> OperationError {
         match self {
+            Self::Ended(error) => error,
             Self::NotReady { expected, actual } => OperationError::new(
                 "NodesNotReady",
                 format!("Not all nodes reached Ready state. Expected: {expected}, Actual: {actual}"),
             ),
-            Self::Nodes(NodeError::DrainTimedOut { node, pods, .. }) => OperationError::new(
-                "PodDrainFailure",
-                format!(
-                    "Node '{node}' failed to be drained with error: 'Drain did not complete pods [{}] within {NOMINAL_DRAIN}'",
-                    pods.join(", ")
-                ),
-            ),
+            Self::Drain { node, pods, minutes } => {
+                OperationError::new("PodDrainFailure", drain_failure(&node, &pods, minutes))
+            }
+            Self::Nodes(NodeError::DrainTimedOut { node, pods, .. }) => {
+                OperationError::new("PodDrainFailure", drain_failure(&node, &pods, NOMINAL_DRAIN))
+            }
             Self::Nodes(error @ NodeError::Kubernetes { .. }) => {
                 let mut message = error.to_string();
                 if let Some(source) = std::error::Error::source(&error) {
@@ -74,48 +84,123 @@ impl Failure {
     }
 }
 
+/// The text of a drain that took too long, with the time as Go writes it.
+pub(super) fn drain_failure(node: &str, pods: &[String], minutes: u64) -> String {
+    let hours = if minutes >= 60 { format!("{}h", minutes / 60) } else { String::new() };
+    format!(
+        "Node '{node}' failed to be drained with error: 'Drain did not complete pods [{}] within {hours}{}m0s'",
+        pods.join(", "),
+        minutes % 60
+    )
+}
+
 async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
-    let Some(pool) = pool_of(service, &operation.cluster, &operation.pool) else {
+    let Some(name) = &operation.pool else {
+        return on_cluster(service, operation).await;
+    };
+    let Some(pool) = pool_of(service, &operation.cluster, name) else {
         return Ok(());
     };
     let switches = &service.settings.switches;
     match operation.kind {
-        Kind::Abort => Ok(()),
+        Kind::Abort => rolling::settle(service, operation).await,
+        Kind::StartCluster | Kind::StopCluster => Ok(()),
         Kind::Delete { ignore_budgets } => {
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;
             remove(service, &all, drain.then_some(true)).await?;
             Ok(())
         }
-        Kind::Stop => {
-            let all = service.nodes.list(&pool).await?;
-            remove(service, &all, None).await?;
+        Kind::DeleteMachines => {
+            let mut named = service.nodes.list(&pool).await?;
+            named.retain(|instance| operation.machines.contains(&instance.name));
+            remove(service, &named, None).await?;
             Ok(())
         }
-        Kind::Create | Kind::Update | Kind::Scale | Kind::Start => {
-            let applied = applied(service, operation);
+        Kind::Stop => stop(service, &pool).await,
+        Kind::Create
+        | Kind::Update
+        | Kind::Scale
+        | Kind::Start
+        | Kind::Upgrade
+        | Kind::Reimage
+        | Kind::UpgradeImage => {
+            rolling::settle(service, operation).await?;
+            let applied = applied(service, &operation.cluster, name);
             service.nodes.write(&pool, &applied).await?;
-            bring_to_count(service, operation, &pool).await
+            bring_to_count(service, operation, &pool).await?;
+            rolling::roll(service, operation).await
         }
     }
 }
 
-/// Adds or takes away nodes until the pool has its count. On an update of an autoscaled pool the number is left
-/// alone, because the autoscaler may have moved it.
+/// Takes away or brings back the nodes of all pools that stop or start with their cluster.
+async fn on_cluster(service: &Service, operation: &Operation) -> Result<(), Failure> {
+    let names = service.read(|state| {
+        state.clusters.get(&operation.cluster).map(|cluster| cluster.stopped_pools.clone()).unwrap_or_default()
+    });
+    for name in names {
+        let Some(pool) = pool_of(service, &operation.cluster, &name) else {
+            continue;
+        };
+        if operation.kind == Kind::StopCluster {
+            stop(service, &pool).await?;
+        } else {
+            populate(service, &operation.cluster, &name).await?;
+            wait_ready(service, operation, &pool, count(service, &operation.cluster, &name)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes all nodes of a pool away without a drain.
+async fn stop(service: &Service, pool: &NodePool) -> Result<(), Failure> {
+    let all = service.nodes.list(pool).await?;
+    remove(service, &all, None).await?;
+    Ok(())
+}
+
+/// Adds or takes away nodes until the pool has its count. On an update or upgrade of an autoscaled pool the number is
+/// left alone, because the autoscaler may have moved it.
 async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePool) -> Result<(), Failure> {
-    if operation.kind == Kind::Update && is_autoscaled(service, operation) {
+    let raised = raise_to_minimum(service, &operation.cluster, &pool.name);
+    let keeps_count = matches!(operation.kind, Kind::Update | Kind::Upgrade | Kind::Reimage | Kind::UpgradeImage);
+    if keeps_count && is_autoscaled(service, &operation.cluster, &pool.name) {
+        if raised {
+            create_missing(service, &operation.cluster, &pool.name).await?;
+        }
         return Ok(());
     }
-    let count = count(service, &operation.cluster, &operation.pool);
+    let count = count(service, &operation.cluster, &pool.name);
     let present = service.nodes.list(pool).await?;
+    let present = rolling::regular(service, &operation.cluster, operation.subject(), present);
     if present.len() > count {
-        let gone = victims::choose(&present, present.len() - count);
+        let gone = rolling::victims(service, operation, pool, &present, present.len() - count).await?;
         let budgets = service.settings.switches.scale_in_asks_budgets;
         remove(service, &gone, Some(budgets)).await?;
         return Ok(());
     }
-    create_missing(service, &operation.cluster, &operation.pool).await?;
+    create_missing(service, &operation.cluster, &pool.name).await?;
     wait_ready(service, operation, pool, count).await
+}
+
+/// Gives an autoscaled pool as many nodes as its minimum, as the autoscaler does at once (recording 03). Whether it had
+/// fewer.
+fn raise_to_minimum(service: &Service, cluster: &str, name: &str) -> bool {
+    let least = service.read(|state| {
+        let pool = state.clusters.get(cluster)?.pool(name)?;
+        let least = pool.get("minCount").and_then(Value::as_u64)?;
+        (pool.get("count").and_then(Value::as_u64)? < least).then_some(least)
+    });
+    let Some(least) = least.filter(|_| is_autoscaled(service, cluster, name)) else {
+        return false;
+    };
+    service.change(|state| {
+        if let Some(pool) = state.clusters.get_mut(cluster).and_then(|cluster| cluster.pool_mut(name)) {
+            pool.set("count", least);
+        }
+    });
+    true
 }
 
 /// Brings a pool of a cluster that starts to its nodes. Those that an earlier run left are taken over.
@@ -132,7 +217,8 @@ async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<
         return Ok(());
     };
     let present = service.nodes.list(&pool).await?;
-    let missing = count(service, cluster, name).saturating_sub(present.len());
+    let counted = rolling::regular(service, cluster, name, present.clone()).len();
+    let missing = count(service, cluster, name).saturating_sub(counted);
     if missing == 0 {
         return Ok(());
     }
@@ -145,7 +231,7 @@ async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<
 }
 
 /// Takes numbers that no instance of the pool ever had.
-fn reserve(
+pub(super) fn reserve(
     service: &Service,
     cluster: &str,
     name: &str,
@@ -169,6 +255,7 @@ async fn wait_ready(service: &Service, operation: &Operation, pool: &NodePool, e
     let deadline = Instant::now() + service.settings.ready_timeout();
     loop {
         let present = service.nodes.list(pool).await?;
+        let present = rolling::regular(service, &operation.cluster, operation.subject(), present);
         let ready = present.iter().filter(|instance| instance.ready).count();
         if operation.kind == Kind::Create {
             let status = format!("CreatingAgentPool: {ready}/{expected} nodes completed");
@@ -206,7 +293,7 @@ async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> R
 }
 
 /// Does all of it, a few at a time; the first failure counts, after the rest was tried.
-async fn all(work: Vec<impl Future<Output = Result<(), NodeError>> + Send>) -> Result<(), NodeError> {
+pub(super) async fn all(work: Vec<impl Future<Output = Result<(), NodeError>> + Send>) -> Result<(), NodeError> {
     let done: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
     done.into_iter().collect()
 }
@@ -225,15 +312,15 @@ fn show(service: &Service, operation: &Operation, status: &str) {
     });
 }
 
-fn applied(service: &Service, operation: &Operation) -> Applied {
+fn applied(service: &Service, cluster: &str, name: &str) -> Applied {
     service.read(|state| {
-        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        let pool = state.clusters.get(cluster).and_then(|cluster| cluster.pool(name));
         pool.map(|pool| pool.applied.clone()).unwrap_or_default()
     })
 }
 
 /// The pool as its nodes should look, if it is still there.
-fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
+pub(super) fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
     service.read(|state| {
         let cluster = state.clusters.get(cluster)?;
         let pool = cluster.pool(name)?;
@@ -241,9 +328,9 @@ fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
     })
 }
 
-fn is_autoscaled(service: &Service, operation: &Operation) -> bool {
+fn is_autoscaled(service: &Service, cluster: &str, name: &str) -> bool {
     service.read(|state| {
-        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        let pool = state.clusters.get(cluster).and_then(|cluster| cluster.pool(name));
         pool.and_then(|pool| pool.get("enableAutoScaling")) == Some(&Value::Bool(true))
     })
 }

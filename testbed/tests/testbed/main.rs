@@ -8,9 +8,11 @@
 
 mod cluster;
 mod doors;
+mod machines;
 mod operator;
 mod sign_in;
 mod supervision;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -53,6 +55,12 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
         trial(&bench, "a_service_account_signs_in_to_arm", sign_in::a_service_account_signs_in_to_arm),
         trial(&bench, "tokens_that_do_not_match_are_refused", sign_in::tokens_that_do_not_match_are_refused),
+        trial(
+            &bench,
+            "machines_go_without_a_drain_unless_add_ons_need_them",
+            machines::machines_go_without_a_drain_unless_add_ons_need_them,
+        ),
+        trial(&bench, "a_stopped_cluster_has_no_nodes", machines::a_stopped_cluster_has_no_nodes),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),
@@ -61,6 +69,14 @@ fn main() -> anyhow::Result<()> {
             "the_operator_is_a_process_with_its_own_rights",
             operator::the_operator_is_a_process_with_its_own_rights,
         ),
+        trial(&bench, "an_upgrade_asks_budgets", upgrades::an_upgrade_asks_budgets),
+        trial(
+            &bench,
+            "a_drain_that_fails_leaves_two_versions_until_a_write",
+            upgrades::a_drain_that_fails_leaves_two_versions_until_a_write,
+        ),
+        trial(&bench, "a_quarantined_node_waits_for_its_release", upgrades::a_quarantined_node_waits_for_its_release),
+        trial(&bench, "an_upgrade_goes_on_after_a_restart", upgrades::an_upgrade_goes_on_after_a_restart),
         trial(&bench, "components_die_with_their_holder", supervision::components_die_with_their_holder),
         trial(&bench, "components_die_with_their_supervisor", supervision::components_die_with_their_supervisor),
         trial(&bench, "an_early_end_shows_the_log", supervision::an_early_end_shows_the_log),

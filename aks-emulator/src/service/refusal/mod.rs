@@ -1,7 +1,10 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
 mod access;
+mod capacity;
+mod cluster;
 mod gateway;
+mod upgrades;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -47,6 +50,14 @@ impl Refusal {
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::Provider { message, .. } | Self::Gateway { message, .. } => message,
+        }
+    }
+
+    /// What it is about, if it says.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match self {
+            Self::Provider { target, .. } => target.as_deref(),
+            Self::Gateway { .. } => None,
         }
     }
 
@@ -123,17 +134,16 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp) -> Self {
-        let elapsed = Timestamp::now().duration_since(since).as_secs().max(0);
-        let (hours, minutes, seconds) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
+    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp, now: Timestamp) -> Self {
         Self::provider(
             409,
             "OperationNotAllowed",
             format!(
                 "Unable to perform '{wanted}' operation on '{pool}' since deletion was issued on '{pool}'. The only \
                  allowed operation is deletion once deletion has started. The delete operation started at '{}' and \
-                 elapsed time is: '{hours:02}:{minutes:02}:{seconds:02}' (RFC3339 format)",
-                since.strftime("%Y-%m-%dT%H:%M:%SZ")
+                 elapsed time is: '{}' (RFC3339 format)",
+                second(since),
+                elapsed(since, now)
             ),
         )
     }
@@ -313,13 +323,19 @@ impl Refusal {
             format!("converting the request body failed: json: unknown field \"{field}\""),
         )
     }
-
-    /// What the real service does and this emulator does not do yet.
-    pub(crate) fn not_emulated(what: &str) -> Self {
-        Self::provider(501, "NotImplementedByEmulator", format!("the emulator does not {what}; the real service would"))
-    }
 }
 
 fn minor_of(version: &str) -> &str {
     version.split('.').nth(1).unwrap_or(version)
+}
+
+/// A time as texts have it, to the second.
+fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long ago a time was, as texts have it.
+fn elapsed(since: Timestamp, now: Timestamp) -> String {
+    let elapsed = now.duration_since(since).as_secs().max(0);
+    format!("{:02}:{:02}:{:02}", elapsed / 3600, elapsed / 60 % 60, elapsed % 60)
 }
