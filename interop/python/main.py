@@ -188,7 +188,8 @@ def _():
     aborting.result()
     same("state", "Canceled", get("blue").provisioning_state)
     refused(HttpResponseError, 200, "Canceled", "canceled", running.result)
-    refused(ResourceExistsError, 409, "OperationNotAllowed", "", lambda: pools.begin_abort_latest_operation(*AT, "blue"))
+    refused(ResourceExistsError, 409, "OperationNotAllowed", "",
+            lambda: pools.begin_abort_latest_operation(*AT, "blue"))
 
 
 @step("read the error of an operation that fails")
