@@ -119,7 +119,8 @@ is "upgrades of an old pool" "1.33.5" az aks nodepool get-upgrades "${in[@]}" --
     --query 'upgrades[-1].kubernetesVersion' --output tsv
 is "upgrade it" "Succeeded 1.33.5" pool upgrade old --kubernetes-version 1.33.5 --yes \
     --query '[provisioningState, currentOrchestratorVersion]' --output tsv
-is "a new node image" "Succeeded" pool upgrade apps --node-image-only --query provisioningState --output tsv
+does "a new node image" pool upgrade apps --node-image-only
+is "it runs on" "Succeeded" pool show apps --query provisioningState --output tsv
 
 rule=$(admin POST operation-holds '{"pool": "burst"}' | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 does "begin to scale" pool scale burst --node-count 5 --no-wait
