@@ -21,7 +21,7 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
-        members: cluster_members(),
+        members: cluster_members(&spec.tenant),
         limits: Limits { vcpu_quota: spec.vcpu_quota, vm_sizes: spec.vm_sizes.clone() },
         latest_node_image: spec.latest_node_image.clone(),
         pools: Vec::new(),
@@ -35,12 +35,12 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
 }
 
 /// Who the cluster is towards Azure, and its price.
-fn cluster_members() -> Map<String, Value> {
+fn cluster_members(tenant: &str) -> Map<String, Value> {
     map(json!({
         "identity": {
             "type": "SystemAssigned",
             "principalId": "00000000-0000-0000-0000-000000000002",
-            "tenantId": "22222222-3333-4444-5555-666666666666",
+            "tenantId": tenant,
         },
         "sku": {"name": "Base", "tier": "Free"},
     }))
