@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// Run without Kubernetes: pools have nodes in name only. Wins over --kubeconfig.
     #[arg(long, env = "AKS_EMULATOR_NO_NODES")]
     pub(crate) no_nodes: bool,
+    /// Leave autoscaled pools as they are.
+    #[arg(long, env = "AKS_EMULATOR_NO_AUTOSCALER")]
+    no_autoscaler: bool,
     /// An api-version to accept beside the generally available ones; may be repeated.
     #[arg(long = "api-version-also", value_name = "VERSION")]
     api_versions_also: Vec<String>,
@@ -80,6 +83,7 @@ impl Arguments {
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
+            autoscaler: !self.no_autoscaler,
             switches,
             ..Settings::default()
         }

@@ -10,7 +10,7 @@ use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
-use crate::service::{Service, State, document, runner};
+use crate::service::{Service, State, autoscaler, document, runner};
 use crate::{
     Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
     Settings, StaleClusters,
@@ -57,6 +57,7 @@ impl Emulator {
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
         runner::resume(&service);
+        autoscaler::start(&service);
 
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));

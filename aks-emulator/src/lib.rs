@@ -20,7 +20,7 @@ pub use emulator::{Emulator, Operations};
 pub use error::Error;
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
-pub use nodes::{Applied, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use nodes::{Applied, ClusterSide, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};

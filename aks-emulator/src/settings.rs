@@ -36,6 +36,9 @@ pub struct Settings {
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// Whether autoscaled pools are moved, as the cluster autoscaler would. On by default, for nodes with pods; without
+    /// Kubernetes there is nothing to look at.
+    pub autoscaler: bool,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -101,6 +104,7 @@ impl Default for Settings {
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            autoscaler: true,
             switches: Switches::default(),
         }
     }

@@ -12,7 +12,7 @@ use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use super::drain::{self, error};
-use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
+use super::{Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
 const AGENT: &str = "aks-emulator";
@@ -22,7 +22,7 @@ const TRIES: usize = 20;
 /// The nodes of all pools on one API server.
 #[derive(Clone)]
 pub struct KubernetesNodes {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl std::fmt::Debug for KubernetesNodes {
@@ -51,7 +51,7 @@ impl KubernetesNodes {
         Client::try_from(config).map(Self::new)
     }
 
-    fn nodes(&self) -> Api<Node> {
+    pub(super) fn nodes(&self) -> Api<Node> {
         Api::all(self.client.clone())
     }
 
@@ -69,7 +69,11 @@ impl KubernetesNodes {
     }
 
     /// Writes a node's change, on the newest object if another write came first. A node that is gone is left alone.
-    async fn patch(&self, name: &str, change: impl Fn(&Node) -> Option<Value> + Send + Sync) -> Result<(), NodeError> {
+    pub(super) async fn patch(
+        &self,
+        name: &str,
+        change: impl Fn(&Node) -> Option<Value> + Send + Sync,
+    ) -> Result<(), NodeError> {
         let mut lost = None;
         for _ in 0..TRIES {
             let node = match self.nodes().get_opt(name).await {
@@ -138,6 +142,10 @@ impl NodeSide for KubernetesNodes {
         }
         drain::delete_all(&self.client, node).await
     }
+
+    fn cluster(&self) -> Option<&dyn ClusterSide> {
+        Some(self)
+    }
 }
 
 /// The merge patch that brings a node to its pool's labels and taints, or `None` if it is there.
@@ -166,7 +174,7 @@ fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
 }
 
 /// A node as an instance of its scale set; `None` for a node that is no instance or is going away.
-fn instance(node: &Node) -> Option<Instance> {
+pub(crate) fn instance(node: &Node) -> Option<Instance> {
     if node.metadata.deletion_timestamp.is_some() {
         return None;
     }

@@ -1,5 +1,6 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod cluster;
 mod drain;
 mod kubernetes;
 mod machine;
@@ -15,9 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use cluster::ClusterSide;
+pub(crate) use drain::must_leave;
 pub use kubernetes::KubernetesNodes;
+pub(crate) use kubernetes::instance;
 pub(crate) use machine::size as machine_size;
 pub use none::NoNodes;
+pub(crate) use object::{POOL_LABEL, new_node};
 
 /// What a pool's nodes should look like, taken from its ARM document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,4 +163,9 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn delete(&self, node: &str) -> Result<(), NodeError>;
+
+    /// The cluster around the nodes; `None` for a node side without pods.
+    fn cluster(&self) -> Option<&dyn ClusterSide> {
+        None
+    }
 }

@@ -2,6 +2,7 @@
 //! [`NodeSide`](crate::NodeSide).
 
 pub(crate) mod abort;
+pub(crate) mod autoscaler;
 pub(crate) mod document;
 pub(crate) mod merge;
 pub(crate) mod operation;
@@ -44,6 +45,8 @@ pub(crate) struct Service {
     store: Option<Store>,
     changes: watch::Sender<u64>,
     running: Mutex<HashMap<String, CancellationToken>>,
+    /// Held while the autoscaler moves a pool, so that an operation finds count and nodes equal.
+    autoscaling: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -60,6 +63,7 @@ impl Service {
             store,
             changes: watch::Sender::new(0),
             running: Mutex::new(HashMap::new()),
+            autoscaling: tokio::sync::Mutex::new(()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }

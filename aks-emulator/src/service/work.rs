@@ -23,6 +23,7 @@ const NOMINAL_DRAIN: &str = "10m0s";
 
 /// Does an operation's work on nodes. It may be done again from any point, as after a restart.
 pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<(), OperationError> {
+    drop(service.autoscaling.lock().await);
     let mut pause = FIRST_PAUSE;
     for _ in 1..TRIES {
         match attempt(service, operation).await {
@@ -127,7 +128,7 @@ pub(super) async fn populate(service: &Service, cluster: &str, name: &str) -> Re
 }
 
 /// Creates as many nodes as the pool lacks.
-async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+pub(super) async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
     let Some(pool) = pool_of(service, cluster, name) else {
         return Ok(());
     };
@@ -203,6 +204,11 @@ async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> R
         deletions.push(service.nodes.delete(&node.name));
     }
     all(deletions).await
+}
+
+/// Takes away one node that was drained.
+pub(super) async fn take_one(service: &Service, _pool: &NodePool, node: &str) -> Result<(), NodeError> {
+    service.nodes.delete(node).await
 }
 
 /// Does all of it, a few at a time; the first failure counts, after the rest was tried.

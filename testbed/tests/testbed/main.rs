@@ -6,6 +6,7 @@
     reason = "clippy knows tests by #[test], which these do not have"
 )]
 
+mod autoscaler;
 mod cluster;
 mod doors;
 mod operator;
@@ -50,6 +51,16 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "pods_move_off_nodes_as_budgets_allow", cluster::pods_move_off_nodes_as_budgets_allow),
         trial(&bench, "a_reset_leaves_nothing_behind", cluster::a_reset_leaves_nothing_behind),
         trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
+        trial(
+            &bench,
+            "the_autoscaler_moves_a_pool_between_its_bounds",
+            autoscaler::the_autoscaler_moves_a_pool_between_its_bounds,
+        ),
+        trial(
+            &bench,
+            "the_autoscaler_respects_what_keeps_a_node",
+            autoscaler::the_autoscaler_respects_what_keeps_a_node,
+        ),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),
