@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// Leave autoscaled pools as they are.
     #[arg(long, env = "AKS_EMULATOR_NO_AUTOSCALER")]
     no_autoscaler: bool,
+    /// Let everybody edit, through Kubernetes, the labels and taints that nodes have from their pools.
+    #[arg(long, env = "AKS_EMULATOR_NO_ADMISSION_RULE")]
+    no_admission_rule: bool,
     /// An api-version to accept beside the generally available ones; may be repeated.
     #[arg(long = "api-version-also", value_name = "VERSION")]
     api_versions_also: Vec<String>,
@@ -84,6 +87,7 @@ impl Arguments {
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
             autoscaler: !self.no_autoscaler,
+            admission_rule: !self.no_admission_rule,
             switches,
             ..Settings::default()
         }

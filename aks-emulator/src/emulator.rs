@@ -56,6 +56,7 @@ impl Emulator {
         let cluster_id = state.clusters.values().next().map_or_else(|| cluster.id(), |cluster| cluster.id.clone());
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
+        service.begin_protection().await?;
         runner::resume(&service);
         autoscaler::start(&service);
 
@@ -147,6 +148,7 @@ impl Emulator {
         self.service.stopping.cancel();
         self.service.tasks.close();
         self.service.tasks.wait().await;
+        self.service.end_protection().await;
     }
 }
 

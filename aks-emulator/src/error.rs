@@ -53,6 +53,12 @@ pub enum Error {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// The rule that guards labels and taints of nodes could not be written.
+    #[error("cannot install the admission rule on nodes: give more rights, or switch it off with --no-admission-rule")]
+    AdmissionRule {
+        /// What the API server said.
+        source: NodeError,
+    },
     /// The initial nodes could not be created.
     #[error("cannot create the initial nodes of pool {pool}")]
     InitialNodes {

@@ -39,6 +39,9 @@ pub struct Settings {
     /// Whether autoscaled pools are moved, as the cluster autoscaler would. On by default, for nodes with pods; without
     /// Kubernetes there is nothing to look at.
     pub autoscaler: bool,
+    /// Whether an admission rule keeps everybody else from editing, through Kubernetes, the labels and taints that nodes
+    /// have from their pools. On by default, for nodes on an API server; it binds all users but the emulator's own.
+    pub admission_rule: bool,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -105,6 +108,7 @@ impl Default for Settings {
             drain_timeout: None,
             request_budgets: None,
             autoscaler: true,
+            admission_rule: true,
             switches: Switches::default(),
         }
     }

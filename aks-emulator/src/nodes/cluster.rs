@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 
 use super::drain::error;
-use super::{KubernetesNodes, NodeError};
+use super::{KubernetesNodes, NodeError, NodePool, admission};
 
 /// What a [`NodeSide`](super::NodeSide) with real pods can do beside keeping nodes.
 #[async_trait]
@@ -27,6 +27,19 @@ pub trait ClusterSide: Send + Sync {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the node cannot be written.
     async fn reopen(&self, node: &str) -> Result<(), NodeError>;
+
+    /// From now on, nobody but the emulator changes the labels and taints that nodes have from these pools; those of
+    /// an earlier call are forgotten.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the rule cannot be written.
+    async fn protect(&self, pools: &[NodePool]) -> Result<(), NodeError>;
+
+    /// Takes the rule away.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if it cannot be deleted.
+    async fn unprotect(&self) -> Result<(), NodeError>;
 }
 
 #[async_trait]
@@ -47,5 +60,13 @@ impl ClusterSide for KubernetesNodes {
             (cordoned == Some(true)).then(|| serde_json::json!({"spec": {"unschedulable": null}}))
         })
         .await
+    }
+
+    async fn protect(&self, pools: &[NodePool]) -> Result<(), NodeError> {
+        admission::protect(&self.client, pools).await
+    }
+
+    async fn unprotect(&self) -> Result<(), NodeError> {
+        admission::unprotect(&self.client).await
     }
 }

@@ -1,5 +1,6 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod admission;
 mod cluster;
 mod drain;
 mod kubernetes;

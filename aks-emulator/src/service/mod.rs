@@ -8,6 +8,7 @@ pub(crate) mod merge;
 pub(crate) mod operation;
 pub(crate) mod pools;
 pub(crate) mod preconditions;
+mod protection;
 pub(crate) mod refusal;
 pub(crate) mod runner;
 mod stale;

@@ -76,6 +76,7 @@ impl Failure {
 }
 
 async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
+    service.protect_nodes().await?;
     let Some(pool) = pool_of(service, &operation.cluster, &operation.pool) else {
         return Ok(());
     };

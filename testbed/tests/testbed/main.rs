@@ -6,6 +6,7 @@
     reason = "clippy knows tests by #[test], which these do not have"
 )]
 
+mod admission;
 mod autoscaler;
 mod cluster;
 mod doors;
@@ -60,6 +61,11 @@ fn main() -> anyhow::Result<()> {
             &bench,
             "the_autoscaler_respects_what_keeps_a_node",
             autoscaler::the_autoscaler_respects_what_keeps_a_node,
+        ),
+        trial(
+            &bench,
+            "nodes_are_edited_through_their_pool_or_by_hand_but_not_both",
+            admission::nodes_are_edited_through_their_pool_or_by_hand_but_not_both,
         ),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
