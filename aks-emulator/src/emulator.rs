@@ -12,8 +12,8 @@ use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, autoscaler, document, runner};
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeSide,
-    Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeFault,
+    NodeSide, NodeTrouble, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -56,6 +56,7 @@ impl Emulator {
         let cluster_id = state.clusters.values().next().map_or_else(|| cluster.id(), |cluster| cluster.id.clone());
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
+        service.wake_nodes().await.map_err(|source| Error::Nodes { source })?;
         service.begin_protection().await?;
         runner::resume(&service);
         autoscaler::start(&service);
@@ -125,6 +126,12 @@ impl Emulator {
     #[must_use]
     pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
         self.app.foreign(request)
+    }
+
+    /// Lets something be wrong with the nodes of a pool, whatever has them created or written, until the result is
+    /// dropped.
+    pub fn node_fault(&self, pool: &str, trouble: NodeTrouble) -> NodeFault {
+        self.service.lay_node_fault(pool, trouble)
     }
 
     /// The operations of a pool, to hold them.

@@ -59,6 +59,12 @@ pub enum Error {
         /// What the API server said.
         source: NodeError,
     },
+    /// The nodes of an earlier run could not be taken over.
+    #[error("cannot take over the nodes that are there")]
+    Nodes {
+        /// What the node side said.
+        source: NodeError,
+    },
     /// The initial nodes could not be created.
     #[error("cannot create the initial nodes of pool {pool}")]
     InitialNodes {

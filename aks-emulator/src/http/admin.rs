@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, parameter};
+use super::{App, node_faults, parameter};
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
-use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, StaleClusters};
+use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, NodeFault, StaleClusters};
 
 /// Rules that were laid through the API, by number.
 #[derive(Debug, Default)]
@@ -31,6 +31,7 @@ enum Rule {
     Fault(Fault),
     Hold(Hold),
     Stale(StaleClusters),
+    Nodes(NodeFault),
 }
 
 impl Rule {
@@ -42,6 +43,7 @@ impl Rule {
             }
             Self::Hold(hold) => json!({"id": id, "kind": "hold", "arrived": hold.count()}),
             Self::Stale(stale) => json!({"id": id, "kind": "stale", "clusters": stale.count()}),
+            Self::Nodes(fault) => json!({"id": id, "kind": "nodeFault", "over": fault.is_over()}),
         }
     }
 }
@@ -138,6 +140,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
             let stage = if request.before_nodes { Stage::BeforeNodes } else { Stage::BeforeEnd };
             Rule::Hold(rules.hold_operation(&request.pool, stage))
         }
+        ("POST", "node-faults") => Rule::Nodes(node_faults::lay(app, &read(body)?)?),
         ("POST", "stale-clusters") => {
             Rule::Stale(app.service.stale.freeze(app.service.read(|state| state.clusters.clone())))
         }

@@ -1,12 +1,11 @@
 //! The admission rule that what a pool's ARM document says about its nodes can't be edited through Kubernetes. Never
 //! binds the emulator itself, nor anything that is not of a pool.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::core::v1::{ConfigMap, Taint};
+use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde::de::DeserializeOwned;
@@ -17,17 +16,10 @@ use super::{NodeError, NodePool, object, reconcile};
 
 /// What the rule is called: the name of the webhook of AKS that does the same.
 const NAME: &str = "aks-node-validating-webhook.azmk8s.io";
-/// Where the labels and taints of the pools are kept for the rule.
-const NAMESPACE: &str = "kube-system";
 const MANAGER: &str = "aks-emulator";
 
 /// Puts the rule in force for these pools, or brings it up to date.
 pub(super) async fn protect(client: &Client, pools: &[NodePool]) -> Result<(), NodeError> {
-    let parameters = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "data": data(pools),
-    });
-    apply(&Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE), &parameters).await?;
     let review = Api::<SelfSubjectReview>::all(client.clone());
     let review = review.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let user = review
@@ -36,15 +28,14 @@ pub(super) async fn protect(client: &Client, pools: &[NodePool]) -> Result<(), N
         .and_then(|status| status.user_info)
         .and_then(|user| user.username)
         .unwrap_or_default();
-    apply(&Api::<ValidatingAdmissionPolicy>::all(client.clone()), &policy(&user)).await?;
+    apply(&Api::<ValidatingAdmissionPolicy>::all(client.clone()), &policy(&user, pools)).await?;
     apply(&Api::<ValidatingAdmissionPolicyBinding>::all(client.clone()), &binding()).await
 }
 
 /// Takes the rule away.
 pub(super) async fn unprotect(client: &Client) -> Result<(), NodeError> {
     delete(&Api::<ValidatingAdmissionPolicyBinding>::all(client.clone())).await?;
-    delete(&Api::<ValidatingAdmissionPolicy>::all(client.clone())).await?;
-    delete(&Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE)).await
+    delete(&Api::<ValidatingAdmissionPolicy>::all(client.clone())).await
 }
 
 async fn apply<K>(api: &Api<K>, object: &Value) -> Result<(), NodeError>
@@ -66,16 +57,18 @@ where
     }
 }
 
-/// The pools' labels as `key=value` and taints as `key=value:Effect`, one a line.
-fn data(pools: &[NodePool]) -> BTreeMap<String, String> {
-    let mut data = BTreeMap::new();
-    for pool in pools {
-        let labels: Vec<String> = pool.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let taints: Vec<String> = pool.taints.iter().filter_map(|text| reconcile::taint(text)).map(shown).collect();
-        data.insert(format!("{}.labels", pool.name), labels.join("\n"));
-        data.insert(format!("{}.taints", pool.name), taints.join("\n"));
-    }
-    data
+/// The labels of each pool that has some, as `[key, value]`, and the taints, as `key=value:Effect`. In the policy itself:
+/// an API server does not follow changes of a `ConfigMap` any more once a policy that it was a parameter of was deleted.
+fn owned(pools: &[NodePool]) -> (Value, Value) {
+    let labels = |pool: &NodePool| -> Vec<Value> { pool.labels.iter().map(|label| json!(label)).collect() };
+    let taints = |pool: &NodePool| -> Vec<Value> {
+        pool.taints.iter().filter_map(|text| reconcile::taint(text)).map(|taint| json!(shown(taint))).collect()
+    };
+    let of_each = |what: &dyn Fn(&NodePool) -> Vec<Value>| {
+        let each = pools.iter().map(|pool| (pool.name.clone(), json!(what(pool))));
+        Value::Object(each.filter(|(_, list)| *list != json!([])).collect())
+    };
+    (of_each(&labels), of_each(&taints))
 }
 
 fn shown(taint: Taint) -> String {
@@ -90,37 +83,34 @@ fn binding() -> Value {
         "spec": {
             "policyName": NAME,
             "validationActions": ["Deny"],
-            "paramRef": {"name": NAME, "namespace": NAMESPACE, "parameterNotFoundAction": "Allow"},
         },
     })
 }
 
-fn policy(user: &str) -> Value {
+fn policy(user: &str, pools: &[NodePool]) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": NAME},
         "spec": {
             // Controllers write nodes too, and must not stop for a rule that can't be evaluated.
             "failurePolicy": "Ignore",
-            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
             "matchConstraints": {"resourceRules": [
                 {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["nodes"]},
             ]},
             "matchConditions": [
                 {"name": "not-aks-itself", "expression": format!("request.userInfo.username != {}", json!(user))},
             ],
-            "variables": variables(),
+            "variables": variables(pools),
             "validations": validations(),
         },
     })
 }
 
-/// What a change is about. Labels of the pool are `[key, configured value]`, and an absent label reads as a line break,
-/// which no label can have.
-fn variables() -> Value {
-    let lines = |what: &str| {
-        format!(r#"params.?data[?variables.pool + ".{what}"].orValue("").split("\n").filter(line, line != "")"#)
-    };
+/// What a change is about. An absent label reads as a line break, which no label can have.
+fn variables(pools: &[NodePool]) -> Value {
+    // A literal of JSON is one of the policy's language too.
+    let of_pool = |owned: Value| format!("({owned})[?variables.pool].orValue([])");
+    let (labels, owned_taints) = owned(pools);
     let taints = |object: &str| {
         format!(
             r#"{object}.spec.?taints.orValue([]).map(t, t.key + (t.?value.orValue("") == "" ? "" : "=" + t.value) + ":" + t.effect)"#
@@ -133,8 +123,8 @@ fn variables() -> Value {
         object.metadata.?labels[?l[0]].orValue("\n") != l[1])"#;
     json!([
         {"name": "pool", "expression": pool},
-        {"name": "labels", "expression": format!(r#"{}.map(line, line.split("=", 2))"#, lines("labels"))},
-        {"name": "taints", "expression": lines("taints")},
+        {"name": "labels", "expression": of_pool(labels)},
+        {"name": "taints", "expression": of_pool(owned_taints)},
         {"name": "changed", "expression": changed},
         {"name": "deleted", "expression": "variables.changed.filter(l, !(l[0] in object.metadata.?labels.orValue({})))"},
         {"name": "updated", "expression": "variables.changed.filter(l, l[0] in object.metadata.?labels.orValue({}))"},
@@ -175,14 +165,14 @@ mod tests {
         let mut pool = pool();
         pool.labels.insert("empty".to_owned(), String::new());
         pool.taints.push("alone:NoExecute".to_owned());
-        let data = data(&[pool]);
-        assert_eq!(data["apps.labels"], "empty=\ntier=web");
-        assert_eq!(data["apps.taints"], "team=apps:NoSchedule\nalone:NoExecute");
+        let (labels, taints) = owned(&[pool.clone(), NodePool { name: "web".to_owned(), taints: Vec::new(), ..pool }]);
+        assert_eq!(labels["apps"], json!([["empty", ""], ["tier", "web"]]));
+        assert_eq!(taints, json!({"apps": ["team=apps:NoSchedule", "alone:NoExecute"]}));
     }
 
     #[test]
     fn the_objects_are_of_their_kinds() {
-        let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy("a \"b\"")).unwrap();
+        let policy: ValidatingAdmissionPolicy = serde_json::from_value(policy("a \"b\"", &[pool()])).unwrap();
         let spec = policy.spec.unwrap();
         let conditions = spec.match_conditions.unwrap();
         assert_eq!(conditions[0].expression, r#"request.userInfo.username != "a \"b\"""#);

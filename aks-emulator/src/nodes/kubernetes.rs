@@ -12,7 +12,9 @@ use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use super::drain::{self, error};
-use super::{Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
+use super::{
+    Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, kubelet, names, object, reconcile,
+};
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
 const AGENT: &str = "aks-emulator";
@@ -68,6 +70,14 @@ impl KubernetesNodes {
         Ok(nodes)
     }
 
+    async fn register(&self, node: &Node) -> Result<(), NodeError> {
+        match self.nodes().create(&PostParams::default(), node).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            Err(source) => Err(error("create node", &node.name_any(), source)),
+        }
+    }
+
     /// Writes a node's change, on the newest object if another write came first. A node that is gone is left alone.
     pub(super) async fn patch(
         &self,
@@ -107,12 +117,15 @@ impl NodeSide for KubernetesNodes {
     }
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        let node = object::node(pool, instance);
-        match self.nodes().create(&PostParams::default(), &node).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(source) => Err(error("create node", &node.name_any(), source)),
-        }
+        self.register(&object::node(pool, instance)).await
+    }
+
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.register(&kubelet::silenced(object::node(pool, instance))).await
+    }
+
+    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if reporting { self.start_kubelet(node).await } else { self.stop_kubelet(node).await }
     }
 
     async fn write(&self, pool: &NodePool, applied: &Applied) -> Result<(), NodeError> {

@@ -3,6 +3,8 @@
 mod admission;
 mod cluster;
 mod drain;
+mod faulty;
+mod kubelet;
 mod kubernetes;
 mod machine;
 pub(crate) mod names;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cluster::ClusterSide;
 pub(crate) use drain::must_leave;
+pub(crate) use faulty::{FaultyNodes, said};
 pub use kubernetes::KubernetesNodes;
 pub(crate) use kubernetes::instance;
 pub(crate) use machine::size as machine_size;
@@ -137,6 +140,18 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the node cannot be created.
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
+
+    /// Creates a node that does not report Ready until [`NodeSide::set_reporting`] lets it.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be created.
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
+
+    /// Makes a node's kubelet stop to report, or report again.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError>;
 
     /// Writes the pool's labels, taints and mode onto all its nodes in place. What is in `applied` and no longer in
     /// the pool goes; labels and taints that never were the pool's stay.

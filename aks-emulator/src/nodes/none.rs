@@ -21,6 +21,12 @@ impl NoNodes {
         Self::default()
     }
 
+    fn insert(&self, pool: &NodePool, new: &NewInstance, ready: bool) {
+        let name = names::node(&pool.scale_set, new.number);
+        let instance = Instance { name: name.clone(), number: new.number, zone: new.zone.clone(), ready };
+        self.instances().insert(name, instance);
+    }
+
     fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -33,9 +39,19 @@ impl NodeSide for NoNodes {
     }
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        let name = names::node(&pool.scale_set, instance.number);
-        self.instances()
-            .insert(name.clone(), Instance { name, number: instance.number, zone: instance.zone.clone(), ready: true });
+        self.insert(pool, instance, true);
+        Ok(())
+    }
+
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.insert(pool, instance, false);
+        Ok(())
+    }
+
+    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if let Some(instance) = self.instances().get_mut(node) {
+            instance.ready = reporting;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod abort;
 pub(crate) mod autoscaler;
 pub(crate) mod document;
 pub(crate) mod merge;
+mod node_faults;
 pub(crate) mod operation;
 pub(crate) mod pools;
 pub(crate) mod preconditions;
@@ -32,16 +33,18 @@ pub use state::{Cluster, Pool};
 use store::Store;
 
 use crate::clock::Clock;
+use crate::nodes::FaultyNodes;
 use crate::rules::Rules;
 use crate::{NodeSide, Settings};
 
 /// State and everything that changes it.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) rules: Rules,
     pub(crate) stale: stale::Stale,
     nodes: Arc<dyn NodeSide>,
+    faulty: FaultyNodes,
     state: Mutex<State>,
     store: Option<Store>,
     changes: watch::Sender<u64>,
@@ -54,19 +57,22 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
+        let clock = Arc::new(Clock);
+        let faulty = FaultyNodes::new(nodes, &settings, clock.clone());
         Self {
             settings,
-            clock: Clock,
+            clock,
             rules: Rules::default(),
             stale: stale::Stale::default(),
-            nodes,
+            nodes: Arc::new(faulty.clone()),
             state: Mutex::new(state),
             store,
             changes: watch::Sender::new(0),
             running: Mutex::new(HashMap::new()),
             autoscaling: tokio::sync::Mutex::new(()),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            tasks: faulty.tasks.clone(),
+            stopping: faulty.stopping.clone(),
+            faulty,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Whether and when the admission rule on nodes is in force: from the start to the end, and up to date before an
 //! operation touches a node. Never touches a node.
 
-use super::{Service, document};
-use crate::{Error, NodeError, NodePool};
+use super::Service;
+use crate::{Error, NodeError};
 
 impl Service {
     /// Brings the rule up to date with all pools, if it is wanted and nodes are on an API server.
@@ -10,11 +10,7 @@ impl Service {
         let Some(cluster) = self.nodes.cluster().filter(|_| self.settings.admission_rule) else {
             return Ok(());
         };
-        let pools: Vec<NodePool> = self.read(|state| {
-            let clusters = state.clusters.values();
-            clusters.flat_map(|cluster| cluster.pools.iter().map(|pool| document::node_pool(cluster, pool))).collect()
-        });
-        cluster.protect(&pools).await
+        cluster.protect(&self.node_pools()).await
     }
 
     /// The same at the start.

@@ -6,10 +6,11 @@ use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
 use kube::api::{Patch, PatchParams};
 use kube::{Error, ResourceExt};
-use reqwest::Client;
 use serde_json::{Value, json};
 use testbed::cluster::taints;
 use testbed::{KubeSystem, Lanes, Testbed, wait_for};
+
+use crate::arm;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -69,7 +70,7 @@ pub async fn nodes_are_edited_through_their_pool_or_by_hand_but_not_both(lanes: 
 
     bed.cluster.taint(&node, "by=hand:NoSchedule").await?;
     // The pool lets go of its labels and taints, and what was put by hand stays.
-    change(&bed, &json!({"nodeLabels": {}, "nodeTaints": []})).await?;
+    arm::put(&bed, "apps", &json!({"nodeLabels": {}, "nodeTaints": []})).await?;
     let left = bed.cluster.nodes_api().get(&node).await?;
     ensure!(!left.labels().contains_key("tier"), "{:?}", left.labels());
     let keys: Vec<String> = taints(&left).into_iter().map(|taint| taint.key).collect();
@@ -80,21 +81,11 @@ pub async fn nodes_are_edited_through_their_pool_or_by_hand_but_not_both(lanes: 
     .await?;
 
     // An emulator that stops takes its rule along.
-    change(&bed, &json!({"nodeLabels": {"tier": "web"}})).await?;
+    arm::put(&bed, "apps", &json!({"nodeLabels": {"tier": "web"}})).await?;
     is_refused(&bed, &node, &label("tier", json!("db")), "Label update/add").await?;
     bed.emulator.stop().await;
     wait_for("the rule to go", DEADLINE, async || {
         Ok(patch(&bed, &node, &label("tier", json!("db"))).await?.map_or(Ok(()), Err))
     })
     .await
-}
-
-/// Changes pool apps through ARM and waits for the end.
-async fn change(bed: &Testbed, properties: &Value) -> anyhow::Result<()> {
-    let id = bed.emulator.cluster_id().trim_start_matches('/');
-    let url = format!("{}{id}/agentPools/apps?api-version=2025-10-01", bed.emulator.endpoint());
-    let answer = Client::new().put(url).json(&json!({"properties": properties})).send().await?;
-    ensure!(answer.status().is_success(), "{}", answer.text().await?);
-    bed.emulator.idle().await;
-    Ok(())
 }

@@ -7,9 +7,11 @@
 )]
 
 mod admission;
+mod arm;
 mod autoscaler;
 mod cluster;
 mod doors;
+mod node_faults;
 mod operator;
 mod supervision;
 
@@ -67,6 +69,13 @@ fn main() -> anyhow::Result<()> {
             "nodes_are_edited_through_their_pool_or_by_hand_but_not_both",
             admission::nodes_are_edited_through_their_pool_or_by_hand_but_not_both,
         ),
+        trial(
+            &bench,
+            "nodes_that_never_become_ready_fail_their_operation",
+            node_faults::nodes_that_never_become_ready_fail_their_operation,
+        ),
+        trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
+        trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),

@@ -19,6 +19,12 @@ pub(super) fn condition_age(node: &Node, name: &str) -> Option<Duration> {
     Some(Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default())
 }
 
+/// How long ago a node was created.
+pub(super) fn age(node: &Node) -> Duration {
+    let created = node.metadata.creation_timestamp.as_ref();
+    created.map(|at| Duration::try_from(Timestamp::now().duration_since(at.0)).unwrap_or_default()).unwrap_or_default()
+}
+
 pub(super) fn is_ready(node: &Node) -> bool {
     condition(node, "Ready").is_some_and(|ready| ready.status == "True")
 }

@@ -34,6 +34,10 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// at most.
 const FRESH: Duration = Duration::from_secs(12);
 
+/// How long a node may take to be Ready until it no longer counts as one that comes.
+const PATIENCE: Duration = Duration::from_mins(15);
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What the autoscaler remembers from look to look; a restart forgets it, as one of the real autoscaler does.
 #[derive(Default)]
 struct Memory {
@@ -88,7 +92,7 @@ async fn look(service: &Service, memory: &mut Memory) -> Result<(), NodeError> {
     pods.retain(|pod| !look::has_ended(pod));
     // What was read first may have moved meanwhile; steps on a pool that did are refused.
     autoscaled.retain(|pool| service.read(|state| pools::is_current(state, pool)));
-    if let Some((pool, by)) = growth(&autoscaled, &nodes, &pods) {
+    if let Some((pool, by)) = growth(service, &autoscaled, &nodes, &pods) {
         if grow(service, pool, by).await? {
             memory.grown = Some(service.clock.now());
         }
@@ -98,14 +102,20 @@ async fn look(service: &Service, memory: &mut Memory) -> Result<(), NodeError> {
 }
 
 /// The pool that grows now, and by how much: one under its minimum first.
-fn growth<'a>(autoscaled: &'a [Autoscaled], nodes: &[Node], pods: &[Pod]) -> Option<(&'a Autoscaled, u64)> {
+fn growth<'a>(
+    service: &Service,
+    autoscaled: &'a [Autoscaled],
+    nodes: &[Node],
+    pods: &[Pod],
+) -> Option<(&'a Autoscaled, u64)> {
     if let Some(pool) = autoscaled.iter().find(|pool| pool.count < pool.min) {
         return Some((pool, pool.min - pool.count));
     }
+    let patience = service.settings.scaled(PATIENCE).max(SHORTEST_PATIENCE);
     let waiting = up::waiting(pods);
     let candidates: Vec<up::Candidate> =
         autoscaled.iter().filter(|pool| pool.count < pool.max).map(|pool| candidate(pool, nodes, pods)).collect();
-    let (name, by) = up::plan(&waiting, up::upcoming(nodes, pods, FRESH), &candidates)?;
+    let (name, by) = up::plan(&waiting, up::upcoming(nodes, pods, FRESH, patience), &candidates)?;
     Some((autoscaled.iter().find(|pool| pool.nodes.name == name)?, u64::try_from(by).ok()?))
 }
 

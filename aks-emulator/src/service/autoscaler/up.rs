@@ -1,11 +1,12 @@
 //! Which pool grows for pods that find no place, and by how much. Never acts.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::fit::Space;
-use super::look::{condition, condition_age, is_expendable, is_of_daemon_set};
-use std::time::Duration;
+use super::look::{age, condition_age, is_expendable, is_of_daemon_set, is_ready};
 
 /// A pool that may grow.
 #[derive(Clone, Debug)]
@@ -40,15 +41,14 @@ fn is_waiting(pod: &Pod) -> bool {
     unschedulable && !(bound || preempts || leaves || is_of_daemon_set(pod) || is_expendable(pod))
 }
 
-/// Nodes on which the scheduler has hardly looked yet: those not Ready, and those Ready for less than `fresh`. A pod
-/// that they could take waits for them and not for another.
-pub(super) fn upcoming(nodes: &[Node], pods: &[Pod], fresh: Duration) -> Vec<Space> {
+/// Nodes on which the scheduler has hardly looked yet: those not Ready that were created less than `patience` ago, and
+/// those Ready for less than `fresh`. A pod that they could take waits for them and not for another.
+pub(super) fn upcoming(nodes: &[Node], pods: &[Pod], fresh: Duration, patience: Duration) -> Vec<Space> {
     let is_upcoming = |node: &&Node| {
         let cordoned = node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
-        let failed = condition(node, "Ready")
-            .is_some_and(|ready| ready.status != "True" && ready.reason.as_deref() != Some("NodeStatusNeverUpdated"));
-        let young = condition_age(node, "Ready").is_none_or(|age| age < fresh);
-        !cordoned && !failed && young
+        let age = if is_ready(node) { condition_age(node, "Ready") } else { Some(age(node)) };
+        let limit = if is_ready(node) { fresh } else { patience };
+        !cordoned && age.is_none_or(|age| age < limit)
     };
     nodes.iter().filter(is_upcoming).map(|node| Space::of(&settled(node), on(node, pods))).collect()
 }
@@ -145,7 +145,7 @@ mod tests {
     fn pods_wait_for_nodes_that_come_anyway() {
         let coming =
             node("coming", &json!({}), &json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]));
-        let spaces = upcoming(&[coming], &[], Duration::from_secs(10));
+        let spaces = upcoming(&[coming], &[], Duration::from_secs(10), Duration::from_secs(10));
         let candidates = [candidate("apps", 5, &json!({}), &json!([]))];
         let pods = [asks("3", &json!({})), asks("3", &json!({}))];
         let (one, two): (Vec<&Pod>, Vec<&Pod>) = (pods.iter().take(1).collect(), pods.iter().collect());
