@@ -22,7 +22,9 @@ pub use error::Error;
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
 pub use node_faults::{NodeFault, NodeTrouble};
-pub use nodes::{Applied, ClusterSide, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use nodes::{
+    Applied, ClusterSide, Deallocation, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide,
+};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{Applied, ClusterSide, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
 use crate::Settings;
 use crate::clock::Clock;
 use crate::node_faults::{Laid, NodeFaults, NodeTrouble};
@@ -63,6 +63,23 @@ impl FaultyNodes {
         Ok(())
     }
 
+    /// Whether a node that starts is silent. One that is so for a time is woken after it.
+    fn is_silent(&self, pool: &NodePool, node: &str) -> bool {
+        if self.faults.find(&pool.name, |trouble| trouble == NodeTrouble::NeverReady).is_some() {
+            return true;
+        }
+        let late = self.faults.find(&pool.name, |trouble| matches!(trouble, NodeTrouble::LateReady(_)));
+        let Some((laid, NodeTrouble::LateReady(time))) = late.map(|laid| (laid.clone(), laid.trouble)) else {
+            return false;
+        };
+        let (nodes, node) = (self.clone(), node.to_owned());
+        self.tasks.spawn(async move {
+            nodes.wait(&laid, Some(time)).await;
+            said(nodes.inner.set_reporting(&node, true).await);
+        });
+        true
+    }
+
     /// Makes the late write of a pool, unless another one has.
     async fn catch_up(&self, pool: &str) -> Result<(), NodeError> {
         let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).remove(pool);
@@ -107,20 +124,12 @@ impl NodeSide for FaultyNodes {
         {
             self.wait(&laid, Some(time)).await;
         }
-        if self.faults.find(&pool.name, |trouble| trouble == NodeTrouble::NeverReady).is_some() {
-            return self.inner.create_silent(pool, instance).await;
+        let name = names::node(&pool.scale_set, instance.number);
+        if self.is_silent(pool, &name) {
+            self.inner.create_silent(pool, instance).await
+        } else {
+            self.inner.create(pool, instance).await
         }
-        let late = self.faults.find(&pool.name, |trouble| matches!(trouble, NodeTrouble::LateReady(_)));
-        let Some((laid, NodeTrouble::LateReady(time))) = late.map(|laid| (laid.clone(), laid.trouble)) else {
-            return self.inner.create(pool, instance).await;
-        };
-        self.inner.create_silent(pool, instance).await?;
-        let (nodes, node) = (self.clone(), names::node(&pool.scale_set, instance.number));
-        self.tasks.spawn(async move {
-            nodes.wait(&laid, Some(time)).await;
-            said(nodes.inner.set_reporting(&node, true).await);
-        });
-        Ok(())
     }
 
     async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
@@ -161,5 +170,21 @@ impl NodeSide for FaultyNodes {
 
     fn cluster(&self) -> Option<&dyn ClusterSide> {
         self.inner.cluster()
+    }
+}
+
+#[async_trait]
+impl Deallocation for FaultyNodes {
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
+        self.inner.deallocated(pool).await
+    }
+
+    async fn deallocate(&self, node: &str) -> Result<(), NodeError> {
+        self.inner.deallocate(node).await
+    }
+
+    async fn restart(&self, pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError> {
+        let reporting = reporting && !self.is_silent(pool, node);
+        self.inner.restart(pool, node, reporting).await
     }
 }

@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
+use super::deallocated::is_deallocated;
 use super::drain::{self, error};
 use super::{
     Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, kubelet, names, object, reconcile,
@@ -57,7 +58,7 @@ impl KubernetesNodes {
         Api::all(self.client.clone())
     }
 
-    async fn nodes_of(&self, pool: &NodePool) -> Result<Vec<Node>, NodeError> {
+    pub(super) async fn nodes_of(&self, pool: &NodePool) -> Result<Vec<Node>, NodeError> {
         let params = ListParams::default().labels(&format!("{}={}", object::POOL_LABEL, pool.name));
         let mut nodes = self
             .nodes()
@@ -113,7 +114,7 @@ impl KubernetesNodes {
 impl NodeSide for KubernetesNodes {
     async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
         let nodes = self.nodes_of(pool).await?;
-        Ok(nodes.iter().filter_map(instance).collect())
+        Ok(nodes.iter().filter(|node| !is_deallocated(node)).filter_map(instance).collect())
     }
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
@@ -177,7 +178,7 @@ fn in_place(node: &Node, pool: &NodePool, applied: &Applied) -> Option<Value> {
 }
 
 /// Sets one member of one part of a patch.
-fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
+pub(super) fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
     if let Some(patch) = patch.as_object_mut() {
         let part = patch.entry(part).or_insert_with(|| json!({}));
         if let Some(part) = part.as_object_mut() {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cluster;
+mod deallocated;
 mod drain;
 mod faulty;
 mod kubelet;
@@ -125,10 +126,34 @@ pub enum NodeError {
     },
 }
 
+/// Machines that are stopped and kept when their pool scales in. Their nodes are not among those that
+/// [`NodeSide::list`] gives.
+#[async_trait]
+pub trait Deallocation: Send + Sync + 'static {
+    /// The nodes of the pool whose machines are deallocated.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if they cannot be read.
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError>;
+
+    /// Stops the machine of a drained node and keeps the node, not Ready.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn deallocate(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Starts the machine of a deallocated node, which is open for pods again. Without `reporting` it does not report
+    /// Ready until [`NodeSide::set_reporting`] lets it.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn restart(&self, pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError>;
+}
+
 /// The machines behind the pools. Each call may be repeated after a crash: creating a node that exists and deleting
 /// one that is gone succeed.
 #[async_trait]
-pub trait NodeSide: Send + Sync + 'static {
+pub trait NodeSide: Deallocation {
     /// The nodes of the pool.
     ///
     /// # Errors

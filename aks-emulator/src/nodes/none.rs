@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{Applied, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
 
 /// Nodes that exist in name only, for those who need the ARM side alone.
 #[derive(Debug, Default)]
 pub struct NoNodes {
     instances: Mutex<BTreeMap<String, Instance>>,
+    deallocated: Mutex<BTreeMap<String, Instance>>,
 }
 
 impl NoNodes {
@@ -29,6 +30,10 @@ impl NoNodes {
 
     fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
+        self.deallocated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,6 +74,28 @@ impl NodeSide for NoNodes {
 
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         self.instances().remove(node);
+        self.stopped().remove(node);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Deallocation for NoNodes {
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
+        Ok(self.stopped().values().filter(|instance| instance.name.starts_with(&pool.scale_set)).cloned().collect())
+    }
+
+    async fn deallocate(&self, node: &str) -> Result<(), NodeError> {
+        if let Some(instance) = self.instances().remove(node) {
+            self.stopped().insert(node.to_owned(), Instance { ready: false, ..instance });
+        }
+        Ok(())
+    }
+
+    async fn restart(&self, _pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if let Some(instance) = self.stopped().remove(node) {
+            self.instances().insert(node.to_owned(), Instance { ready: reporting, ..instance });
+        }
         Ok(())
     }
 }

@@ -110,6 +110,7 @@ fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
         properties,
         count_when_started: None,
         next_instance: 0,
+        deallocated: 0,
         deletion_started: None,
     }
 }

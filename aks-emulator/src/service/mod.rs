@@ -3,6 +3,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod autoscaler;
+mod deallocation;
 pub(crate) mod document;
 pub(crate) mod merge;
 mod node_faults;

@@ -71,7 +71,11 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
         Some(pool) => plan_update(cluster, pool, settings, put, &sent)?,
     };
     cluster_idle(cluster)?;
-    let duration = settings.scaled(planned.kind.recorded_duration(planned.from, planned.to));
+    let recorded = match planned.pool.time_by_deallocation(planned.kind, planned.from, planned.to) {
+        Some(recorded) => recorded,
+        None => planned.kind.recorded_duration(planned.from, planned.to),
+    };
+    let duration = settings.scaled(recorded);
     let operation = new_operation(cluster, &put.at, planned.kind, duration);
     let name = planned.pool.name.clone();
     match cluster.pool_mut(&name) {
@@ -150,6 +154,7 @@ fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Resul
         properties,
         count_when_started: None,
         next_instance: 0,
+        deallocated: 0,
         deletion_started: None,
     };
     Ok(Planned { pool, kind: Kind::Create, from: 0, to })

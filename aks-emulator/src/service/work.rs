@@ -87,16 +87,17 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;
             remove(service, &all, drain.then_some(true)).await?;
-            Ok(())
+            Ok(service.delete_deallocated(&pool).await?)
         }
         Kind::Stop => {
             let all = service.nodes.list(&pool).await?;
             remove(service, &all, None).await?;
-            Ok(())
+            Ok(service.delete_deallocated(&pool).await?)
         }
         Kind::Create | Kind::Update | Kind::Scale | Kind::Start => {
             let applied = applied(service, operation);
             service.nodes.write(&pool, &applied).await?;
+            service.forget_deallocated(&pool).await?;
             bring_to_count(service, operation, &pool).await
         }
     }
@@ -113,8 +114,9 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
     if present.len() > count {
         let gone = victims::choose(&present, present.len() - count);
         let budgets = service.settings.switches.scale_in_asks_budgets;
-        remove(service, &gone, Some(budgets)).await?;
-        return Ok(());
+        drain_all(service, &gone, budgets).await?;
+        let gone: Vec<String> = gone.into_iter().map(|instance| instance.name).collect();
+        return Ok(service.take_away(pool, &gone).await?);
     }
     create_missing(service, &operation.cluster, &operation.pool).await?;
     wait_ready(service, operation, pool, count).await
@@ -135,6 +137,7 @@ pub(super) async fn create_missing(service: &Service, cluster: &str, name: &str)
     };
     let present = service.nodes.list(&pool).await?;
     let missing = count(service, cluster, name).saturating_sub(present.len());
+    let missing = service.restart_deallocated(&pool, missing).await?;
     if missing == 0 {
         return Ok(());
     }
@@ -186,19 +189,11 @@ async fn wait_ready(service: &Service, operation: &Operation, pool: &NodePool, e
     }
 }
 
-/// Takes nodes away: all cordoned first, then drained (`Some(true)` asks budgets), then deleted. No node is deleted
-/// while another could not be drained; those stay cordoned.
+/// Deletes nodes, drained before (`Some(true)` asks budgets). No node is deleted while another could not be drained;
+/// those stay cordoned.
 async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> Result<(), NodeError> {
-    let timeout = service.settings.drain_timeout();
     if let Some(budgets) = drain {
-        for node in nodes {
-            service.nodes.cordon(&node.name).await?;
-        }
-        let mut drains = Vec::new();
-        for node in nodes {
-            drains.push(service.nodes.drain(&node.name, budgets, timeout));
-        }
-        all(drains).await?;
+        drain_all(service, nodes, budgets).await?;
     }
     let mut deletions = Vec::new();
     for node in nodes {
@@ -207,13 +202,21 @@ async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> R
     all(deletions).await
 }
 
-/// Takes away one node that was drained.
-pub(super) async fn take_one(service: &Service, _pool: &NodePool, node: &str) -> Result<(), NodeError> {
-    service.nodes.delete(node).await
+/// Drains nodes, all cordoned first.
+async fn drain_all(service: &Service, nodes: &[Instance], budgets: bool) -> Result<(), NodeError> {
+    let timeout = service.settings.drain_timeout();
+    for node in nodes {
+        service.nodes.cordon(&node.name).await?;
+    }
+    let mut drains = Vec::new();
+    for node in nodes {
+        drains.push(service.nodes.drain(&node.name, budgets, timeout));
+    }
+    all(drains).await
 }
 
 /// Does all of it, a few at a time; the first failure counts, after the rest was tried.
-async fn all(work: Vec<impl Future<Output = Result<(), NodeError>> + Send>) -> Result<(), NodeError> {
+pub(super) async fn all(work: Vec<impl Future<Output = Result<(), NodeError>> + Send>) -> Result<(), NodeError> {
     let done: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
     done.into_iter().collect()
 }

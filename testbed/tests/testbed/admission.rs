@@ -24,7 +24,7 @@ async fn patch(bed: &Testbed, node: &str, patch: &Value) -> anyhow::Result<Optio
     }
 }
 
-fn label(key: &str, value: Value) -> Value {
+fn label(key: &str, value: &Value) -> Value {
     json!({"metadata": {"labels": {key: value}}})
 }
 
@@ -53,39 +53,39 @@ pub async fn nodes_are_edited_through_their_pool_or_by_hand_but_not_both(lanes: 
 
     let update = "Label update/add request \"tier:db\" refused. User is attempting to update/add a label configured on \
                   node pool. Please change node pool label configuration through Azure..";
-    is_refused(&bed, &node, &label("tier", json!("db")), update).await?;
+    is_refused(&bed, &node, &label("tier", &json!("db")), update).await?;
     let delete = "Label delete request \"tier:web\" refused.";
-    is_refused(&bed, &node, &label("tier", Value::Null), delete).await?;
+    is_refused(&bed, &node, &label("tier", &Value::Null), delete).await?;
     let taint = "Taint delete request \"team=apps:NoSchedule\" refused. User is attempting to delete a taint configured \
                  on aks node pool \"apps\".";
     is_refused(&bed, &node, &json!({"spec": {"taints": null}}), taint).await?;
     is_refused(&bed, &node, &json!({"spec": {"taints": [tainted("team", "other")]}}), taint).await?;
 
     let both = json!({"spec": {"taints": [tainted("team", "apps"), tainted("by", "hand")]}});
-    for free in [label("mine", json!("1")), label("mine", Value::Null), label("tier", json!("web")), both] {
+    for free in [label("mine", &json!("1")), label("mine", &Value::Null), label("tier", &json!("web")), both] {
         ensure!(patch(&bed, &node, &free).await?.is_none(), "{free} was refused");
     }
     let system = bed.cluster.nodes_of("system").await?.first().map(ResourceExt::name_any).unwrap_or_default();
-    ensure!(patch(&bed, &system, &label("tier", json!("db"))).await?.is_none(), "it is no label of that pool");
+    ensure!(patch(&bed, &system, &label("tier", &json!("db"))).await?.is_none(), "it is no label of that pool");
 
     bed.cluster.taint(&node, "by=hand:NoSchedule").await?;
     // The pool lets go of its labels and taints, and what was put by hand stays.
-    arm::put(&bed, "apps", &json!({"nodeLabels": {}, "nodeTaints": []})).await?;
+    arm::put(&bed.emulator, "apps", &json!({"nodeLabels": {}, "nodeTaints": []})).await?;
     let left = bed.cluster.nodes_api().get(&node).await?;
     ensure!(!left.labels().contains_key("tier"), "{:?}", left.labels());
     let keys: Vec<String> = taints(&left).into_iter().map(|taint| taint.key).collect();
     ensure!(keys == ["by"], "{keys:?}");
     wait_for("tier to be free", DEADLINE, async || {
-        Ok(patch(&bed, &node, &label("tier", json!("mine"))).await?.map_or(Ok(()), Err))
+        Ok(patch(&bed, &node, &label("tier", &json!("mine"))).await?.map_or(Ok(()), Err))
     })
     .await?;
 
     // An emulator that stops takes its rule along.
-    arm::put(&bed, "apps", &json!({"nodeLabels": {"tier": "web"}})).await?;
-    is_refused(&bed, &node, &label("tier", json!("db")), "Label update/add").await?;
+    arm::put(&bed.emulator, "apps", &json!({"nodeLabels": {"tier": "web"}})).await?;
+    is_refused(&bed, &node, &label("tier", &json!("db")), "Label update/add").await?;
     bed.emulator.stop().await;
     wait_for("the rule to go", DEADLINE, async || {
-        Ok(patch(&bed, &node, &label("tier", json!("db"))).await?.map_or(Ok(()), Err))
+        Ok(patch(&bed, &node, &label("tier", &json!("db"))).await?.map_or(Ok(()), Err))
     })
     .await
 }

@@ -1,21 +1,21 @@
 //! Requests to ARM as a person's tool makes them.
 
+use aks_emulator::Emulator;
 use anyhow::ensure;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use testbed::Testbed;
 
 /// Changes a pool through ARM, waits for the end, and returns the pool as it is then.
-pub async fn put(bed: &Testbed, pool: &str, properties: &Value) -> anyhow::Result<Value> {
-    begin(bed, Method::PUT, pool, &json!({"properties": properties})).await?;
-    bed.emulator.idle().await;
-    Ok(bed.emulator.pool(pool).unwrap_or_default())
+pub async fn put(emulator: &Emulator, pool: &str, properties: &Value) -> anyhow::Result<Value> {
+    begin(emulator, Method::PUT, pool, &json!({"properties": properties})).await?;
+    emulator.idle().await;
+    Ok(emulator.pool(pool).unwrap_or_default())
 }
 
 /// Makes a request about a pool that must be accepted, and does not wait for its end.
-pub async fn begin(bed: &Testbed, method: Method, pool: &str, body: &Value) -> anyhow::Result<()> {
-    let id = bed.emulator.cluster_id().trim_start_matches('/');
-    let url = format!("{}{id}/agentPools/{pool}?api-version=2025-10-01", bed.emulator.endpoint());
+pub async fn begin(emulator: &Emulator, method: Method, pool: &str, body: &Value) -> anyhow::Result<()> {
+    let id = emulator.cluster_id().trim_start_matches('/');
+    let url = format!("{}{id}/agentPools/{pool}?api-version=2025-10-01", emulator.endpoint());
     let answer = Client::new().request(method, url).json(body).send().await?;
     ensure!(answer.status().is_success(), "{}", answer.text().await?);
     Ok(())

@@ -10,6 +10,7 @@ mod admission;
 mod arm;
 mod autoscaler;
 mod cluster;
+mod deallocation;
 mod doors;
 mod node_faults;
 mod operator;
@@ -76,6 +77,7 @@ fn main() -> anyhow::Result<()> {
         ),
         trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
         trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
+        trial(&bench, "deallocated_nodes_stay_and_start_first", deallocation::deallocated_nodes_stay_and_start_first),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),

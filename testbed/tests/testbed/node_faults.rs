@@ -27,7 +27,7 @@ async fn bed(lanes: &Lanes) -> anyhow::Result<Testbed> {
 pub async fn nodes_that_never_become_ready_fail_their_operation(lanes: Lanes) -> anyhow::Result<()> {
     let bed = bed(&lanes).await?;
     let fault = bed.emulator.node_fault("apps", NodeTrouble::NeverReady);
-    let pool = arm::put(&bed, "apps", &json!({"count": 3})).await?;
+    let pool = arm::put(&bed.emulator, "apps", &json!({"count": 3})).await?;
     ensure!(pool["properties"]["provisioningState"] == "Failed", "{pool}");
     let error = &pool["properties"]["status"]["provisioningError"];
     ensure!(error["code"] == "NodesNotReady", "{error}");
@@ -37,7 +37,7 @@ pub async fn nodes_that_never_become_ready_fail_their_operation(lanes: Lanes) ->
 
     fault.release();
     bed.cluster.wait_for_ready_nodes("apps", 3).await?;
-    let pool = arm::put(&bed, "apps", &json!({"count": 3})).await?;
+    let pool = arm::put(&bed.emulator, "apps", &json!({"count": 3})).await?;
     ensure!(pool["properties"]["provisioningState"] == "Succeeded", "{pool}");
     Ok(())
 }
@@ -48,11 +48,11 @@ pub async fn nodes_lag_behind_their_pool(lanes: Lanes) -> anyhow::Result<()> {
     let hour = Duration::from_hours(1);
     let late = bed.emulator.node_fault("apps", NodeTrouble::LateWrites(hour));
     let change = json!({"nodeLabels": {"tier": "web"}, "nodeTaints": ["team=apps:NoSchedule"]});
-    let pool = arm::put(&bed, "apps", &change).await?;
+    let pool = arm::put(&bed.emulator, "apps", &change).await?;
     ensure!(pool["properties"]["provisioningState"] == "Succeeded", "{pool}");
     let node = &bed.cluster.nodes_of("apps").await?[0];
     ensure!(!node.labels().contains_key("tier") && taints(node).is_empty(), "{:?}", node.labels());
-    let pool = arm::put(&bed, "apps", &json!({"nodeLabels": {"new": "1"}})).await?;
+    let pool = arm::put(&bed.emulator, "apps", &json!({"nodeLabels": {"new": "1"}})).await?;
     ensure!(pool["properties"]["provisioningState"] == "Succeeded", "{pool}");
     late.release();
     wait_for("the newest labels and taints", DEADLINE, async || {
@@ -63,7 +63,7 @@ pub async fn nodes_lag_behind_their_pool(lanes: Lanes) -> anyhow::Result<()> {
     .await?;
 
     let late = bed.emulator.node_fault("apps", NodeTrouble::LateObject(hour));
-    arm::begin(&bed, Method::PUT, "apps", &json!({"properties": {"count": 2}})).await?;
+    arm::begin(&bed.emulator, Method::PUT, "apps", &json!({"properties": {"count": 2}})).await?;
     wait_for("the operation to reach its nodes", DEADLINE, async || {
         let nodes = bed.cluster.nodes_of("apps").await?.len();
         ensure!(nodes == 1, "a node appeared");

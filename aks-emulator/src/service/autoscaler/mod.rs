@@ -219,7 +219,7 @@ async fn take_away(
         return cluster.reopen(node).await;
     }
     // The node first: what a crash leaves in between is a count that lacks a node, which the next start creates.
-    work::take_one(service, &pool.nodes, node).await?;
+    service.take_away(&pool.nodes, &[node.to_owned()]).await?;
     service.change(|state| pools::lower(state, pool));
     Ok(())
 }
