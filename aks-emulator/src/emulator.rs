@@ -6,14 +6,15 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::faults::Cause;
 use crate::http::{self, Admin, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::store::Store;
 use crate::service::{Service, State, autoscaler, document, runner};
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, Matcher, NodeFault,
-    NodeSide, NodeTrouble, Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Failure, Fault, ForeignRequest, Hold, Journal, Matcher,
+    NodeFault, NodeSide, NodeTrouble, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -193,6 +194,12 @@ impl Operations<'_> {
     /// lives.
     pub fn fail(&self, code: &str, message: &str, times: Option<usize>) -> Fault {
         self.service.rules.fail_operations(&self.pool, code, message, times)
+    }
+
+    /// Fails those that lack more nodes than `after_nodes` for want of quota or capacity, once that many are created;
+    /// `times` at most, or as long as the result lives. Operations that add fewer nodes are not concerned.
+    pub fn fail_with(&self, failure: Failure, after_nodes: usize, times: Option<usize>) -> Fault {
+        self.service.rules.fall_short(&self.pool, Cause::Preset(failure), after_nodes, times)
     }
 
     /// Returns when none of this pool runs.

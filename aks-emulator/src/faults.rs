@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Exchange, Matcher};
+use crate::{Exchange, Failure, Matcher};
 
 /// An answer to give instead of handling a request.
 #[derive(Clone, Debug)]
@@ -169,4 +169,21 @@ pub(crate) struct OperationFault {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) tally: Arc<Tally>,
+}
+
+/// Machines that run out for a pool: some nodes come, then the operation fails.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortage {
+    pub(crate) pool: String,
+    pub(crate) cause: Cause,
+    /// How many nodes are created before it.
+    pub(crate) after_nodes: usize,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// Why an operation fails that runs out of machines.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    Given { code: String, message: String },
+    Preset(Failure),
 }

@@ -4,6 +4,7 @@
 //! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
 //! The crate never talks to Azure.
 
+mod capacity;
 mod clock;
 mod emulator;
 mod error;
@@ -17,6 +18,7 @@ mod service;
 mod settings;
 mod spec;
 
+pub use capacity::Failure;
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
 pub use faults::{Action, Canned, Fault, ForeignRequest};

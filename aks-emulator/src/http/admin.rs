@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, node_faults, parameter};
+use super::{App, failures, node_faults, parameter};
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
 use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, NodeFault, StaleClusters};
@@ -96,16 +96,6 @@ enum ActionRequest {
     },
 }
 
-/// A failure of operations, as it is sent.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct FailureRequest {
-    pool: String,
-    code: String,
-    message: String,
-    times: Option<usize>,
-}
-
 /// A hold on operations, as it is sent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -131,10 +121,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
             let request: FaultRequest = read(body)?;
             Rule::Fault(rules.fault(matcher(&request), action(request.action)?, request.times))
         }
-        ("POST", "operation-failures") => {
-            let request: FailureRequest = read(body)?;
-            Rule::Fault(rules.fail_operations(&request.pool, &request.code, &request.message, request.times))
-        }
+        ("POST", "operation-failures") => Rule::Fault(failures::lay(rules, read(body)?)?),
         ("POST", "operation-holds") => {
             let request: HoldRequest = read(body)?;
             let stage = if request.before_nodes { Stage::BeforeNodes } else { Stage::BeforeEnd };

@@ -4,6 +4,7 @@
 mod admin;
 mod budgets;
 mod cluster;
+mod failures;
 mod node_faults;
 mod operations;
 mod path;

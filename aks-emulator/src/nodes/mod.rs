@@ -27,6 +27,8 @@ pub use kubernetes::KubernetesNodes;
 pub(crate) use kubernetes::instance;
 pub(crate) use machine::size as machine_size;
 pub use none::NoNodes;
+#[cfg(test)]
+pub(crate) use object::tests::pool as example_pool;
 pub(crate) use object::{POOL_LABEL, new_node};
 
 /// What a pool's nodes should look like, taken from its ARM document.

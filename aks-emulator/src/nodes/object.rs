@@ -116,7 +116,7 @@ fn status(pool: &NodePool) -> NodeStatus {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn pool() -> NodePool {

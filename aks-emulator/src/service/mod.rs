@@ -13,6 +13,7 @@ pub(crate) mod preconditions;
 mod protection;
 pub(crate) mod refusal;
 pub(crate) mod runner;
+mod shortage;
 mod stale;
 mod state;
 pub(crate) mod store;

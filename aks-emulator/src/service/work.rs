@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, document};
+use super::{Service, document, shortage};
 use crate::nodes::victims;
 use crate::{Applied, Instance, NewInstance, NodeError, NodePool};
 
@@ -41,7 +41,12 @@ pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<()
 /// Why an attempt ended.
 enum Failure {
     Nodes(NodeError),
-    NotReady { expected: usize, actual: usize },
+    NotReady {
+        expected: usize,
+        actual: usize,
+    },
+    /// As the service words it.
+    Ended(OperationError),
 }
 
 impl From<NodeError> for Failure {
@@ -53,6 +58,7 @@ impl From<NodeError> for Failure {
 impl Failure {
     fn into_error(self) -> OperationError {
         match self {
+            Self::Ended(error) => error,
             Self::NotReady { expected, actual } => OperationError::new(
                 "NodesNotReady",
                 format!("Not all nodes reached Ready state. Expected: {expected}, Actual: {actual}"),
@@ -118,6 +124,11 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
         let gone: Vec<String> = gone.into_iter().map(|instance| instance.name).collect();
         return Ok(service.take_away(pool, &gone).await?);
     }
+    let missing = count.saturating_sub(present.len());
+    if let Some(shortage) = service.rules.shortage(&operation.pool, missing) {
+        let there = present.len() + shortage.after_nodes;
+        return Err(Failure::Ended(shortage::strike(service, operation, pool, (there, count), shortage).await));
+    }
     create_missing(service, &operation.cluster, &operation.pool).await?;
     wait_ready(service, operation, pool, count).await
 }
@@ -132,11 +143,16 @@ pub(super) async fn populate(service: &Service, cluster: &str, name: &str) -> Re
 
 /// Creates as many nodes as the pool lacks.
 pub(super) async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+    create_at_most(service, cluster, name, usize::MAX).await
+}
+
+/// Creates nodes that the pool lacks, but no more than there are machines for.
+pub(super) async fn create_at_most(service: &Service, cluster: &str, name: &str, most: usize) -> Result<(), NodeError> {
     let Some(pool) = pool_of(service, cluster, name) else {
         return Ok(());
     };
     let present = service.nodes.list(&pool).await?;
-    let missing = count(service, cluster, name).saturating_sub(present.len());
+    let missing = count(service, cluster, name).saturating_sub(present.len()).min(most);
     let missing = service.restart_deallocated(&pool, missing).await?;
     if missing == 0 {
         return Ok(());

@@ -7,6 +7,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod protocol;

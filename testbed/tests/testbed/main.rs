@@ -75,6 +75,7 @@ fn main() -> anyhow::Result<()> {
             "nodes_that_never_become_ready_fail_their_operation",
             node_faults::nodes_that_never_become_ready_fail_their_operation,
         ),
+        trial(&bench, "machines_run_out_after_some_nodes", node_faults::machines_run_out_after_some_nodes),
         trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
         trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
         trial(&bench, "deallocated_nodes_stay_and_start_first", deallocation::deallocated_nodes_stay_and_start_first),

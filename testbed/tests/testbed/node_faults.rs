@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aks_emulator::{NodeTrouble, PoolSpec};
+use aks_emulator::{Failure, NodeTrouble, PoolSpec};
 use anyhow::ensure;
 use kube::ResourceExt;
 use reqwest::Method;
@@ -95,4 +95,17 @@ pub async fn nodes_stop_to_report_and_come_back(lanes: Lanes) -> anyhow::Result<
     })
     .await?;
     bed.cluster.wait_for_ready_nodes("apps", 1).await.map(drop)
+}
+
+pub async fn machines_run_out_after_some_nodes(lanes: Lanes) -> anyhow::Result<()> {
+    let bed = bed(&lanes).await?;
+    let _shortage = bed.emulator.operation("apps").fail_with(Failure::AllocationFailed, 2, Some(1));
+    let pool = arm::put(&bed.emulator, "apps", &json!({"count": 5})).await?;
+    let properties = &pool["properties"];
+    ensure!(properties["provisioningState"] == "Failed" && properties["count"] == 5, "{pool}");
+    ensure!(properties["status"]["provisioningError"]["code"] == "AllocationFailed", "{pool}");
+    bed.cluster.wait_for_ready_nodes("apps", 3).await?;
+    let pool = arm::put(&bed.emulator, "apps", &json!({"count": 4})).await?;
+    ensure!(pool["properties"]["provisioningState"] == "Succeeded", "{pool}");
+    bed.cluster.wait_for_ready_nodes("apps", 4).await.map(drop)
 }
