@@ -14,8 +14,19 @@ pub async fn put(emulator: &Emulator, pool: &str, properties: &Value) -> anyhow:
 
 /// Makes a request about a pool that must be accepted, and does not wait for its end.
 pub async fn begin(emulator: &Emulator, method: Method, pool: &str, body: &Value) -> anyhow::Result<()> {
+    begin_with(emulator, method, pool, "", body).await
+}
+
+/// The same with more of a query, such as `&a=b`.
+pub async fn begin_with(
+    emulator: &Emulator,
+    method: Method,
+    pool: &str,
+    query: &str,
+    body: &Value,
+) -> anyhow::Result<()> {
     let id = emulator.cluster_id().trim_start_matches('/');
-    let url = format!("{}{id}/agentPools/{pool}?api-version=2025-10-01", emulator.endpoint());
+    let url = format!("{}{id}/agentPools/{pool}?api-version=2025-10-01{query}", emulator.endpoint());
     let answer = Client::new().request(method, url).json(body).send().await?;
     ensure!(answer.status().is_success(), "{}", answer.text().await?);
     Ok(())

@@ -14,6 +14,7 @@ mod deallocation;
 mod doors;
 mod node_faults;
 mod operator;
+mod pools;
 mod supervision;
 
 use std::sync::Arc;
@@ -75,6 +76,10 @@ fn main() -> anyhow::Result<()> {
             "nodes_that_never_become_ready_fail_their_operation",
             node_faults::nodes_that_never_become_ready_fail_their_operation,
         ),
+        trial(&bench, "a_budget_stops_a_delete_that_drains", pools::a_budget_stops_a_delete_that_drains),
+        trial(&bench, "a_delete_without_drain_asks_no_budget", pools::a_delete_without_drain_asks_no_budget),
+        trial(&bench, "a_pool_stops_and_starts_with_its_nodes", pools::a_pool_stops_and_starts_with_its_nodes),
+        trial(&bench, "labels_taints_and_mode_change_in_place", pools::labels_taints_and_mode_change_in_place),
         trial(&bench, "machines_run_out_after_some_nodes", node_faults::machines_run_out_after_some_nodes),
         trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
         trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
