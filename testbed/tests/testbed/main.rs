@@ -76,6 +76,7 @@ fn main() -> anyhow::Result<()> {
             "nodes_that_never_become_ready_fail_their_operation",
             node_faults::nodes_that_never_become_ready_fail_their_operation,
         ),
+        trial(&bench, "the_autoscaler_asks_budgets", autoscaler::the_autoscaler_asks_budgets),
         trial(&bench, "a_budget_stops_a_delete_that_drains", pools::a_budget_stops_a_delete_that_drains),
         trial(&bench, "a_delete_without_drain_asks_no_budget", pools::a_delete_without_drain_asks_no_budget),
         trial(&bench, "a_pool_stops_and_starts_with_its_nodes", pools::a_pool_stops_and_starts_with_its_nodes),
