@@ -57,7 +57,8 @@ impl FaultyNodes {
 
     /// Lets all nodes of a pool report, or none.
     pub(crate) async fn report(&self, pool: &NodePool, reporting: bool) -> Result<(), NodeError> {
-        for instance in self.inner.list(pool).await? {
+        let silent = |instance: &Instance| !(reporting && instance.ready);
+        for instance in self.inner.list(pool).await?.into_iter().filter(silent) {
             self.inner.set_reporting(&instance.name, reporting).await?;
         }
         Ok(())
