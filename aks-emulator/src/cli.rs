@@ -1,10 +1,13 @@
 //! The flags of the program and what they come to. Never starts anything.
 
+mod cluster;
+mod sign_in;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use aks_emulator::{ClusterSpec, PoolSpec, Settings, Switches};
+use aks_emulator::{Chaos, ClusterSpec, PoolSpec, Settings, Switches};
 use anyhow::Context;
 use clap::Parser;
 use url::Url;
@@ -22,10 +25,16 @@ pub(crate) struct Arguments {
     /// How many times as fast as the service operations run; 1 is real time.
     #[arg(long, env = "AKS_EMULATOR_TIME_SCALE", default_value_t = 1.0)]
     time_scale: f64,
+    /// Let time stand still but for `POST /admin/clock {"advanceSeconds": N}`.
+    #[arg(long, env = "AKS_EMULATOR_MANUAL_CLOCK")]
+    manual_clock: bool,
     /// File that keeps the state; if it exists, it is resumed and the description of the cluster is ignored.
     #[arg(long, env = "AKS_EMULATOR_STATE_FILE")]
     state_file: Option<PathBuf>,
-    /// YAML or JSON file that describes the cluster; see the README.
+    /// Print an example of a cluster's description, and end.
+    #[arg(long)]
+    pub(crate) print_example_cluster: bool,
+    /// YAML or JSON file that describes the cluster; see --print-example-cluster.
     #[arg(long, env = "AKS_EMULATOR_CLUSTER", conflicts_with_all = ["subscription", "resource_group", "name", "location", "pools"])]
     cluster: Option<PathBuf>,
     /// Subscription id.
@@ -53,12 +62,6 @@ pub(crate) struct Arguments {
     /// Run without Kubernetes: pools have nodes in name only. Wins over --kubeconfig.
     #[arg(long, env = "AKS_EMULATOR_NO_NODES")]
     pub(crate) no_nodes: bool,
-    /// Leave autoscaled pools as they are.
-    #[arg(long, env = "AKS_EMULATOR_NO_AUTOSCALER")]
-    no_autoscaler: bool,
-    /// Let everybody edit, through Kubernetes, the labels and taints that nodes have from their pools.
-    #[arg(long, env = "AKS_EMULATOR_NO_ADMISSION_RULE")]
-    no_admission_rule: bool,
     /// An api-version to accept beside the generally available ones; may be repeated.
     #[arg(long = "api-version-also", value_name = "VERSION")]
     api_versions_also: Vec<String>,
@@ -66,11 +69,33 @@ pub(crate) struct Arguments {
     /// they follow --time-scale either way.
     #[arg(long, env = "AKS_EMULATOR_REQUEST_BUDGETS", value_name = "FACTOR", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
     request_budgets: Option<f64>,
+    /// Let random faults happen to requests: throttling, 500, 502, 504, lost connections, delays. The same seed and
+    /// sequence of requests give the same faults.
+    #[arg(long, env = "AKS_EMULATOR_FAULTS_SEED", value_name = "SEED")]
+    faults_seed: Option<u64>,
+    /// Share of the requests that a random fault happens to, from 0 to 1.
+    #[arg(
+        long,
+        env = "AKS_EMULATOR_FAULT_RATE",
+        value_name = "SHARE",
+        default_value_t = 0.1,
+        requires = "faults_seed"
+    )]
+    fault_rate: f64,
     /// Where the service's behaviour is not confirmed, what to do: NAME=on or NAME=off; may be repeated. Names: etags,
     /// omission-retains-collections, count-applies-when-autoscaled, delete-drains, scale-in-asks-budgets,
+    /// delete-machines-asks-budgets,
     /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
+    /// Ask clients to look at operations after this many seconds. The service was recorded asking for nothing, upon
+    /// which Azure's libraries look every 30 seconds.
+    #[arg(long, env = "AKS_EMULATOR_RETRY_AFTER", value_name = "SECONDS")]
+    retry_after: Option<u64>,
+    #[command(flatten)]
+    inside: cluster::ClusterArguments,
+    #[command(flatten)]
+    pub(crate) sign_in: sign_in::SignInArguments,
 }
 
 impl Arguments {
@@ -83,11 +108,17 @@ impl Arguments {
             listen: self.listen,
             public_url: self.public_url.clone(),
             time_scale: self.time_scale,
+            manual_clock: self.manual_clock,
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
-            autoscaler: !self.no_autoscaler,
-            admission_rule: !self.no_admission_rule,
+            autoscaler: !self.inside.no_autoscaler,
+            admission_rule: !self.inside.no_admission_rule,
+            chaos: self.faults_seed.map(|seed| Chaos { seed, rate: self.fault_rate }),
+            retry_after: self.retry_after,
+            tls: self.sign_in.tls(),
+            authentication: self.sign_in.authentication(),
+            token_lifetime: self.sign_in.token_lifetime(),
             switches,
             ..Settings::default()
         }
@@ -95,12 +126,7 @@ impl Arguments {
 
     pub(crate) fn cluster(&self) -> anyhow::Result<ClusterSpec> {
         let mut cluster = match &self.cluster {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("--cluster {}: cannot be read", path.display()))?;
-                serde_saphyr::from_str(&text)
-                    .with_context(|| format!("--cluster {}: is not a cluster's description", path.display()))?
-            }
+            Some(path) => ClusterSpec::read(path).context("--cluster")?,
             None => self.described(),
         };
         if self.issuer_url.is_some() {
@@ -173,6 +199,7 @@ impl FromStr for SwitchArgument {
             "count-applies-when-autoscaled" => |switches| &mut switches.count_applies_when_autoscaled,
             "delete-drains" => |switches| &mut switches.delete_drains,
             "scale-in-asks-budgets" => |switches| &mut switches.scale_in_asks_budgets,
+            "delete-machines-asks-budgets" => |switches| &mut switches.delete_machines_asks_budgets,
             "list-ends-with-empty-page" => |switches| &mut switches.list_ends_with_empty_page,
             "leftover-errors" => |switches| &mut switches.leftover_errors,
             "operation-urls-forbidden" => |switches| &mut switches.operation_urls_forbidden,
@@ -196,10 +223,13 @@ mod tests {
             "--switch=etags=on",
             "--switch=delete-drains=off",
             "--request-budgets",
+            "--faults-seed=7",
+            "--fault-rate=0.5",
         ]);
         let settings = arguments.settings();
         assert!((settings.time_scale - 100.0).abs() < f64::EPSILON);
         assert_eq!(settings.request_budgets, Some(1.0));
+        assert_eq!(settings.chaos, Some(Chaos { seed: 7, rate: 0.5 }));
         assert!(settings.switches.etags && !settings.switches.delete_drains);
         let cluster = arguments.cluster().unwrap();
         assert_eq!((cluster.name.as_str(), cluster.pools.len()), ("c", 1));

@@ -1,20 +1,25 @@
 //! The emulator as a value: starts, serves, stops, and gives tests their handles. Never answers a request itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::{Request, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::faults::Cause;
-use crate::http::{self, Admin, App, Budgets};
+use crate::directory::Directory;
+use crate::failures::Cause;
+use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
 use crate::rules::Stage;
+use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
 use crate::service::{Service, State, autoscaler, document, runner};
+use crate::tls::Server;
 use crate::{
-    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Failure, Fault, ForeignRequest, Hold, Journal, Matcher,
-    NodeFault, NodeSide, NodeTrouble, Settings, StaleClusters,
+    Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
+    NodeFault, NodeSide, NodeTrouble, OperationFailure, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -23,6 +28,7 @@ pub struct Emulator {
     app: App,
     endpoint: Url,
     cluster_id: String,
+    authority: Option<String>,
 }
 
 impl std::fmt::Debug for Emulator {
@@ -49,12 +55,15 @@ impl Emulator {
             .await
             .map_err(|source| Error::Listen { address: settings.listen, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address: settings.listen, source })?;
-        let endpoint = Url::parse(&format!("http://{address}/"))
+        let tls = tls(&settings, &address.ip().to_string())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Url::parse(&format!("{scheme}://{address}/"))
             .map_err(|error| Error::setting("listen", address, &error.to_string()))?;
 
         let store = settings.state_file.as_deref().map(Store::new);
         let state = initial_state(store.as_ref(), &cluster)?;
         let cluster_id = state.clusters.values().next().map_or_else(|| cluster.id(), |cluster| cluster.id.clone());
+        let directory = Arc::new(Directory::new(&settings, &cluster, nodes.clone())?);
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
         service.wake_nodes().await.map_err(|source| Error::Nodes { source })?;
@@ -63,11 +72,14 @@ impl Emulator {
         autoscaler::start(&service);
 
         let recorder = Arc::new(Recorder::default());
-        let budgets = Arc::new(Budgets::new(service.settings.budget_pace()));
-        let app = App { service: service.clone(), recorder, budgets, admin: Arc::new(Admin::default()) };
-        service.tasks.spawn(http::serve(listener, app.clone()));
+        let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
+        let (admin, nodes) = (Arc::default(), Arc::default());
+        let app = App { service: service.clone(), recorder, budgets, admin, directory, nodes };
+        http::auto_upgrade::resume(&app);
+        let (acceptor, authority) = tls.map(|tls| (tls.acceptor, tls.authority)).unzip();
+        service.tasks.spawn(http::serve(listener, acceptor, app.clone()));
         tracing::info!(%endpoint, cluster = cluster_id, "the emulator listens");
-        Ok(Self { service, app, endpoint, cluster_id })
+        Ok(Self { service, app, endpoint, cluster_id, authority })
     }
 
     /// Base URL of the ARM API, such as `http://127.0.0.1:41234/`.
@@ -76,10 +88,22 @@ impl Emulator {
         &self.endpoint
     }
 
+    /// Certificate, as PEM, of the authority that vouches for the endpoint, with [`Settings::tls`].
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
     /// ARM id of the cluster.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// The clock, to move it; `None` unless [`Settings::manual_clock`] is set.
+    #[must_use]
+    pub fn clock(&self) -> Option<ManualClock<'_>> {
+        ManualClock::of(&self.service)
     }
 
     /// What a GET of a pool would answer now, or `None` if there is no such pool.
@@ -93,7 +117,7 @@ impl Emulator {
         })
     }
 
-    /// Every request so far, in the order of arrival.
+    /// The requests so far, in the order of arrival. The oldest are forgotten when all take more than 64 MiB.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.app.recorder.journal()
@@ -125,8 +149,34 @@ impl Emulator {
     /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method
     /// or the target is malformed.
     #[must_use]
-    pub fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
-        self.app.foreign(request)
+    pub async fn as_someone_else(&self, request: &ForeignRequest) -> Option<Exchange> {
+        self.app.foreign(request).await
+    }
+
+    /// Makes a request as somebody else after this long at the emulator's pace, unless it stops before. Whether it is
+    /// well formed; one that is not is never made.
+    #[must_use]
+    pub fn as_someone_else_later(&self, request: &ForeignRequest, after: Duration) -> bool {
+        let well_formed = request.parts().is_some();
+        if well_formed {
+            http::later(&self.app, request.clone(), after);
+        }
+        well_formed
+    }
+
+    /// Lets AKS upgrade the cluster by itself: the control plane takes 5 minutes at the emulator's pace, during which
+    /// no pool can be changed, and then each pool is upgraded by a PUT of `aks-auto-upgrade`, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a version that is malformed or not above the cluster's, or while the cluster is busy.
+    pub fn auto_upgrade(&self, kubernetes_version: &str) -> Result<(), Error> {
+        http::auto_upgrade::begin(&self.app, kubernetes_version)
+    }
+
+    /// Answers a request without a connection, as if it had come over one: the journal, holds, faults and `/admin/`
+    /// included. `None` where a fault closes the connection without an answer.
+    pub async fn request(&self, request: Request<Vec<u8>>) -> Option<Response<Vec<u8>>> {
+        http::request(self.app.clone(), request).await
     }
 
     /// Lets something be wrong with the nodes of a pool, whatever has them created or written, until the result is
@@ -139,6 +189,12 @@ impl Emulator {
     #[must_use]
     pub fn operation(&self, pool: &str) -> Operations<'_> {
         Operations { service: &self.service, pool: pool.to_owned() }
+    }
+
+    /// The operations of the whole cluster, which are starts and stops.
+    #[must_use]
+    pub fn cluster_operation(&self) -> Operations<'_> {
+        self.operation(CLUSTER)
     }
 
     /// Changes what is stored, without a request or an operation: a back door for tests.
@@ -166,7 +222,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The operations of one pool, now and later.
+/// The operations of one pool or of the cluster, now and later.
 #[derive(Clone)]
 pub struct Operations<'a> {
     service: &'a Service,
@@ -193,29 +249,50 @@ impl Operations<'_> {
     /// Fails them with this code and message when their nodes are done; `times` at most, or as long as the result
     /// lives.
     pub fn fail(&self, code: &str, message: &str, times: Option<usize>) -> Fault {
-        self.service.rules.fail_operations(&self.pool, code, message, times)
+        let cause = Cause::Given { code: code.to_owned(), message: message.to_owned() };
+        self.service.rules.fail_operations(&self.pool, cause, times)
     }
 
-    /// Fails those that lack more nodes than `after_nodes` for want of quota or capacity, once that many are created;
-    /// `times` at most, or as long as the result lives. Operations that add fewer nodes are not concerned.
-    pub fn fail_with(&self, failure: Failure, after_nodes: usize, times: Option<usize>) -> Fault {
-        self.service.rules.fall_short(&self.pool, Cause::Preset(failure), after_nodes, times)
+    /// Fails them as the service does, with its code and text; otherwise as [`Operations::fail`].
+    pub fn fail_as(&self, failure: OperationFailure, times: Option<usize>) -> Fault {
+        self.service.rules.fail_operations(&self.pool, Cause::Known(failure), times)
+    }
+
+    /// Fails those that lack more nodes than `after_nodes` as the service does, once that many are created; `times` at
+    /// most, or as long as the result lives. Operations that add fewer nodes are not concerned.
+    pub fn fail_half_way(&self, failure: OperationFailure, after_nodes: usize, times: Option<usize>) -> Fault {
+        self.service.rules.fall_short(&self.pool, Cause::Known(failure), after_nodes, times)
     }
 
     /// Returns when none of this pool runs.
     pub async fn finished(&self) {
         self.service
-            .wait_until(|state| !state.running().any(|operation| operation.pool.eq_ignore_ascii_case(&self.pool)))
+            .wait_until(|state| !state.running().any(|operation| operation.subject().eq_ignore_ascii_case(&self.pool)))
             .await;
     }
 }
 
+/// What HTTPS needs, if it is wanted.
+fn tls(settings: &Settings, address: &str) -> Result<Option<Server>, Error> {
+    let Some(tls) = &settings.tls else {
+        return Ok(None);
+    };
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1", address].map(str::to_owned).to_vec();
+    names.extend(tls.names.iter().cloned());
+    names.extend(settings.public_url.as_ref().and_then(Url::host_str).map(str::to_owned));
+    names.sort_unstable();
+    names.dedup();
+    Ok(Some(Server::new(tls.folder.as_deref(), names)?))
+}
+
 fn initial_state(store: Option<&Store>, spec: &ClusterSpec) -> Result<State, Error> {
-    if let Some(state) = store.map(Store::load).transpose()?.flatten() {
-        return Ok(state);
-    }
-    let mut state = State::default();
-    state.clusters.insert(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?);
+    let state = match store.map(Store::load).transpose()?.flatten() {
+        Some(state) => state,
+        None => State {
+            clusters: [(spec.id().to_ascii_lowercase(), document::cluster_from(spec)?)].into(),
+            ..State::default()
+        },
+    };
     // Now, because later a file that cannot be written is only logged.
     if let Some(store) = store {
         store.save(&state)?;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::NodeError;
+use crate::{KeyError, NodeError};
 
 /// Why the emulator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,26 @@ pub enum Error {
         value: String,
         /// What to give instead.
         fix: String,
+    },
+    /// The file that describes the cluster cannot be read.
+    #[error("cannot read the cluster's description {}: give a file that exists", path.display())]
+    DescriptionFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file that describes the cluster has a mistake.
+    #[error("{}, line {line}, column {column}: {problem}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// Line of the mistake, from 1.
+        line: u64,
+        /// Column of the mistake, from 1.
+        column: u64,
+        /// The field, its value and what to give instead; or what the parser said.
+        problem: String,
     },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: choose a free port, or 0 for any")]
@@ -40,7 +60,8 @@ pub enum Error {
     },
     /// The state file holds something else. It is kept as it is.
     #[error(
-        "the state file {} is damaged at line {line}, column {column}: repair it, or move it away to start afresh",
+        "the state file {} is damaged at line {line}, column {column}, in {field}: repair it, or move it away to start \
+         afresh",
         path.display()
     )]
     StateDamaged {
@@ -50,6 +71,8 @@ pub enum Error {
         line: usize,
         /// Column of the damage, from 1.
         column: usize,
+        /// Path of the field that is damaged, `.` for the whole.
+        field: String,
         /// What the parser said.
         source: serde_json::Error,
     },
@@ -65,6 +88,23 @@ pub enum Error {
         /// What the node side said.
         source: NodeError,
     },
+    /// The state file was written by an emulator whose format is another. It is kept as it is.
+    #[error(
+        "the state file {} has format {found}, and this emulator knows {known}: start the emulator that wrote it, or \
+         move the file away to start afresh",
+        path.display()
+    )]
+    StateFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format that it names.
+        found: u64,
+        /// The format that this emulator reads and writes.
+        known: u64,
+    },
+    /// A key or certificate, for HTTPS or for access tokens, could not be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The initial nodes could not be created.
     #[error("cannot create the initial nodes of pool {pool}")]
     InitialNodes {

@@ -4,9 +4,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::request::Parts;
+use axum::http::{Request, header};
 use serde_json::Value;
 
-use crate::{Exchange, Failure, Matcher};
+use crate::failures::Cause;
+use crate::{Exchange, Matcher, RequestFailure};
 
 /// An answer to give instead of handling a request.
 #[derive(Clone, Debug)]
@@ -30,6 +33,44 @@ impl Canned {
     #[must_use]
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::json(status, &serde_json::json!({"code": code, "details": null, "message": message, "subcode": ""}))
+    }
+
+    /// 429 `Throttled` with a `Retry-After` of this many seconds.
+    #[must_use]
+    pub fn throttled(seconds: u64) -> Self {
+        let message = format!(
+            "The request limit has been exceeded, please retry again in {seconds} seconds. For more information, \
+             please visit aka.ms/aks/throttling"
+        );
+        Self::error(429, "Throttled", &message).header("retry-after", &seconds.to_string())
+    }
+
+    /// 500 by the resource provider; its form is recorded, with another code.
+    #[must_use]
+    pub fn internal_error() -> Self {
+        Self::error(500, "InternalOperationError", "Internal server error").header("x-ms-failure-cause", "service")
+    }
+
+    /// 502 by the gateway, as recorded.
+    #[must_use]
+    pub fn bad_gateway() -> Self {
+        let message = "The network connectivity issue encountered for 'Microsoft.ContainerService'; cannot fulfill the \
+                       request.";
+        Self::by_gateway(502, "BadGatewayConnection", message)
+    }
+
+    /// 504 by the gateway, as recorded.
+    #[must_use]
+    pub fn gateway_timeout() -> Self {
+        let message = "The gateway did not receive a response from 'Microsoft.ContainerService' within the specified \
+                       time period.";
+        Self::by_gateway(504, "GatewayTimeout", message)
+    }
+
+    fn by_gateway(status: u16, code: &str, message: &str) -> Self {
+        Self::json(status, &serde_json::json!({"error": {"code": code, "message": message}}))
+            .header("content-type", "application/json; charset=utf-8")
+            .header("x-ms-failure-cause", "service")
     }
 
     /// An answer with another content type, such as a proxy's page.
@@ -65,6 +106,16 @@ impl ForeignRequest {
     pub fn new(method: &str, target: &str, body: Option<Value>) -> Self {
         Self { method: method.to_owned(), target: target.to_owned(), body, user_agent: "someone-else".to_owned() }
     }
+
+    /// The request without its body; `None` if a part is malformed.
+    pub(crate) fn parts(&self) -> Option<Parts> {
+        let built = Request::builder()
+            .method(self.method.as_str())
+            .uri(&self.target)
+            .header(header::USER_AGENT, &self.user_agent)
+            .body(());
+        built.ok().map(|request| request.into_parts().0)
+    }
 }
 
 /// What happens to a request that a fault matches.
@@ -72,12 +123,19 @@ impl ForeignRequest {
 pub enum Action {
     /// It is not handled; this is the answer.
     Answer(Canned),
+    /// It is not handled; the service's own answer for this failure is given.
+    Refuse(RequestFailure),
     /// It is handled after this long, in real time.
     Delay(Duration),
     /// It is not handled, and its connection is closed without an answer.
     DropBefore,
     /// It is handled, and its connection is closed without an answer.
     DropAfter,
+    /// It is not handled, and refused with 403 `AuthorizationFailed`, as before a new role is known everywhere.
+    RoleMissing,
+    /// An exchange of a federated token is refused with `AADSTS70021`, as before a new federated credential is known
+    /// everywhere; anything else is handled.
+    FederationMissing,
     /// Somebody else's request is handled first, to its answer, and then it.
     AfterForeign(ForeignRequest),
 }
@@ -166,8 +224,7 @@ impl RequestFault {
 #[derive(Debug)]
 pub(crate) struct OperationFault {
     pub(crate) pool: String,
-    pub(crate) code: String,
-    pub(crate) message: String,
+    pub(crate) cause: Cause,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -179,11 +236,4 @@ pub(crate) struct Shortage {
     /// How many nodes are created before it.
     pub(crate) after_nodes: usize,
     pub(crate) tally: Arc<Tally>,
-}
-
-/// Why an operation fails that runs out of machines.
-#[derive(Clone, Debug)]
-pub(crate) enum Cause {
-    Given { code: String, message: String },
-    Preset(Failure),
 }

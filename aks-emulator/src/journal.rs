@@ -1,9 +1,13 @@
-//! The journal: every request and its answer, in the order of arrival. Never changes what is answered.
+//! The journal: every request and its answer, in the order of arrival, as far back as there is room. Never changes
+//! what is answered.
 
-use std::collections::BTreeMap;
+mod redact;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -109,48 +113,112 @@ impl IntoIterator for Journal {
     }
 }
 
+/// How many bytes the journal may take; the oldest exchanges are forgotten first.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// What an exchange takes beside its bodies, roughly.
+const EACH: usize = 1024;
+
 /// The journal while it is written.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder(Mutex<Vec<Exchange>>);
+pub(crate) struct Recorder(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    kept: VecDeque<Entry>,
+    /// How many came before those that are kept.
+    forgotten: u64,
+    bytes: usize,
+}
+
+/// An exchange whose answer is only parsed when somebody looks.
+#[derive(Debug)]
+struct Entry {
+    exchange: Exchange,
+    answer: Bytes,
+    bytes: usize,
+}
+
+impl Entry {
+    fn read(&self) -> Exchange {
+        Exchange { response: redact::answer(body_value(&self.answer)), ..self.exchange.clone() }
+    }
+}
 
 impl Recorder {
     /// Notes a request that has arrived and returns it with its number.
     pub(crate) fn arrived(&self, method: &str, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Exchange {
-        let mut entries = self.entries();
-        let exchange = Exchange {
-            sequence: u64::try_from(entries.len()).unwrap_or(u64::MAX) + 1,
+        let mut exchange = Exchange {
+            sequence: 0,
             at: Timestamp::now(),
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
             headers: pick(headers, &REQUEST_HEADERS),
-            request: body_value(body),
+            request: redact::request(path, headers, body_value(body)),
             status: None,
             response_headers: BTreeMap::new(),
             response: None,
         };
-        entries.push(exchange.clone());
+        let mut entries = self.entries();
+        exchange.sequence = entries.forgotten + u64::try_from(entries.kept.len()).unwrap_or(u64::MAX) + 1;
+        let bytes = EACH + body.len();
+        entries.kept.push_back(Entry { exchange: exchange.clone(), answer: Bytes::new(), bytes });
+        entries.bytes += bytes;
+        entries.forget_oldest();
         exchange
     }
 
-    /// Notes the answer to a request.
-    pub(crate) fn answered(&self, sequence: u64, status: u16, headers: &HeaderMap, body: &[u8]) {
+    /// Notes the answer to a request, unless it was forgotten meanwhile.
+    pub(crate) fn answered(&self, sequence: u64, status: u16, headers: &HeaderMap, body: &Bytes) {
         let mut entries = self.entries();
-        let index = usize::try_from(sequence.saturating_sub(1)).unwrap_or(usize::MAX);
-        if let Some(exchange) = entries.get_mut(index) {
-            exchange.status = Some(status);
-            exchange.response_headers = pick(headers, &RESPONSE_HEADERS);
-            exchange.response = body_value(body);
+        let index = entries.index(sequence);
+        if let Some(entry) = index.and_then(|index| entries.kept.get_mut(index)) {
+            entry.exchange.status = Some(status);
+            entry.exchange.response_headers = pick(headers, &RESPONSE_HEADERS);
+            entry.answer = body.clone();
+            entry.bytes += body.len();
+            entries.bytes += body.len();
+            entries.forget_oldest();
         }
     }
 
-    /// A copy of what was noted so far.
+    /// A copy of what is kept.
     pub(crate) fn journal(&self) -> Journal {
-        Journal(self.entries().clone())
+        self.last(0, usize::MAX)
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Exchange>> {
+    /// The newest exchanges after the one with this number, so many at most, in the order of arrival.
+    pub(crate) fn last(&self, after: u64, most: usize) -> Journal {
+        let entries = self.entries();
+        let newest = entries.kept.iter().rev().take(most).take_while(|entry| entry.exchange.sequence > after);
+        let mut newest: Vec<Exchange> = newest.map(Entry::read).collect();
+        newest.reverse();
+        Journal(newest)
+    }
+
+    /// The exchange with this number, if it is kept.
+    pub(crate) fn exchange(&self, sequence: u64) -> Option<Exchange> {
+        let entries = self.entries();
+        entries.index(sequence).and_then(|index| entries.kept.get(index)).map(Entry::read)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn index(&self, sequence: u64) -> Option<usize> {
+        usize::try_from(sequence.checked_sub(self.forgotten + 1)?).ok()
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.bytes > MOST_BYTES
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.bytes -= oldest.bytes;
+            self.forgotten += 1;
+        }
     }
 }
 
@@ -169,4 +237,27 @@ fn body_value(body: &[u8]) -> Option<Value> {
         return None;
     }
     Some(serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_forgotten_and_numbers_go_on() {
+        let recorder = Recorder::default();
+        let body = Bytes::from(vec![b'x'; MOST_BYTES / 4]);
+        for expected in 1..=10 {
+            let arrived = recorder.arrived("GET", "/", "", &HeaderMap::new(), b"");
+            assert_eq!(arrived.sequence, expected);
+            recorder.answered(arrived.sequence, 200, &HeaderMap::new(), &body);
+        }
+        let kept: Vec<u64> = recorder.journal().iter().map(|exchange| exchange.sequence).collect();
+        assert_eq!(kept, [8, 9, 10]);
+        assert_eq!(recorder.last(8, 1).iter().map(|exchange| exchange.sequence).collect::<Vec<_>>(), [10]);
+        assert_eq!(recorder.exchange(9).unwrap().status, Some(200));
+        assert!(recorder.exchange(3).is_none() && recorder.exchange(11).is_none());
+        recorder.answered(1, 200, &HeaderMap::new(), &body);
+        assert_eq!(recorder.journal().len(), 3);
+    }
 }

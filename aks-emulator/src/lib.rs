@@ -4,30 +4,42 @@
 //! machines: [`KubernetesNodes`] keeps real Node objects on a real API server, [`NoNodes`] only remembers them.
 //! The crate never talks to Azure.
 
-mod capacity;
+mod chaos;
 mod clock;
+mod description;
+mod directory;
 mod emulator;
 mod error;
+mod failures;
 mod faults;
 mod http;
 mod journal;
+mod keys;
+mod manual;
 mod node_faults;
 mod nodes;
 mod rules;
 mod service;
 mod settings;
 mod spec;
+mod tls;
 
-pub use capacity::Failure;
+pub use chaos::Chaos;
+pub use directory::{Authentication, FederatedCredential, Identity};
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
+pub use failures::{OperationFailure, RequestFailure};
 pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
+pub use keys::KeyError;
+pub use manual::ManualClock;
 pub use node_faults::{NodeFault, NodeTrouble};
 pub use nodes::{
-    Applied, ClusterSide, Deallocation, Instance, KubernetesNodes, NewInstance, NoNodes, NodeError, NodePool, NodeSide,
+    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, KubernetesNodes, NewInstance, NoNodes, NodeError,
+    NodePool, NodeSide,
 };
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};
 pub use spec::{ClusterSpec, PoolSpec};
+pub use tls::Tls;

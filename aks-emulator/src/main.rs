@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use aks_emulator::{Emulator, KubernetesNodes, NoNodes, NodeSide};
+use aks_emulator::{ClusterSpec, Emulator, KubernetesNodes, NoNodes, NodeSide};
 use anyhow::Context;
 use clap::Parser;
 use kube::config::KubeConfigOptions;
@@ -29,11 +29,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &cli::Arguments) -> anyhow::Result<()> {
+    if arguments.print_example_cluster {
+        return say(ClusterSpec::example());
+    }
     let settings = arguments.settings();
     let cluster = arguments.cluster()?;
     let nodes = nodes(arguments).await?;
     let emulator = Emulator::start(settings, cluster, nodes).await?;
-    say(&format!("endpoint: {}\ncluster: {}\nStop with Ctrl-C.", emulator.endpoint(), emulator.cluster_id()))?;
+    let authority = arguments.sign_in.authority().map_or_else(String::new, |path| format!("\nauthority: {path}"));
+    let (endpoint, cluster) = (emulator.endpoint(), emulator.cluster_id());
+    say(&format!("endpoint: {endpoint}\ncluster: {cluster}{authority}\nStop with Ctrl-C."))?;
     wait_for_signal().await?;
     emulator.stop().await;
     Ok(())

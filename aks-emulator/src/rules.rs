@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::faults::{Cause, OperationFault, RequestFault, Shortage, Tally};
+use crate::failures::Cause;
+use crate::faults::{OperationFault, RequestFault, Shortage, Tally};
 use crate::{Action, Exchange, Fault};
 
 type Predicate = Arc<dyn Fn(&Exchange) -> bool + Send + Sync>;
@@ -179,14 +180,9 @@ impl Rules {
         Fault { tally }
     }
 
-    pub(crate) fn fail_operations(&self, pool: &str, code: &str, message: &str, times: Option<usize>) -> Fault {
+    pub(crate) fn fail_operations(&self, pool: &str, cause: Cause, times: Option<usize>) -> Fault {
         let tally = Tally::new(times);
-        self.set().failures.push(OperationFault {
-            pool: pool.to_owned(),
-            code: code.to_owned(),
-            message: message.to_owned(),
-            tally: tally.clone(),
-        });
+        self.set().failures.push(OperationFault { pool: pool.to_owned(), cause, tally: tally.clone() });
         Fault { tally }
     }
 
@@ -230,11 +226,11 @@ impl Rules {
         self.set().faults.iter().find_map(|fault| fault.take(request))
     }
 
-    /// Code and message with which an operation on a pool is to fail, if it is.
-    pub(crate) fn failure(&self, pool: &str) -> Option<(String, String)> {
+    /// Why an operation on a pool is to fail, if it is.
+    pub(crate) fn failure(&self, pool: &str) -> Option<Cause> {
         let set = self.set();
         let fault = set.failures.iter().find(|fault| fault.pool.eq_ignore_ascii_case(pool) && fault.tally.take())?;
-        Some((fault.code.clone(), fault.message.clone()))
+        Some(fault.cause.clone())
     }
 
     /// What comes before a pool has all the nodes it lacks, if something does.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::Error;
 use crate::service::preconditions;
+use crate::{Authentication, Chaos, Error, Tls};
 
 /// How the emulator runs. `Settings::default()` is the service in real time on a free loopback port, in memory.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// Recorded durations are divided by this: 1 is the service's own pace, 1000 makes a create take 0.2 s.
     pub time_scale: f64,
+    /// Time stands still and is moved through [`Emulator::clock`](crate::Emulator::clock) or `POST /admin/clock`. It
+    /// starts at the real time, or where the state file stopped. What real nodes take is real time all the same.
+    pub manual_clock: bool,
     /// Where the state is kept. A file that exists is resumed, the operations in flight included; the cluster
     /// description given at start is then ignored.
     pub state_file: Option<PathBuf>,
@@ -42,6 +45,18 @@ pub struct Settings {
     /// Whether an admission rule keeps everybody else from editing, through Kubernetes, the labels and taints that nodes
     /// have from their pools. On by default, for nodes on an API server; it binds all users but the emulator's own.
     pub admission_rule: bool,
+    /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
+    /// comes before.
+    pub chaos: Option<Chaos>,
+    /// `Retry-After` of accepted operations and of those that run, in whole seconds. `None` by default, as recorded;
+    /// Azure's libraries then wait 30 s between two looks, however fast the operation was.
+    pub retry_after: Option<u64>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
+    /// Whether requests need an access token.
+    pub authentication: Authentication,
+    /// How long access tokens are valid, in real time, as clients renew them by their own clock. An hour by default.
+    pub token_lifetime: Duration,
     /// What to do where the service's behaviour is not confirmed.
     pub switches: Switches,
 }
@@ -69,6 +84,9 @@ pub struct Switches {
     /// Scaling in moves pods through the eviction API, which respects disruption budgets. On by default; when off,
     /// pods are deleted without asking.
     pub scale_in_asks_budgets: bool,
+    /// Machines of a system pool are deleted by name only if the disruption budgets of add-ons allow it. On by
+    /// default: release notes say so, but not how it is checked.
+    pub delete_machines_asks_budgets: bool,
     /// A list ends with a `nextLink` to an empty page even when all pools fitted on the first. On by default, as
     /// recorded in 2025; recordings of 2023 have no link.
     pub list_ends_with_empty_page: bool,
@@ -88,6 +106,7 @@ impl Default for Switches {
             count_applies_when_autoscaled: false,
             delete_drains: true,
             scale_in_asks_budgets: true,
+            delete_machines_asks_budgets: true,
             list_ends_with_empty_page: true,
             leftover_errors: false,
             operation_urls_forbidden: false,
@@ -101,6 +120,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             public_url: None,
             time_scale: 1.0,
+            manual_clock: false,
             state_file: None,
             page_size: 100,
             api_versions_also: Vec::new(),
@@ -109,6 +129,11 @@ impl Default for Settings {
             request_budgets: None,
             autoscaler: true,
             admission_rule: true,
+            chaos: None,
+            retry_after: None,
+            tls: None,
+            authentication: Authentication::default(),
+            token_lifetime: Duration::from_hours(1),
             switches: Switches::default(),
         }
     }
@@ -154,8 +179,13 @@ impl Settings {
                 "give a number from 0.001 to 1000000000, where 1 is real time",
             ));
         }
+        self.chaos.map_or(Ok(()), Chaos::check)?;
         if self.page_size == 0 {
             return Err(Error::setting("page_size", 0, "give at least 1"));
+        }
+        let lifetime = self.token_lifetime.as_secs();
+        if !(1..=86_400).contains(&lifetime) {
+            return Err(Error::setting("token_lifetime", lifetime, "give 1 to 86400 seconds"));
         }
         if let Some(factor) = self.request_budgets
             && !(factor.is_finite() && (0.001..=1e9).contains(&factor))

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::Error;
 use crate::service::validate;
+use crate::{Error, Identity};
 
 /// A managed cluster to start with. In YAML or JSON the fields are in camel case and all but `pools` may be left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +14,10 @@ use crate::service::validate;
 pub struct ClusterSpec {
     /// Subscription id.
     pub subscription: String,
+    /// Tenant of the subscription.
+    pub tenant: String,
+    /// Who may sign in; by default one identity of the name `local`, see [`Identity::local`]. Not kept in a state file.
+    pub identities: Vec<Identity>,
     /// Resource group of the cluster.
     pub resource_group: String,
     /// Name of the cluster.
@@ -30,7 +35,11 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
-    /// The pools, in the order in which lists show them.
+    /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
+    pub vcpu_quota: Option<u64>,
+    /// VM sizes that the location offers; a new pool of another is refused. By default all.
+    pub vm_sizes: Option<Vec<String>>,
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<PoolSpec>,
 }
 
@@ -38,6 +47,8 @@ impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
             subscription: "11111111-2222-3333-4444-555555555555".to_owned(),
+            tenant: "22222222-3333-4444-5555-666666666666".to_owned(),
+            identities: vec![Identity::local()],
             resource_group: "local".to_owned(),
             name: "local".to_owned(),
             location: "westeurope".to_owned(),
@@ -46,6 +57,8 @@ impl Default for ClusterSpec {
             requested_version: None,
             issuer_url: None,
             resource_uid: None,
+            vcpu_quota: None,
+            vm_sizes: None,
             pools: Vec::new(),
         }
     }
@@ -90,6 +103,7 @@ impl ClusterSpec {
             ("resourceGroup", &self.resource_group),
             ("name", &self.name),
             ("location", &self.location),
+            ("tenant", &self.tenant),
         ];
         for (field, value) in words {
             if value.is_empty() || value.contains(['/', '?', '#', ' ']) {
@@ -111,10 +125,9 @@ impl ClusterSpec {
             return Err(Error::setting("pools", "empty", "give at least one pool"));
         }
         let mut names = std::collections::BTreeSet::new();
-        for pool in &self.pools {
+        for (index, pool) in self.pools.iter().enumerate() {
             if !names.insert(&pool.name) {
-                let field = format!("pools.{}", pool.name);
-                return Err(Error::setting(&field, "given twice", "name each pool once"));
+                return Err(Error::setting(&format!("pools[{index}].name"), &pool.name, "name each pool once"));
             }
         }
         Ok(())
@@ -151,6 +164,12 @@ pub struct PoolSpec {
     pub kind: String,
     /// Most pods on one node.
     pub max_pods: u32,
+    /// Whether its nodes are spot machines.
+    pub spot: bool,
+    /// Whether the pool is stopped; `count` is what it returns to when started.
+    pub stopped: bool,
+    /// Any other properties of the ARM API, such as `upgradeSettings`, checked as in a PUT.
+    pub properties: Map<String, Value>,
 }
 
 impl Default for PoolSpec {
@@ -169,6 +188,9 @@ impl Default for PoolSpec {
             zones: Vec::new(),
             kind: "VirtualMachineScaleSets".to_owned(),
             max_pods: 250,
+            spot: false,
+            stopped: false,
+            properties: Map::new(),
         }
     }
 }

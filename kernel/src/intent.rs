@@ -59,6 +59,8 @@ pub struct Attempt {
     pub code: String,
     /// ARM's message.
     pub message: String,
+    /// What a person can do about it; empty if nobody said.
+    pub remedy: String,
 }
 
 impl Intent {
@@ -102,6 +104,7 @@ mod tests {
             next,
             code: "BadRequest".into(),
             message: "no".into(),
+            remedy: String::new(),
         };
         for (generation, next, holds) in [
             (1, NOW.after(crate::Span::from_millis(1)), true),

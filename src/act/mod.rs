@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
-use crate::arm::{ArmClient, ArmError, write_body};
+use crate::arm::{ArmClient, ArmError, PoolWrite, remedy};
 use crate::observe::{Observer, now};
 
 /// What became of an approved step.
@@ -23,7 +23,7 @@ pub enum Outcome {
         /// What happened.
         error: String,
     },
-    /// The fresh look shows that the step is no longer what is needed.
+    /// The fresh look shows that the step is no longer what is needed, or somebody wrote the pool in between.
     Superseded,
     /// The guard refuses the step on the fresh look.
     Refused(Box<Refusal>),
@@ -42,6 +42,10 @@ pub enum Outcome {
         code: String,
         /// ARM's message.
         message: String,
+        /// What a person can do about it.
+        remedy: String,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
     /// ARM could not be reached or read; nothing was written.
     NotSent {
@@ -56,13 +60,16 @@ impl fmt::Display for Outcome {
         match self {
             Self::Accepted { .. } => f.write_str("accepted"),
             Self::Unknown { error, .. } => write!(f, "unknown: {error}"),
-            Self::Superseded => f.write_str("superseded by what the fresh look shows"),
+            Self::Superseded => f.write_str("superseded: the pool is no longer what the step was made for"),
             Self::Refused(refusal) => {
                 let rules: Vec<&str> = refusal.broken.iter().map(|broken| broken.rule.name()).collect();
                 write!(f, "refused on the fresh look by {}", rules.join(", "))
             }
             Self::Postponed { error, .. } => write!(f, "postponed: {error}"),
-            Self::Rejected { code, message, .. } => write!(f, "rejected by Azure: {code}: {message}"),
+            Self::Rejected { code, message, correlation, .. } => {
+                write!(f, "rejected by Azure: {code}: {message}")?;
+                correlation.iter().try_for_each(|id| write!(f, " (correlation id {id})"))
+            }
             Self::NotSent { error } => write!(f, "not sent: {error}"),
         }
     }
@@ -79,6 +86,9 @@ pub async fn act(
     settings: &Settings,
 ) -> Outcome {
     let step = approved.into_inner();
+    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step)) {
+        return not_sent(error);
+    }
     let fresh = match observer.fresh(&step, in_flight).await {
         Ok(fresh) => fresh,
         Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
@@ -91,9 +101,9 @@ pub async fn act(
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
-    let body = write_body(&fresh.document, &approved.get().change);
+    let write = PoolWrite::new(&fresh.document, &approved.get().change);
     tracing::info!(step = %approved.get(), "writing");
-    match arm.put_pool(&approved, &body).await {
+    match arm.put_pool(&approved, &write).await {
         Ok(()) => Outcome::Accepted { at: now() },
         Err(error) => judge(error),
     }
@@ -104,6 +114,7 @@ fn not_sent(error: ArmError) -> Outcome {
         ArmError::Answered { status: 429, retry_after, .. } => {
             Outcome::Postponed { after: retry_after, error: error.to_string() }
         }
+        ArmError::OverBudget { after } => Outcome::Postponed { after: Some(after), error: error.to_string() },
         error => Outcome::NotSent { error: error.to_string() },
     }
 }
@@ -114,11 +125,16 @@ fn judge(error: ArmError) -> Outcome {
         return Outcome::Unknown { at: now(), error: error.to_string() };
     }
     match error {
+        // Somebody wrote the pool since it was read: the same body must not go again.
+        ArmError::Answered { status: 412, .. } => Outcome::Superseded,
+        ArmError::Answered { status: 409, ref code, .. } if code == "EtagMismatch" => Outcome::Superseded,
         ArmError::Answered { status: 409 | 429, retry_after, .. } => {
             Outcome::Postponed { after: retry_after, error: error.to_string() }
         }
-        ArmError::Answered { status: 412, .. } => Outcome::Superseded,
-        ArmError::Answered { code, message, .. } => Outcome::Rejected { at: now(), code, message },
+        ArmError::Answered { status, code, message, correlation, .. } => {
+            let remedy = remedy(status, &code, &message);
+            Outcome::Rejected { at: now(), code, message, remedy, correlation }
+        }
         error => Outcome::NotSent { error: error.to_string() },
     }
 }
@@ -136,6 +152,8 @@ mod tests {
         assert!(matches!(judge(answered(400)), Outcome::Rejected { code, .. } if code == "C"));
         assert!(matches!(judge(answered(409)), Outcome::Postponed { .. }));
         assert!(matches!(judge(answered(412)), Outcome::Superseded));
+        let lost_race = ArmError::answered(409, br#"{"code":"EtagMismatch","message":"M"}"#, None);
+        assert!(matches!(judge(lost_race), Outcome::Superseded));
         assert!(matches!(judge(answered(429)), Outcome::Postponed { .. }));
         assert!(matches!(judge(answered(503)), Outcome::Unknown { .. }));
         let lost = ArmError::Lost { endpoint: "e".into(), detail: "d".into() };

@@ -56,6 +56,7 @@ fn attempt(attempt: &Attempt) -> Option<kernel::Attempt> {
         next: time(&attempt.next)?,
         code: attempt.code.clone(),
         message: attempt.message.clone(),
+        remedy: attempt.remedy.clone().unwrap_or_default(),
     })
 }
 

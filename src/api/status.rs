@@ -191,6 +191,12 @@ pub struct Attempt {
     pub code: String,
     /// Azure's message.
     pub message: String,
+    /// What can be done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The id by which Azure's support finds the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
 }
 
 impl NodePoolPolicyStatus {

@@ -1,9 +1,9 @@
 //! Requests to ARM, one at a time. Never retries a write, never follows a redirect, never logs a body or a token.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::credentials::TokenCredential;
 use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
@@ -15,21 +15,17 @@ use nodepool_kernel::{Approved, Cluster, Step};
 use serde_json::Value;
 use url::Url;
 
+use super::budget::{self, Budget};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
 use super::resource_id::ClusterId;
+use super::sign_in::{Authentication, SignIn, SignInError};
+use super::write::PoolWrite;
 
+/// The id that joins what Azure logs about one request.
+const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How the operator signs in to Azure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Authentication {
-    /// Workload identity: the service account token that AKS projects into the pod is exchanged for an Azure token.
-    Workload,
-    /// No sign-in; only for an endpoint on this machine, such as the AKS emulator.
-    None,
-}
 
 /// Where ARM is and which cluster is meant.
 #[derive(Debug, Clone)]
@@ -41,7 +37,11 @@ pub struct ArmOptions {
     /// The api-version of all requests.
     pub api_version: String,
     /// How to sign in.
-    pub authentication: Authentication,
+    pub sign_in: SignIn,
+    /// A file of certificates, in PEM, of authorities to trust beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
+    pub request_share: f64,
 }
 
 /// Why a client can't be made.
@@ -56,20 +56,21 @@ pub enum ArmOptionsError {
         endpoint: Url,
     },
     /// Tokens go over TLS only.
-    #[error("--arm-endpoint {endpoint} is not https: with --azure-auth workload a token would be sent in the clear")]
+    #[error("--arm-endpoint {endpoint} is not https: a token would be sent in the clear")]
     TokenInTheClear {
         /// The endpoint.
         endpoint: Url,
     },
-    /// The environment of workload identity is incomplete.
-    #[error(
-        "workload identity is not set up: {detail}; label the pod azure.workload.identity/use=true and annotate its service account with azure.workload.identity/client-id, or use another --azure-auth"
-    )]
-    WorkloadIdentity {
-        /// What is missing.
-        detail: String,
-        /// The cause.
-        source: Box<azure_core::Error>,
+    /// The sign-in can't be made as told.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// The certificates can't be used.
+    #[error("--azure-ca-file {}: {problem}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The HTTP client can't be made.
     #[error("the HTTP client can't be made")]
@@ -80,6 +81,7 @@ pub enum ArmOptionsError {
 pub struct ArmClient {
     read: Pipeline,
     write: Pipeline,
+    budget: Budget,
     options: ArmOptions,
 }
 
@@ -89,18 +91,11 @@ impl ArmClient {
     /// # Errors
     /// The options contradict each other, or the environment lacks what the sign-in needs.
     pub fn new(options: ArmOptions) -> Result<Self, ArmOptionsError> {
-        let authorization = authorization(&options)?;
-        let transport = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(ArmOptionsError::Transport)?;
+        let transport = transport(options.ca_file.as_deref())?;
+        let authorization = authorization(&options, &transport)?;
         let pipeline = |retry: RetryOptions| {
-            let client_options = ClientOptions {
-                retry,
-                transport: Some(Transport::new(Arc::new(transport.clone()))),
-                ..ClientOptions::default()
-            };
+            let client_options =
+                ClientOptions { retry, transport: Some(transport.clone()), ..ClientOptions::default() };
             let (name, version) = (option_env!("CARGO_PKG_NAME"), option_env!("CARGO_PKG_VERSION"));
             Pipeline::new(name, version, client_options, Vec::new(), authorization.clone(), None)
         };
@@ -109,7 +104,30 @@ impl ArmClient {
             max_total_elapsed: azure_core::time::Duration::seconds(5),
             ..ExponentialRetryOptions::default()
         };
-        Ok(Self { read: pipeline(RetryOptions::exponential(reads)), write: pipeline(RetryOptions::none()), options })
+        let (read, write) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
+        Ok(Self { read, write, budget: Budget::new(options.request_share), options })
+    }
+
+    /// Takes the budget for a read of the cluster.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_read(&self) -> Result<(), ArmError> {
+        self.afford(&[(budget::Request::ReadCluster, 1)])
+    }
+
+    /// Takes the budget for a step: the cluster and so many pools are read, then `pool` is written.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_step(&self, pool: &str, pools_read: usize) -> Result<(), ArmError> {
+        let pools_read = u32::try_from(pools_read).unwrap_or(u32::MAX);
+        let write = budget::Request::WritePool(pool.to_owned());
+        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read), (write, 1)])
+    }
+
+    fn afford(&self, requests: &[(budget::Request, u32)]) -> Result<(), ArmError> {
+        self.budget.take(requests).map_err(|after| ArmError::OverBudget { after })
     }
 
     /// The cluster with all its pools, in one request.
@@ -135,10 +153,13 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, body: &Value) -> Result<(), ArmError> {
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
         let mut request = self.request(&self.pool_path(&approved.get().pool), Method::Put);
         request.insert_header("content-type", "application/json");
-        request.set_body(body.to_string().into_bytes());
+        if let Some(tag) = &write.if_match {
+            request.insert_header("if-match", tag.clone());
+        }
+        request.set_body(write.body.to_string().into_bytes());
         self.send(&self.write, request, WRITE_TIMEOUT).await.map(|_| ())
     }
 
@@ -179,7 +200,8 @@ impl ArmClient {
         }
         let seconds = |name: &HeaderName| response.headers().get_optional_str(name)?.parse::<u64>().ok();
         let retry_after = seconds(&RETRY_AFTER).map(Duration::from_secs);
-        Err(ArmError::answered(status, response.body().as_ref(), retry_after))
+        let correlation = response.headers().get_optional_str(&CORRELATION).map(str::to_owned);
+        Err(ArmError::answered(status, response.body().as_ref(), retry_after).correlated(correlation))
     }
 
     fn malformed(&self, what: &str, detail: String) -> ArmError {
@@ -187,22 +209,42 @@ impl ArmClient {
     }
 }
 
-/// The policies that sign requests.
-fn authorization(options: &ArmOptions) -> Result<Vec<Arc<dyn Policy>>, ArmOptionsError> {
-    let endpoint = options.endpoint.clone();
-    match options.authentication {
-        Authentication::None if is_loopback(&endpoint) => Ok(Vec::new()),
-        Authentication::None => Err(ArmOptionsError::UnauthenticatedRemote { endpoint }),
-        Authentication::Workload if endpoint.scheme() != "https" => Err(ArmOptionsError::TokenInTheClear { endpoint }),
-        Authentication::Workload => {
-            let credential: Arc<dyn TokenCredential> =
-                azure_identity::WorkloadIdentityCredential::new(None).map_err(|source| {
-                    ArmOptionsError::WorkloadIdentity { detail: source.to_string(), source: Box::new(source) }
-                })?;
-            let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
-            Ok(vec![Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]))])
-        }
+/// What requests go over. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`).
+fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmOptionsError> {
+    let mut builder =
+        reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).redirect(reqwest::redirect::Policy::none());
+    if let Some(path) = ca_file {
+        builder = builder.tls_certs_merge(authorities(path)?);
     }
+    let client = builder.build().map_err(ArmOptionsError::Transport)?;
+    Ok(Transport::new(Arc::new(client)))
+}
+
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ArmOptionsError> {
+    let problem = |problem: String| ArmOptionsError::Authorities { path: path.to_owned(), problem };
+    let text = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+    match reqwest::Certificate::from_pem_bundle(&text) {
+        Ok(certificates) if certificates.is_empty() => Err(problem("it holds no certificate in PEM".to_owned())),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(problem(format!("it is not a list of certificates in PEM ({error})"))),
+    }
+}
+
+/// The policies that sign requests.
+fn authorization(options: &ArmOptions, transport: &Transport) -> Result<Vec<Arc<dyn Policy>>, ArmOptionsError> {
+    let endpoint = options.endpoint.clone();
+    match options.sign_in.authentication {
+        Authentication::None if !is_loopback(&endpoint) => {
+            return Err(ArmOptionsError::UnauthenticatedRemote { endpoint });
+        }
+        Authentication::None => {}
+        _ if endpoint.scheme() != "https" => return Err(ArmOptionsError::TokenInTheClear { endpoint }),
+        _ => {}
+    }
+    let credential = options.sign_in.credential(transport)?;
+    let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
+    let policy = |credential| Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope])) as Arc<dyn Policy>;
+    Ok(credential.map(policy).into_iter().collect())
 }
 
 fn is_loopback(endpoint: &Url) -> bool {
@@ -217,6 +259,7 @@ fn is_loopback(endpoint: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arm::Cloud;
 
     fn options(endpoint: &str, authentication: Authentication) -> ArmOptions {
         let cluster = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
@@ -224,20 +267,48 @@ mod tests {
             endpoint: endpoint.parse().unwrap(),
             cluster: cluster.parse().unwrap(),
             api_version: "2025-10-01".into(),
-            authentication,
+            sign_in: SignIn {
+                authentication,
+                cloud: Cloud::Public,
+                authority: None,
+                tenant: None,
+                client_id: None,
+                secret_file: None,
+                token_file: None,
+            },
+            ca_file: None,
+            request_share: 1.0,
         }
+    }
+
+    fn signed(endpoint: &str, authentication: Authentication) -> Result<usize, ArmOptionsError> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        authorization(&options(endpoint, authentication), &transport(None)?).map(|policies| policies.len())
     }
 
     #[test]
     fn no_sign_in_is_for_this_machine_only_and_tokens_for_tls_only() {
         for endpoint in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
-            assert!(authorization(&options(endpoint, Authentication::None)).is_ok(), "{endpoint}");
+            assert_eq!(signed(endpoint, Authentication::None).unwrap(), 0, "{endpoint}");
         }
         for endpoint in ["https://management.azure.com", "http://10.0.0.1", "http://localhost.example"] {
-            let refused = authorization(&options(endpoint, Authentication::None)).err().unwrap();
+            let refused = signed(endpoint, Authentication::None).unwrap_err();
             assert!(matches!(refused, ArmOptionsError::UnauthenticatedRemote { .. }), "{endpoint}");
         }
-        let clear = authorization(&options("http://127.0.0.1:1", Authentication::Workload)).err().unwrap();
-        assert!(matches!(clear, ArmOptionsError::TokenInTheClear { .. }));
+        for authentication in [Authentication::Workload, Authentication::Managed, Authentication::Cli] {
+            let clear = signed("http://127.0.0.1:1", authentication).unwrap_err();
+            assert!(matches!(clear, ArmOptionsError::TokenInTheClear { .. }));
+        }
+        assert_eq!(signed("https://127.0.0.1:1", Authentication::Managed).unwrap(), 1);
+    }
+
+    #[test]
+    fn certificates_that_can_not_be_used_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.crt");
+        let said = |path: &Path| transport(Some(path)).err().unwrap().to_string();
+        assert!(said(&path).starts_with(&format!("--azure-ca-file {}: ", path.display())));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(said(&path).ends_with("it holds no certificate in PEM"), "{}", said(&path));
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use nodepool_kernel::{
-    AgentPool, Autoscaling, Change, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint,
+    AgentPool, Autoscaling, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::resource_id::ClusterId;
 
@@ -32,35 +32,17 @@ impl PoolDocument {
         }
     }
 
+    /// The properties as ARM sent them.
+    #[must_use]
+    pub fn properties(&self) -> &Map<String, Value> {
+        &self.properties
+    }
+
     /// The typed view.
     #[must_use]
     pub fn pool(&self) -> AgentPool {
         pool(&self.name, &self.properties)
     }
-}
-
-/// What is sent to make `change` on the pool: the changed property, and labels, taints and tags whole.
-///
-/// Anything that is left out is kept by ARM. Labels, taints and tags always go: whether ARM keeps non-empty ones that
-/// are left out is not documented, so an empty collection is sent where there is none.
-#[must_use]
-pub fn write_body(document: &PoolDocument, change: &Change) -> Value {
-    let kept = |name: &str, empty: Value| match document.properties.get(name) {
-        None | Some(Value::Null) => empty,
-        Some(value) => value.clone(),
-    };
-    let mut properties = Map::new();
-    properties.insert("nodeLabels".into(), kept("nodeLabels", json!({})));
-    properties.insert("nodeTaints".into(), kept("nodeTaints", json!([])));
-    properties.insert("tags".into(), kept("tags", json!({})));
-    let (name, value) = match change {
-        Change::Mode { to, .. } => ("mode", json!(to.to_string())),
-        Change::Count { to, .. } => ("count", json!(to)),
-        Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
-        Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-    };
-    properties.insert(name.into(), value);
-    json!({ "properties": properties })
 }
 
 /// The typed view of a managed cluster's document. Pools that can't be understood are kept, marked unreadable.
@@ -186,6 +168,8 @@ fn failure(properties: &Map<String, Value>) -> Option<PoolFailure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn document(properties: &Value) -> PoolDocument {
@@ -222,22 +206,6 @@ mod tests {
             let PoolKind::Unreadable(why) = document(&properties).pool().kind else { panic!("{field}") };
             assert!(why.contains(named), "{why}");
         }
-    }
-
-    #[test]
-    fn a_write_carries_the_change_and_the_collections_whole_and_nothing_else() {
-        let mut properties = recorded();
-        properties["nodeTaints"] = json!(["a=b:NoSchedule"]);
-        properties["nodeImageVersion"] = json!("x");
-        let document = document(&properties);
-        assert_eq!(
-            write_body(&document, &Change::Count { from: 1, to: 3 }),
-            json!({"properties": {
-                "count": 3, "nodeLabels": {"mylabel": "label"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}
-            }})
-        );
-        let cleared = write_body(&document, &Change::Taints { from: vec![], to: vec![] });
-        assert_eq!(cleared["properties"]["nodeTaints"], json!([]));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::sign_in::sign_in_remedy;
+
 /// A request that did not give what it was sent for.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
@@ -18,6 +20,8 @@ pub enum ArmError {
         message: String,
         /// How long to wait, when ARM says so.
         retry_after: Option<Duration>,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
     /// The request never reached ARM.
     #[error("can't connect to {endpoint}: {detail}; check --arm-endpoint and the network")]
@@ -37,11 +41,19 @@ pub enum ArmError {
         /// The innermost cause.
         detail: String,
     },
+    /// It was not sent, because the operator's share of the published request budgets is used up.
+    #[error("the operator's share of Azure's request budget is used up for the next {} s", after.as_secs_f64().ceil())]
+    OverBudget {
+        /// When there is some of it again.
+        after: Duration,
+    },
     /// No token could be had.
-    #[error("can't sign in to Azure: {detail}")]
+    #[error("can't sign in to Azure: {detail}. To do: {remedy}")]
     SignIn {
         /// What the identity library says.
         detail: String,
+        /// What a person can do about it.
+        remedy: &'static str,
         /// The cause.
         source: Box<azure_core::Error>,
     },
@@ -73,7 +85,17 @@ impl ArmError {
             code: text("code").unwrap_or("UnknownError").to_owned(),
             message: text("message").map_or_else(shown, str::to_owned),
             retry_after,
+            correlation: None,
         }
+    }
+
+    /// The same with the id by which Azure's support finds the request.
+    #[must_use]
+    pub fn correlated(mut self, id: Option<String>) -> Self {
+        if let Self::Answered { correlation, .. } = &mut self {
+            *correlation = id;
+        }
+        self
     }
 
     /// The error of a request that got no answer.
@@ -82,7 +104,9 @@ impl ArmError {
         let (endpoint, detail) = (endpoint.to_owned(), innermost(&error));
         match error.kind() {
             azure_core::error::ErrorKind::Connection => Self::NotSent { endpoint, detail, source: Box::new(error) },
-            azure_core::error::ErrorKind::Credential => Self::SignIn { detail, source: Box::new(error) },
+            azure_core::error::ErrorKind::Credential => {
+                Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) }
+            }
             _ => Self::Lost { endpoint, detail },
         }
     }
@@ -93,7 +117,7 @@ impl ArmError {
         match self {
             Self::Lost { .. } | Self::Malformed { .. } => true,
             Self::Answered { status, .. } => *status >= 500,
-            Self::NotSent { .. } | Self::SignIn { .. } => false,
+            Self::NotSent { .. } | Self::SignIn { .. } | Self::OverBudget { .. } => false,
         }
     }
 

@@ -1,11 +1,18 @@
 //! The Azure Resource Manager: requests, documents and errors. Never decides what to write; only `act` writes.
 
+mod advice;
+mod budget;
 mod client;
 mod document;
 mod error;
 mod resource_id;
+mod sign_in;
+mod write;
 
-pub use client::{ArmClient, ArmOptions, Authentication};
-pub use document::{PoolDocument, cluster, write_body};
+pub use advice::{Class, remedy};
+pub use client::{ArmClient, ArmOptions, ArmOptionsError};
+pub use document::{PoolDocument, cluster};
 pub use error::ArmError;
 pub use resource_id::{ClusterId, ClusterIdError};
+pub use sign_in::{Authentication, Cloud, SignIn, SignInError};
+pub use write::PoolWrite;

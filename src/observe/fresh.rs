@@ -50,6 +50,13 @@ impl Observer {
         Ok(Fresh { snapshot, document })
     }
 
+    /// How many pools the fresh look for `step` reads singly.
+    pub fn pools_read_for(&self, step: &Step) -> usize {
+        let cluster = self.cluster();
+        let pools = cluster.value().map(|cluster| cluster.pools.as_slice()).unwrap_or_default();
+        1 + pools.iter().filter(|pool| pool.name != step.pool && pool.mode == Mode::System).count()
+    }
+
     async fn fresh_arm(&self, step: &Step) -> Result<(nodepool_kernel::Cluster, PoolDocument), ArmError> {
         let (cluster, document) = tokio::join!(self.arm.cluster(), self.arm.pool(&step.pool));
         let (mut cluster, document) = (cluster?, document?);

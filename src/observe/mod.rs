@@ -114,7 +114,10 @@ impl Observer {
             self.with_view(|view| view.issuer = issuer);
         }
         let (began, at) = (Instant::now(), now());
-        let read = self.arm.cluster().await;
+        let read = match self.arm.afford_read() {
+            Ok(()) => self.arm.cluster().await,
+            Err(error) => Err(error),
+        };
         self.with_view(|view| {
             view.read_at = Some(began);
             view.failures = if read.is_ok() { 0 } else { view.failures.saturating_add(1) };

@@ -22,7 +22,7 @@ pub fn take_outcome(
             (at, "Started", None)
         }
         Outcome::Unknown { at, error } => (at, "Unknown", Some(error.clone())),
-        Outcome::Rejected { at, code, message } => {
+        Outcome::Rejected { at, code, message, remedy, correlation } => {
             let before = status.attempt.as_ref().filter(|attempt| attempt.generation == generation);
             let failures = before.map_or(0, |attempt| attempt.failures).saturating_add(1);
             status.attempt = Some(Attempt {
@@ -31,8 +31,11 @@ pub fn take_outcome(
                 next: rfc3339(retry_after(u32::try_from(failures).unwrap_or(1))),
                 code: code.clone(),
                 message: shortened(message),
+                remedy: Some(shortened(remedy)),
+                correlation_id: correlation.clone(),
             });
-            (at, "RefusedByAzure", Some(format!("{code}: {message}")))
+            let id = correlation.as_ref().map_or_else(String::new, |id| format!(" (correlation id {id})"));
+            (at, "RefusedByAzure", Some(format!("{code}: {message}{id}")))
         }
         Outcome::Superseded | Outcome::Refused(_) | Outcome::Postponed { .. } | Outcome::NotSent { .. } => return,
     };

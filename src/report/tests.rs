@@ -321,7 +321,13 @@ fn a_write_that_was_lost_on_its_way_is_not_told_as_done() {
 fn the_next_attempt_stays_due_while_arm_can_not_be_read() {
     let mut policy = policy("apps", json!({"count": 1}));
     let mut status = NodePoolPolicyStatus::default();
-    let rejected = Outcome::Rejected { at: NOW, code: "Quota".into(), message: "none left".into() };
+    let rejected = Outcome::Rejected {
+        at: NOW,
+        code: "Quota".into(),
+        message: "none left".into(),
+        remedy: "ask".into(),
+        correlation: None,
+    };
     take_outcome(&mut status, 4, &scale(), &rejected, |_| NOW);
     policy.status = Some(status);
     let unread = world(&policy, |snapshot| snapshot.cluster = Known::unknown("no answer"));
@@ -359,7 +365,13 @@ fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
 #[test]
 fn what_azure_refuses_is_counted_and_timed() {
     let mut status = NodePoolPolicyStatus::default();
-    let rejected = Outcome::Rejected { at: NOW, code: "Quota".into(), message: "none left".into() };
+    let rejected = Outcome::Rejected {
+        at: NOW,
+        code: "Quota".into(),
+        message: "none left".into(),
+        remedy: "ask".into(),
+        correlation: None,
+    };
     for failures in 1..=3 {
         take_outcome(&mut status, 4, &scale(), &rejected, |failures| NOW.after(Span::from_secs(u64::from(failures))));
         assert_eq!(status.attempt.as_ref().map(|attempt| attempt.failures), Some(failures));

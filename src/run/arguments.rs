@@ -1,12 +1,13 @@
 //! The settings of `nodepool-operator run`: flags and environment variables. Never holds a secret.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use nodepool_kernel::{Settings, Span};
 use url::Url;
 
-use crate::arm::{ArmOptions, Authentication, ClusterId};
+use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
 
 /// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
 #[derive(Debug, Clone, Args)]
@@ -15,17 +16,26 @@ pub struct Arguments {
     #[arg(long, env = "CLUSTER_RESOURCE_ID", value_name = "ID")]
     pub cluster_resource_id: ClusterId,
 
-    /// Endpoint of the Azure Resource Manager
-    #[arg(long, env = "ARM_ENDPOINT", value_name = "URL", default_value = "https://management.azure.com")]
+    /// Endpoint of the Azure Resource Manager, if not that of --azure-cloud
+    #[arg(
+        long,
+        env = "ARM_ENDPOINT",
+        value_name = "URL",
+        default_value = "https://management.azure.com",
+        default_value_ifs = [
+            ("azure_cloud", "usgovernment", Some("https://management.usgovcloudapi.net")),
+            ("azure_cloud", "china", Some("https://management.chinacloudapi.cn")),
+        ]
+    )]
     pub arm_endpoint: Url,
 
     /// api-version of all requests to the Azure Resource Manager
     #[arg(long, env = "ARM_API_VERSION", value_name = "VERSION", default_value = "2025-10-01")]
     pub arm_api_version: String,
 
-    /// How to sign in to Azure
-    #[arg(long, env = "AZURE_AUTH", value_enum, default_value = "workload")]
-    pub azure_auth: Authentication,
+    /// Who the operator is in Azure
+    #[command(flatten)]
+    pub azure: AzureArguments,
 
     /// Usable system nodes that must always remain in the cluster, over all system pools
     #[arg(long, env = "MIN_READY_SYSTEM_NODES", value_name = "NODES", default_value_t = 2)]
@@ -57,6 +67,10 @@ pub struct Arguments {
     #[arg(long, env = "ARM_POLL_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub arm_poll_seconds: Duration,
 
+    /// Share of the request budgets that AKS publishes which the operator may use, so that other tools have the rest
+    #[arg(long, env = "ARM_REQUEST_SHARE", value_name = "SHARE", default_value = "0.8", value_parser = share)]
+    pub arm_request_share: f64,
+
     /// The oldest view that a decision may rest on
     #[arg(long, env = "STALE_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub stale_after_seconds: Duration,
@@ -78,11 +92,93 @@ pub struct Arguments {
     pub log: String,
 }
 
+/// Who the operator is in Azure, and in which cloud.
+#[derive(Debug, Clone, Args)]
+pub struct AzureArguments {
+    /// How to sign in to Azure
+    #[arg(
+        long = "azure-auth",
+        id = "azure_auth",
+        env = "AZURE_AUTH",
+        value_name = "WAY",
+        value_enum,
+        default_value = "workload"
+    )]
+    pub auth: Authentication,
+
+    /// Azure cloud of the cluster
+    #[arg(
+        long = "azure-cloud",
+        id = "azure_cloud",
+        env = "AZURE_CLOUD",
+        value_name = "CLOUD",
+        value_enum,
+        default_value = "public"
+    )]
+    pub cloud: Cloud,
+
+    /// Authority that gives tokens, if not that of --azure-cloud
+    #[arg(long = "azure-authority", id = "azure_authority", env = "AZURE_AUTHORITY_HOST", value_name = "URL")]
+    pub authority: Option<Url>,
+
+    /// Tenant of the operator's identity
+    #[arg(long = "azure-tenant-id", id = "azure_tenant_id", env = "AZURE_TENANT_ID", value_name = "ID")]
+    pub tenant_id: Option<String>,
+
+    /// Client id of the operator's identity; without one `managed` takes the system-assigned identity
+    #[arg(long = "azure-client-id", id = "azure_client_id", env = "AZURE_CLIENT_ID", value_name = "ID")]
+    pub client_id: Option<String>,
+
+    /// File with the client secret, for `secret`
+    #[arg(
+        long = "azure-client-secret-file",
+        id = "azure_client_secret_file",
+        env = "AZURE_CLIENT_SECRET_FILE",
+        value_name = "PATH"
+    )]
+    pub client_secret_file: Option<PathBuf>,
+
+    /// File with the projected service account token, for `workload`
+    #[arg(
+        long = "azure-federated-token-file",
+        id = "azure_federated_token_file",
+        env = "AZURE_FEDERATED_TOKEN_FILE",
+        value_name = "PATH"
+    )]
+    pub federated_token_file: Option<PathBuf>,
+
+    /// File of certificates (PEM) of authorities to trust beside those of the system
+    #[arg(long = "azure-ca-file", id = "azure_ca_file", env = "AZURE_CA_FILE", value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl AzureArguments {
+    fn sign_in(&self) -> SignIn {
+        // A variable that is set to nothing is as good as not set.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        SignIn {
+            authentication: self.auth,
+            cloud: self.cloud,
+            authority: self.authority.clone(),
+            tenant: given(&self.tenant_id),
+            client_id: given(&self.client_id),
+            secret_file: self.client_secret_file.clone(),
+            token_file: self.federated_token_file.clone(),
+        }
+    }
+}
+
 /// A positive number of seconds, with fractions.
 fn seconds(text: &str) -> Result<Duration, String> {
     let problem = || format!("{text:?} is not a number of seconds above 0, such as 30 or 0.5");
     let seconds: f64 = text.parse().map_err(|_| problem())?;
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(problem)
+}
+
+/// A positive number. Above 1 it is only for an emulator, whose time runs faster.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| share.is_finite() && (0.01..=10_000.0).contains(share));
+    share.ok_or_else(|| format!("{text:?} is not a share such as 0.8, which leaves a fifth to other tools"))
 }
 
 impl Arguments {
@@ -105,7 +201,9 @@ impl Arguments {
             endpoint: self.arm_endpoint.clone(),
             cluster: self.cluster_resource_id.clone(),
             api_version: self.arm_api_version.clone(),
-            authentication: self.azure_auth,
+            sign_in: self.azure.sign_in(),
+            ca_file: self.azure.ca_file.clone(),
+            request_share: self.arm_request_share,
         }
     }
 
@@ -123,7 +221,29 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn the_endpoint_is_that_of_the_cloud_unless_another_is_given() {
+        let cluster = "--cluster-resource-id=/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
+        for (flags, endpoint) in [
+            (&[][..], "https://management.azure.com/"),
+            (&["--azure-cloud=usgovernment"], "https://management.usgovcloudapi.net/"),
+            (&["--azure-cloud=china"], "https://management.chinacloudapi.cn/"),
+            (&["--azure-cloud=china", "--arm-endpoint=https://arm.local"], "https://arm.local/"),
+        ] {
+            let command = Command::parse_from(["run", cluster].iter().chain(flags));
+            assert_eq!(command.arguments.arm_options().endpoint.as_str(), endpoint);
+        }
+    }
 
     #[test]
     fn seconds_are_positive_numbers() {

@@ -35,7 +35,9 @@ pub struct OperatorOptions {
     pub binary: PathBuf,
     /// Resource id of the cluster that it is told it runs in.
     pub cluster_resource_id: String,
-    /// Arguments after those that the testbed gives: `run`, the resource id, the ARM door and no sign-in.
+    /// ARM's endpoint, reached with a sign-in that the arguments describe. Without one it is the ARM door, and no sign-in.
+    pub arm: Option<String>,
+    /// Arguments after those that the testbed gives: `run`, the resource id, the endpoint and, at the door, no sign-in.
     pub arguments: Vec<String>,
     /// Environment variables beside `KUBECONFIG` and `POD_NAMESPACE`.
     pub environment: Vec<(String, String)>,
@@ -48,9 +50,17 @@ impl OperatorOptions {
         Self {
             binary: binary.into(),
             cluster_resource_id: cluster_resource_id.into(),
+            arm: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// The same at an ARM that asks for a sign-in, past the door.
+    #[must_use]
+    pub fn signing_in_at(mut self, arm: &str) -> Self {
+        self.arm = Some(arm.to_owned());
+        self
     }
 
     /// The same with further arguments.
@@ -92,10 +102,21 @@ impl Operator {
         let folder = control_plane.folder().join(format!("operator-{number}"));
         std::fs::create_dir_all(&folder).with_context(|| format!("folder {} can't be made", folder.display()))?;
         let kubeconfig = folder.join("kubeconfig");
-        control_plane.write_token_kubeconfig(&kubeconfig, api.url().as_str(), &token(&client).await?)?;
+        let token = token(&client, &[]).await?;
+        control_plane.write_token_kubeconfig(&kubeconfig, api.url().as_str(), &token)?;
         let launch = launch(&folder, &kubeconfig, arm, options);
         let component = Component::start(launch.clone())?;
         Ok(Self { launch, component })
+    }
+
+    /// A token of the operator's service account for another audience, as kubelet would project it into the pod.
+    ///
+    /// # Errors
+    /// When the operator's objects can't be installed, or the API server grants no token.
+    pub async fn projected_token(control_plane: &ControlPlane, audience: &str) -> anyhow::Result<String> {
+        let client = control_plane.client();
+        install(&client).await?;
+        token(&client, &[audience]).await
     }
 
     /// Everything that it wrote so far, over all its starts.
@@ -190,17 +211,17 @@ pub async fn install(client: &Client) -> anyhow::Result<()> {
 /// # Errors
 /// When the API server grants no token.
 pub async fn client_through(control_plane: &ControlPlane, door: &Door) -> anyhow::Result<Client> {
-    control_plane.client_with_token(door.url().as_str(), &token(&control_plane.client()).await?)
+    control_plane.client_with_token(door.url().as_str(), &token(&control_plane.client(), &[]).await?)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("manifest {} can't be read", path.display()))
 }
 
-async fn token(client: &Client) -> anyhow::Result<String> {
+async fn token(client: &Client, audiences: &[&str]) -> anyhow::Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAME);
     let request: TokenRequest =
-        serde_json::from_value(json!({"spec": {"audiences": [], "expirationSeconds": 86_400}}))?;
+        serde_json::from_value(json!({"spec": {"audiences": audiences, "expirationSeconds": 86_400}}))?;
     let granted = accounts
         .create_token_request(NAME, &PostParams::default(), &request)
         .await
@@ -209,15 +230,12 @@ async fn token(client: &Client) -> anyhow::Result<String> {
 }
 
 fn launch(folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions) -> Launch {
-    let mut arguments: Vec<OsString> = vec![
-        "run".into(),
-        "--cluster-resource-id".into(),
-        options.cluster_resource_id.into(),
-        "--arm-endpoint".into(),
-        arm.url().as_str().into(),
-        "--azure-auth".into(),
-        "none".into(),
-    ];
+    let mut arguments: Vec<OsString> =
+        vec!["run".into(), "--cluster-resource-id".into(), options.cluster_resource_id.into(), "--arm-endpoint".into()];
+    match options.arm {
+        Some(endpoint) => arguments.push(endpoint.into()),
+        None => arguments.extend([arm.url().as_str().into(), "--azure-auth".into(), "none".into()]),
+    }
     arguments.extend(options.arguments.into_iter().map(OsString::from));
     let mut environment: Vec<(OsString, OsString)> =
         vec![("KUBECONFIG".into(), kubeconfig.into()), ("POD_NAMESPACE".into(), NAME.into())];

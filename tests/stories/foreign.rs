@@ -1,17 +1,19 @@
 //! Other hands: operations, refusals and policies that are not this policy's.
 
-use aks_emulator::{Canned, Matcher};
+use aks_emulator::{Action, Canned, ForeignRequest, Matcher, PoolSpec};
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::Lane;
+use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, holds, message, plain_cluster, policy, story, write};
+use super::support::{Scene, Story, begin, binary, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("wait_for_an_operation_by_another_hand_then_act", busy),
         story("say_what_azure_refused_and_do_not_repeat_it", refused_by_azure),
         story("azure_is_busy_after_all", conflict),
+        story("a_write_that_comes_too_late_takes_nothing_back", too_late),
+        story("many_steps_stay_within_the_request_budgets", within_budgets),
         story("of_two_policies_the_older_governs", two_policies),
     ]
 }
@@ -46,6 +48,7 @@ async fn refused_by_azure(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.stalled("apps", "WriteFailed").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("ErrCode_InsufficientVCPUQuota") && said.contains("Insufficient vcpu quota"), "{said}");
+    assert!(said.contains("To do: have the quota of the subscription raised"), "{said}");
     assert_eq!(status.attempt.map(|attempt| attempt.failures), Some(1));
     scene.is_quiet().await?;
     assert_eq!(scene.writes().len(), 1, "no retry storm");
@@ -69,6 +72,56 @@ async fn conflict(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.ready("apps").await?;
     assert!(status.attempt.is_none(), "a conflict is a wait and no failure: {status:?}");
     assert_eq!(scene.writes().len(), 2);
+    Ok(scene)
+}
+
+async fn too_late(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
+        settings.switches.etags = true;
+    });
+    let scene = begin(builder.pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
+    let emulator = &scene.bed.emulator;
+    let target = format!("{}/agentPools/apps?api-version=2025-10-01", emulator.cluster_id());
+    let theirs = ForeignRequest::new("PUT", &target, Some(json!({"properties": {"nodeLabels": {"by": "hand"}}})));
+    let operator = || Matcher::put_pool("apps").user_agent("nodepool-operator");
+    let _race = emulator.fault(operator(), Action::AfterForeign(theirs), Some(1));
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    let status = scene.ready("apps").await?;
+    assert!(status.attempt.is_none(), "a lost race is no failure: {status:?}");
+    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"by": "hand"}));
+    let journal = scene.bed.emulator.journal().writes().by_user_agent("nodepool-operator");
+    let answers: Vec<_> = journal.iter().map(|exchange| exchange.status).collect();
+    assert_eq!(answers, [Some(412), Some(200)], "the write that came too late is not repeated as it was");
+    assert!(journal.iter().all(|exchange| exchange.headers.contains_key("if-match")));
+    Ok(scene)
+}
+
+async fn within_budgets(lane: Lane) -> anyhow::Result<Scene> {
+    let mut builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
+        // As published: the emulator's budgets follow its time, which is faster.
+        settings.request_budgets = Some(1.0 / settings.time_scale);
+    });
+    // Each step reads these five and its own pool, and 48 reads are the operator's share at once.
+    for name in ["system", "second", "third", "fourth", "fifth"] {
+        builder = builder.pool(PoolSpec::system(name, 1));
+    }
+    let pools: Vec<String> = (0..13).map(|number| format!("apps{number}")).collect();
+    for name in &pools {
+        builder = builder.pool(PoolSpec::user(name, 0));
+    }
+    let bed = builder.start().await?;
+    let options = bed.operator_options(binary()).arguments(&["--system-node-ready-seconds", "0.5"]);
+    let operator = bed.start_operator(options.arguments(&["--arm-poll-seconds", "2"])).await?;
+    let scene = Scene::of(bed, operator);
+    for name in &pools {
+        scene.apply(policy(name, json!({"labels": {"team": "shop"}}))).await?;
+    }
+    for name in &pools {
+        scene.ready(name).await?;
+    }
+    let journal = scene.bed.emulator.journal().by_user_agent("nodepool-operator");
+    let throttled = journal.iter().filter(|exchange| exchange.status == Some(429)).count();
+    assert_eq!((throttled, journal.writes().iter().count()), (0, pools.len()));
     Ok(scene)
 }
 

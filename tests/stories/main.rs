@@ -11,6 +11,7 @@ mod eviction;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod sign_in;
 mod support;
 mod system;
 mod user_pool;
@@ -58,5 +59,6 @@ fn all() -> Vec<Story> {
     stories.extend(drift::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
+    stories.extend(sign_in::stories());
     stories
 }

@@ -21,13 +21,15 @@ use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_fo
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Settings that make the operator as quick as the testbed.
-pub const QUICK: [&str; 10] = [
+pub const QUICK: [&str; 12] = [
     "--system-node-ready-seconds",
     "0.5",
     "--arm-refresh-seconds",
     "1",
     "--arm-poll-seconds",
     "0.2",
+    "--arm-request-share",
+    "1000",
     "--settle-seconds",
     "0.3",
     "--log",

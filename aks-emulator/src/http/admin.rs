@@ -11,10 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, failures, node_faults, parameter};
+use super::{App, control, node_faults, parameter};
+use crate::failures::Cause;
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
-use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, NodeFault, StaleClusters};
+use crate::{
+    Action, Canned, Fault, ForeignRequest, Hold, Matcher, NodeFault, OperationFailure, RequestFailure, StaleClusters,
+};
 
 /// Rules that were laid through the API, by number.
 #[derive(Debug, Default)]
@@ -84,16 +87,49 @@ enum ActionRequest {
         headers: BTreeMap<String, String>,
         body: Value,
     },
+    Refuse(RequestFailure),
     Delay {
         milliseconds: u64,
     },
+    Throttle {
+        retry_after_seconds: u64,
+    },
+    InternalError,
+    BadGateway,
+    GatewayTimeout,
     DropBefore,
     DropAfter,
+    RoleMissing,
+    FederationMissing,
     AfterForeign {
         method: String,
         target: String,
         body: Option<Value>,
     },
+}
+
+/// A failure of operations, as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct FailureRequest {
+    pool: String,
+    /// With `message`, or else `failure`.
+    code: Option<String>,
+    message: Option<String>,
+    failure: Option<OperationFailure>,
+    /// How many nodes are created before it; without, it comes after all work on nodes.
+    after_nodes: Option<usize>,
+    times: Option<usize>,
+}
+
+impl FailureRequest {
+    fn cause(&self) -> Result<Cause, Refusal> {
+        match (self.failure, &self.code, &self.message) {
+            (Some(failure), None, None) => Ok(Cause::Known(failure)),
+            (None, Some(code), Some(message)) => Ok(Cause::Given { code: code.clone(), message: message.clone() }),
+            _ => Err(Refusal::content("give either failure, or code and message")),
+        }
+    }
 }
 
 /// A hold on operations, as it is sent.
@@ -106,8 +142,12 @@ struct HoldRequest {
 }
 
 /// Answers a request under `/admin/`.
-pub(super) fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
-    dispatch(app, parts, body).unwrap_or_else(Reply::from)
+pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+    let done = match control::route(app, parts, body).await {
+        Some(done) => done,
+        None => dispatch(app, parts, body),
+    };
+    done.unwrap_or_else(Reply::from)
 }
 
 fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
@@ -121,7 +161,14 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
             let request: FaultRequest = read(body)?;
             Rule::Fault(rules.fault(matcher(&request), action(request.action)?, request.times))
         }
-        ("POST", "operation-failures") => Rule::Fault(failures::lay(rules, read(body)?)?),
+        ("POST", "operation-failures") => {
+            let request: FailureRequest = read(body)?;
+            let cause = request.cause()?;
+            Rule::Fault(match request.after_nodes {
+                Some(after_nodes) => rules.fall_short(&request.pool, cause, after_nodes, request.times),
+                None => rules.fail_operations(&request.pool, cause, request.times),
+            })
+        }
         ("POST", "operation-holds") => {
             let request: HoldRequest = read(body)?;
             let stage = if request.before_nodes { Stage::BeforeNodes } else { Stage::BeforeEnd };
@@ -136,7 +183,7 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::CREATED, &app.admin.lay(rule)))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal::content(&error.to_string()))
 }
 
@@ -164,9 +211,16 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
             canned.headers.extend(headers);
             Action::Answer(canned)
         }
+        ActionRequest::Refuse(failure) => Action::Refuse(failure),
         ActionRequest::Delay { milliseconds } => Action::Delay(Duration::from_millis(milliseconds)),
+        ActionRequest::Throttle { retry_after_seconds } => Action::Answer(Canned::throttled(retry_after_seconds)),
+        ActionRequest::InternalError => Action::Answer(Canned::internal_error()),
+        ActionRequest::BadGateway => Action::Answer(Canned::bad_gateway()),
+        ActionRequest::GatewayTimeout => Action::Answer(Canned::gateway_timeout()),
         ActionRequest::DropBefore => Action::DropBefore,
         ActionRequest::DropAfter => Action::DropAfter,
+        ActionRequest::RoleMissing => Action::RoleMissing,
+        ActionRequest::FederationMissing => Action::FederationMissing,
         ActionRequest::AfterForeign { method, target, body } => {
             Action::AfterForeign(ForeignRequest::new(&method, &target, body))
         }
@@ -174,12 +228,16 @@ fn action(request: ActionRequest) -> Result<Action, Refusal> {
 }
 
 fn journal(app: &App, query: &str) -> Result<Reply, Refusal> {
-    let after = match parameter(query, "after") {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| Refusal::content(&format!("after is '{text}', not a number")))?,
-    };
-    let journal = app.recorder.journal().after(after);
+    let after = number(query, "after")?.unwrap_or_default();
+    let most = number(query, "last")?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let journal = app.recorder.last(after, most);
     Ok(Reply::json(StatusCode::OK, &json!({"value": journal})))
+}
+
+fn number(query: &str, name: &str) -> Result<Option<u64>, Refusal> {
+    let text = parameter(query, name);
+    let wrong = |text: &str| Refusal::content(&format!("{name} is '{text}', not a number"));
+    text.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
 }
 
 fn list(admin: &Admin) -> Reply {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use jiff::Timestamp;
 
 use super::Call;
 use super::path::{ClusterPath, Target};
@@ -57,30 +57,31 @@ impl Bucket {
 pub(crate) struct Budgets {
     /// How many times as fast as published the buckets fill; `None` is without limits.
     pace: Option<f64>,
-    started: Instant,
+    started: Timestamp,
     buckets: Mutex<HashMap<(&'static str, String), Bucket>>,
 }
 
 impl Budgets {
-    pub(crate) fn new(pace: Option<f64>) -> Self {
-        Self { pace, started: Instant::now(), buckets: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(pace: Option<f64>, started: Timestamp) -> Self {
+        Self { pace, started, buckets: Mutex::new(HashMap::new()) }
     }
 
-    fn take(&self, budget: Budget, key: &str) -> Result<(), Duration> {
+    fn take(&self, budget: Budget, key: &str, now: Timestamp) -> Result<(), Duration> {
         let Some(pace) = self.pace else {
             return Ok(());
         };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (budget.handler, key.to_ascii_lowercase());
         let bucket = buckets.entry(key).or_insert(Bucket { tokens: budget.burst, at: Duration::ZERO });
-        bucket.take(self.started.elapsed(), budget.burst, budget.a_second * pace)
+        let passed = Duration::try_from(now.duration_since(self.started)).unwrap_or(Duration::ZERO);
+        bucket.take(passed, budget.burst, budget.a_second * pace)
     }
 }
 
 /// Spends what a request costs; the answer if there is nothing left.
 pub(super) fn spend(budgets: &Budgets, call: &Call<'_>, target: &Target<'_>) -> Option<Reply> {
     let (budget, key, subscription) = price(call, target);
-    let wait = budgets.take(budget, &key).err()?;
+    let wait = budgets.take(budget, &key, call.service.clock.now()).err()?;
     // Whole seconds, and never so few that a client who waits them comes too early.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let refusal = Refusal::throttled(budget.handler, subscription, seconds);
@@ -100,7 +101,14 @@ fn price<'a>(call: &Call<'_>, target: &Target<'a>) -> (Budget, String, &'a str) 
             (LIST_CLUSTERS_OF_GROUP, format!("{subscription}/{group}"), subscription)
         }
         Target::OperationResult { subscription, .. }
+        | Target::KubernetesVersions { subscription, .. }
         | Target::Cluster(ClusterPath { subscription, .. })
+        | Target::ClusterStart(ClusterPath { subscription, .. })
+        | Target::ClusterStop(ClusterPath { subscription, .. })
+        | Target::ClusterUpgradeProfile(ClusterPath { subscription, .. })
+        | Target::PoolVersions(ClusterPath { subscription, .. })
+        | Target::PoolDeleteMachines(ClusterPath { subscription, .. }, _)
+        | Target::Machines(ClusterPath { subscription, .. }, ..)
         | Target::PoolAbort(ClusterPath { subscription, .. }, _)
         | Target::PoolUpgradeProfile(ClusterPath { subscription, .. }, _)
         | Target::Pools(ClusterPath { subscription, .. })
@@ -134,10 +142,11 @@ mod tests {
 
     #[test]
     fn without_a_pace_nothing_is_counted() {
-        let budgets = Budgets::new(None);
-        assert!((0..1000).all(|_| budgets.take(PUT_POOL, "pool").is_ok()));
-        let budgets = Budgets::new(Some(1.0));
-        assert_eq!((0..30).filter(|_| budgets.take(PUT_POOL, "pool").is_ok()).count(), 20);
-        assert!(budgets.take(PUT_POOL, "other").is_ok());
+        let now = Timestamp::UNIX_EPOCH;
+        let budgets = Budgets::new(None, now);
+        assert!((0..1000).all(|_| budgets.take(PUT_POOL, "pool", now).is_ok()));
+        let budgets = Budgets::new(Some(1.0), now);
+        assert_eq!((0..30).filter(|_| budgets.take(PUT_POOL, "pool", now).is_ok()).count(), 20);
+        assert!(budgets.take(PUT_POOL, "other", now).is_ok());
     }
 }

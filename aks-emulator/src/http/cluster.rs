@@ -1,13 +1,14 @@
-//! Managed clusters: one and lists of them, only read for now. Never changes one.
+//! Managed clusters: one and lists of them, start and stop. Never judges what is asked for.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::Call;
 use super::path::ClusterPath;
 use super::reply::Reply;
-use crate::service::document;
+use super::{Call, operations};
+use crate::service::operation::Kind;
 use crate::service::refusal::Refusal;
+use crate::service::{document, power, runner};
 
 pub(super) fn route(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refusal> {
     if call.method != "GET" {
@@ -46,7 +47,20 @@ pub(super) fn list(call: &Call<'_>, subscription: &str, resource_group: Option<&
     Ok(read(&json!({"value": value})))
 }
 
+/// The answer to a POST that starts or stops a cluster.
+pub(super) fn power(call: &Call<'_>, at: &ClusterPath<'_>, kind: Kind) -> Result<Reply, Refusal> {
+    if call.method != "POST" {
+        return Err(Refusal::method(call.method));
+    }
+    let settings = &call.service.settings;
+    let operation = call.service.try_change(|state| power::change(state, settings, &at.key(), kind))?;
+    runner::start(call.service, &operation.id);
+    Ok(Reply::empty(StatusCode::ACCEPTED)
+        .with("azure-asyncoperation", &operations::url(call, &operation, "operations"))
+        .with("location", &operations::url(call, &operation, "operationresults")))
+}
+
 /// The answer to a GET that found something.
 pub(super) fn read(document: &Value) -> Reply {
-    Reply::json(StatusCode::OK, document).with("x-ms-ratelimit-remaining-subscription-global-reads", "16499")
+    Reply::json(StatusCode::OK, document)
 }

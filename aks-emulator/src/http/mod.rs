@@ -2,15 +2,21 @@
 //! pool may be.
 
 mod admin;
+pub(crate) mod auto_upgrade;
 mod budgets;
 mod cluster;
-mod failures;
+mod control;
+mod foreign;
+mod machines;
 mod node_faults;
 mod operations;
+mod overview;
 mod path;
 mod pools;
 mod reply;
+mod retry;
 mod serve;
+mod sign_in;
 mod upgrades;
 mod versions;
 
@@ -18,16 +24,20 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
+use crate::directory::Directory;
 use crate::journal::Recorder;
 use crate::service::Service;
+use crate::service::operation::Kind;
 use crate::service::refusal::Refusal;
 use crate::{Action, Exchange, ForeignRequest};
-pub(crate) use admin::Admin;
+use admin::Admin;
 pub(crate) use budgets::Budgets;
+pub(crate) use foreign::later;
+pub(crate) use overview::Nodes;
 use path::Target;
 use reply::Reply;
 pub(crate) use serve::serve;
@@ -42,6 +52,8 @@ pub(crate) struct App {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// A request as the handlers see it.
@@ -80,8 +92,11 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
         let problem = format!("the body is larger than {MOST_BYTES} bytes or was cut off");
         return Some(Reply::from(Refusal::content(&problem)).into_response());
     };
+    if parts.uri.path() == "/ui" && parts.method == Method::GET {
+        return Some(overview::page().into_response());
+    }
     if parts.uri.path().starts_with("/admin/") {
-        return Some(admin::route(&app, &parts, &body).into_response());
+        return Some(admin::route(&app, &parts, &body).await.into_response());
     }
     let exchange = app.arrived(&parts, &body);
     let task = app.service.tasks.clone().spawn(async move {
@@ -100,6 +115,14 @@ async fn receive(app: App, request: Request<Body>) -> Option<Response> {
     }
 }
 
+/// Takes a request that did not come over a connection.
+pub(crate) async fn request(app: App, request: Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>> {
+    let (parts, body) = receive(app, request.map(Body::from)).await?.into_parts();
+    // Bodies of answers are in memory, so that there is nothing that could fail.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Some(http::Response::from_parts(parts, body.into()))
+}
+
 impl App {
     fn arrived(&self, parts: &Parts, body: &[u8]) -> Exchange {
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
@@ -108,19 +131,13 @@ impl App {
 
     /// Handles a request that somebody else makes, past all holds and faults; the exchange as the journal has it, or
     /// `None` if it is no request.
-    pub(crate) fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
-        let built = Request::builder()
-            .method(request.method.as_str())
-            .uri(&request.target)
-            .header(header::USER_AGENT, &request.user_agent)
-            .body(())
-            .ok()?;
+    pub(crate) async fn foreign(&self, request: &ForeignRequest) -> Option<Exchange> {
+        let parts = request.parts()?;
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (parts, ()) = built.into_parts();
         let exchange = self.arrived(&parts, body.as_bytes());
-        let reply = handle(self, &parts, body.as_bytes());
+        let reply = handle(self, &parts, body.as_bytes()).await;
         self.note(&exchange, &reply);
-        self.recorder.journal().iter().find(|noted| noted.sequence == exchange.sequence).cloned()
+        self.recorder.exchange(exchange.sequence)
     }
 
     fn note(&self, exchange: &Exchange, reply: &Reply) {
@@ -132,25 +149,38 @@ impl App {
 /// was lost on the way, and none where the request was.
 async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> Option<Reply> {
     app.service.rules.pass(exchange).await;
-    let action = app.service.rules.action(exchange);
+    let chaos = app.service.settings.chaos;
+    let drawn = || chaos.and_then(|chaos| chaos.action(exchange.sequence));
+    let action = app.service.rules.action(exchange).or_else(drawn);
     let reply = match &action {
         Some(Action::DropBefore) => return None,
         Some(Action::Answer(canned)) => Reply::canned(canned),
+        Some(Action::Refuse(failure)) => Reply::canned(&failure.answer(exchange)),
         Some(Action::Delay(duration)) => {
             tokio::time::sleep(*duration).await;
-            handle(app, parts, body)
+            respond(app, parts, body).await
         }
         Some(Action::AfterForeign(request)) => {
-            app.foreign(request);
-            handle(app, parts, body)
+            app.foreign(request).await;
+            respond(app, parts, body).await
         }
-        Some(Action::DropAfter) | None => handle(app, parts, body),
+        Some(Action::RoleMissing) => sign_in::role_missing(app, parts),
+        Some(Action::FederationMissing) => sign_in::federation_missing(app, parts, body).await,
+        Some(Action::DropAfter) | None => respond(app, parts, body).await,
     };
     app.note(exchange, &reply);
     (!matches!(action, Some(Action::DropAfter))).then_some(reply)
 }
 
-fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+/// The answer to a request that no fault changes.
+async fn respond(app: &App, parts: &Parts, body: &[u8]) -> Reply {
+    match sign_in::route(app, parts, body).await {
+        Some(reply) => reply,
+        None => retry::hint(&app.service.settings, handle(app, parts, body).await),
+    }
+}
+
+async fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
     let query = parts.uri.query().unwrap_or_default();
     let api_version = parameter(query, "api-version").unwrap_or_default();
     let call = Call {
@@ -164,10 +194,15 @@ fn handle(app: &App, parts: &Parts, body: &[u8]) -> Reply {
         body,
         base: &base(app, &parts.headers),
     };
-    route(&call).unwrap_or_else(Reply::from)
+    match route(&call).await {
+        Ok(reply) => reply.counted(call.method),
+        Err(refusal @ Refusal::Provider { .. }) => Reply::from(refusal).counted(call.method),
+        // The gateway's own answers do not say what is left.
+        Err(refusal @ Refusal::Gateway { .. }) => Reply::from(refusal),
+    }
 }
 
-fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
+async fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
     let target = path::parse(call.path).ok_or_else(|| Refusal::unknown_path(call.path))?;
     if call.api_version.is_empty() {
         return Err(Refusal::missing_api_version());
@@ -196,6 +231,34 @@ fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
             versions::check(call, &at, "managedClusters/agentPools")?;
             upgrades::profile(call, &at, pool)
         }
+        Target::PoolDeleteMachines(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            machines::delete(call, &at, pool).await
+        }
+        Target::Machines(at, pool, machine) => {
+            versions::check(call, &at, "managedClusters/agentPools/machines")?;
+            machines::route(call, &at, pool, machine).await
+        }
+        Target::ClusterStart(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StartCluster)
+        }
+        Target::ClusterStop(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            cluster::power(call, &at, Kind::StopCluster)
+        }
+        Target::ClusterUpgradeProfile(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::cluster_profile(call, &at)
+        }
+        Target::PoolVersions(at) => {
+            versions::check(call, &at, "managedClusters")?;
+            upgrades::pool_versions(call, &at)
+        }
+        Target::KubernetesVersions { subscription, .. } => {
+            versions::check_scope(call, subscription, None, "locations/kubernetesVersions")?;
+            upgrades::kubernetes_versions(call)
+        }
         Target::Clusters { subscription, resource_group } => {
             versions::check_scope(call, subscription, resource_group, "managedClusters")?;
             cluster::list(call, subscription, resource_group)
@@ -214,7 +277,8 @@ fn base(app: &App, headers: &HeaderMap) -> String {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .filter(|host| Url::parse(&format!("http://{host}/")).is_ok());
-    format!("http://{}", host.unwrap_or("localhost"))
+    let scheme = if app.service.settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 /// The first value of a query parameter, its name in any case.

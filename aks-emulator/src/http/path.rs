@@ -4,10 +4,22 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target<'a> {
     Cluster(ClusterPath<'a>),
+    ClusterStart(ClusterPath<'a>),
+    ClusterStop(ClusterPath<'a>),
+    ClusterUpgradeProfile(ClusterPath<'a>),
+    PoolVersions(ClusterPath<'a>),
     Pools(ClusterPath<'a>),
     Pool(ClusterPath<'a>, &'a str),
     PoolAbort(ClusterPath<'a>, &'a str),
     PoolUpgradeProfile(ClusterPath<'a>, &'a str),
+    PoolDeleteMachines(ClusterPath<'a>, &'a str),
+    /// The machines of a pool, or the one with this name.
+    Machines(ClusterPath<'a>, &'a str, Option<&'a str>),
+    /// The Kubernetes versions of a location.
+    KubernetesVersions {
+        subscription: &'a str,
+        location: &'a str,
+    },
     /// All clusters of a subscription, or of one of its resource groups.
     Clusters {
         subscription: &'a str,
@@ -64,10 +76,25 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
             let at = ClusterPath { subscription, resource_group, cluster };
             match rest {
                 [] => Some(Target::Cluster(at)),
+                [start] if is(start, "start") => Some(Target::ClusterStart(at)),
+                [stop] if is(stop, "stop") => Some(Target::ClusterStop(at)),
+                [versions] if is(versions, "availableAgentPoolVersions") => Some(Target::PoolVersions(at)),
+                [profiles, default] if is(profiles, "upgradeProfiles") && is(default, "default") => {
+                    Some(Target::ClusterUpgradeProfile(at))
+                }
                 [pools] if is(pools, "agentPools") => Some(Target::Pools(at)),
                 [pools, pool] if is(pools, "agentPools") => Some(Target::Pool(at, pool)),
                 [pools, pool, abort] if is(pools, "agentPools") && is(abort, "abort") => {
                     Some(Target::PoolAbort(at, pool))
+                }
+                [pools, pool, delete] if is(pools, "agentPools") && is(delete, "deleteMachines") => {
+                    Some(Target::PoolDeleteMachines(at, pool))
+                }
+                [pools, pool, machines] if is(pools, "agentPools") && is(machines, "machines") => {
+                    Some(Target::Machines(at, pool, None))
+                }
+                [pools, pool, machines, machine] if is(pools, "agentPools") && is(machines, "machines") => {
+                    Some(Target::Machines(at, pool, Some(machine)))
                 }
                 [pools, pool, profiles, default]
                     if is(pools, "agentPools") && is(profiles, "upgradeProfiles") && is(default, "default") =>
@@ -93,6 +120,15 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
                 && is(kind, "managedClusters") =>
         {
             Some(Target::Clusters { subscription, resource_group: Some(resource_group) })
+        }
+        [s, subscription, p, provider, l, location, versions]
+            if is(s, "subscriptions")
+                && is(p, "providers")
+                && is(provider, "Microsoft.ContainerService")
+                && is(l, "locations")
+                && is(versions, "kubernetesVersions") =>
+        {
+            Some(Target::KubernetesVersions { subscription, location })
         }
         [s, subscription, p, provider, l, _, kind, id]
             if is(s, "subscriptions")
@@ -127,6 +163,17 @@ mod tests {
             (format!("{cluster}/agentPools/p/Abort"), Some(Target::PoolAbort(at, "p"))),
             (format!("{cluster}/agentPools/p/upgradeprofiles/default"), Some(Target::PoolUpgradeProfile(at, "p"))),
             (format!("{cluster}/agentPools/p/other"), None),
+            (format!("{cluster}/agentPools/p/DELETEMACHINES"), Some(Target::PoolDeleteMachines(at, "p"))),
+            (format!("{cluster}/agentPools/p/Machines"), Some(Target::Machines(at, "p", None))),
+            (format!("{cluster}/agentPools/p/machines/M"), Some(Target::Machines(at, "p", Some("M")))),
+            (format!("{cluster}/Start"), Some(Target::ClusterStart(at))),
+            (format!("{cluster}/STOP"), Some(Target::ClusterStop(at))),
+            (format!("{cluster}/upgradeprofiles/Default"), Some(Target::ClusterUpgradeProfile(at))),
+            (format!("{cluster}/availableagentpoolversions"), Some(Target::PoolVersions(at))),
+            (
+                "/subscriptions/S/providers/microsoft.containerservice/locations/l/KubernetesVersions".to_owned(),
+                Some(Target::KubernetesVersions { subscription: "S", location: "l" }),
+            ),
             (
                 "/subscriptions/S/providers/Microsoft.ContainerService/managedClusters".to_owned(),
                 Some(Target::Clusters { subscription: "S", resource_group: None }),

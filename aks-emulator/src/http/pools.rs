@@ -9,7 +9,7 @@ use super::{Call, cluster, operations, parameter};
 use crate::service::pools::{Accepted, Delete, PoolRef, Put};
 use crate::service::preconditions::{self, Preconditions};
 use crate::service::refusal::Refusal;
-use crate::service::{abort, document, pools, runner};
+use crate::service::{Pool, abort, document, pools, runner};
 
 /// Offset added to what a `$skipToken` says, as the recorded tokens are opaque and not small.
 const TOKEN: usize = 3_550_077;
@@ -54,9 +54,11 @@ fn list(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refusal> {
     };
     let (all, page) = call.service.read(|state| {
         let cluster = state.clusters.get(&at.key()).ok_or_else(|| Refusal::cluster(at.cluster, at.resource_group))?;
-        let page: Vec<Value> = cluster
-            .pools
-            .iter()
+        // By name, as in recording 05, and not in the order of creation.
+        let mut pools: Vec<&Pool> = cluster.pools.iter().collect();
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        let page: Vec<Value> = pools
+            .into_iter()
             .skip(skip)
             .take(settings.page_size)
             .map(|pool| document::pool(cluster, pool, call.etags()))
@@ -89,9 +91,8 @@ fn put(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refus
     let accepted = call.service.change(|state| pools::put(state, settings, &request))?;
     runner::start(call.service, &accepted.operation.id);
     let status = if accepted.created { StatusCode::CREATED } else { StatusCode::OK };
-    let reply =
-        Reply::json(status, &accepted.document).with("x-ms-ratelimit-remaining-subscription-global-writes", "11999");
-    Ok(reply.with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations")))
+    Ok(Reply::json(status, &accepted.document)
+        .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations")))
 }
 
 fn delete(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
@@ -108,7 +109,6 @@ fn delete(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Re
     };
     begin_preempting(call, &accepted);
     Ok(Reply::empty(StatusCode::ACCEPTED)
-        .with("x-ms-ratelimit-remaining-subscription-global-deletes", "11999")
         .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
         .with("location", &operations::url(call, &accepted.operation, "operationresults")))
 }

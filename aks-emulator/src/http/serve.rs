@@ -6,7 +6,9 @@ use axum::http::Request;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::App;
 
@@ -15,8 +17,11 @@ use super::App;
 #[error("a fault closes the connection")]
 struct Dropped;
 
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Serves until the service stops, and then finishes what was asked before.
-pub(crate) async fn serve(listener: TcpListener, app: App) {
+pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: App) {
     let service = app.service.clone();
     loop {
         let accepted = tokio::select! {
@@ -25,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, app: App) {
         };
         match accepted {
             Ok((stream, _)) => {
-                service.tasks.spawn(connection(stream, app.clone()));
+                service.tasks.spawn(greet(stream, tls.clone(), app.clone()));
             }
             Err(error) => {
                 // Such as too many open files, which passes.
@@ -36,9 +41,24 @@ pub(crate) async fn serve(listener: TcpListener, app: App) {
     }
 }
 
-async fn connection(stream: TcpStream, app: App) {
+async fn greet(stream: TcpStream, tls: Option<TlsAcceptor>, app: App) {
     // Else small answers wait for the client's acknowledgement of the one before.
     stream.set_nodelay(true).ok();
+    let Some(tls) = tls else {
+        return connection(stream, app).await;
+    };
+    let agreed = tokio::select! {
+        () = app.service.stopping.cancelled() => return,
+        agreed = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => agreed,
+    };
+    match agreed {
+        Ok(Ok(stream)) => connection(stream, app).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a client did not agree on TLS"),
+        Err(_) => tracing::debug!("a client took too long to agree on TLS"),
+    }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, app: App) {
     let stopping = app.service.stopping.clone();
     let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
         let app = app.clone();

@@ -1,4 +1,4 @@
-//! What a pool could be upgraded to. Never upgrades it.
+//! What pools and clusters could be upgraded to, and which versions there are. Never upgrades anything.
 
 use serde_json::{Map, Value, json};
 
@@ -7,34 +7,131 @@ use super::cluster::read;
 use super::path::ClusterPath;
 use super::reply::Reply;
 use crate::service::refusal::Refusal;
-use crate::service::{document, syntax};
+use crate::service::{Cluster, document, syntax, versions};
+
+const PROVIDER: &str = "Microsoft.ContainerService/managedClusters";
 
 /// The answer to a GET of `upgradeProfiles/default` of a pool. A pool that runs what the control plane runs has no
-/// `upgrades` (recording 01); an older one could get the control plane's version.
+/// `upgrades` (recording 01).
 pub(super) fn profile(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
-    if call.method != "GET" {
-        return Err(Refusal::method(call.method));
-    }
-    call.service.read(|state| {
-        let cluster = state.clusters.get(&at.key()).ok_or_else(|| Refusal::cluster(at.cluster, at.resource_group))?;
+    of_cluster(call, at, |cluster| {
         let Some(pool) = cluster.pool(name) else {
             return Err(Refusal::pool(at.subscription, at.resource_group, at.cluster, name));
         };
         let (current, control_plane) =
             (pool.text("currentOrchestratorVersion"), cluster.text("currentKubernetesVersion"));
-        let mut properties = Map::new();
-        properties.insert("kubernetesVersion".to_owned(), json!(current));
-        properties.insert("osType".to_owned(), json!(pool.text("osType")));
-        if syntax::is_older(current, control_plane) {
-            properties.insert("upgrades".to_owned(), json!([{"kubernetesVersion": control_plane}]));
-        }
+        let mut properties = upgradable(current, pool.text("osType"), &versions::pool_upgrades(current, control_plane));
         properties.insert("latestNodeImageVersion".to_owned(), json!(document::NODE_IMAGE));
         let id = document::pool_id(cluster, pool);
         Ok(read(&json!({
             "id": format!("{id}/upgradeProfiles/default"),
             "name": "default",
-            "type": "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles",
+            "type": format!("{PROVIDER}/agentPools/upgradeProfiles"),
             "properties": Value::Object(properties),
         })))
     })
+}
+
+/// The answer to a GET of `upgradeProfiles/default` of a cluster.
+pub(super) fn cluster_profile(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refusal> {
+    of_cluster(call, at, |cluster| {
+        let current = cluster.text("currentKubernetesVersion");
+        let mut control_plane = upgradable(current, "Linux", &versions::control_plane_upgrades(current));
+        control_plane.insert("name".to_owned(), json!("master"));
+        let pools: Vec<Value> = cluster
+            .pools
+            .iter()
+            .map(|pool| {
+                let version = pool.text("currentOrchestratorVersion");
+                let mut profile = upgradable(version, pool.text("osType"), &versions::pool_upgrades(version, current));
+                profile.insert("name".to_owned(), json!(pool.name));
+                Value::Object(profile)
+            })
+            .collect();
+        Ok(read(&json!({
+            "id": format!("{}/upgradeprofiles/default", document::cluster_id(cluster)),
+            "name": "default",
+            "type": format!("{PROVIDER}/upgradeprofiles"),
+            "properties": {"controlPlaneProfile": control_plane, "agentPoolProfiles": pools},
+        })))
+    })
+}
+
+/// The answer to a GET of `availableAgentPoolVersions` of a cluster. The default is what the control plane runs.
+pub(super) fn pool_versions(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<Reply, Refusal> {
+    of_cluster(call, at, |cluster| {
+        let current = cluster.text("currentKubernetesVersion");
+        let available: Vec<Value> = versions::for_new_pools(current)
+            .into_iter()
+            .map(|version| {
+                if version == current {
+                    json!({"default": true, "kubernetesVersion": version})
+                } else {
+                    json!({"kubernetesVersion": version})
+                }
+            })
+            .collect();
+        Ok(read(&json!({
+            "id": format!("{}/availableagentpoolversions", document::cluster_id(cluster)),
+            "name": "default",
+            "type": format!("{PROVIDER}/availableAgentpoolVersions"),
+            "properties": {"agentPoolVersions": available},
+        })))
+    })
+}
+
+/// The answer to a GET of `kubernetesVersions` of a location, which has those that every location has.
+pub(super) fn kubernetes_versions(call: &Call<'_>) -> Result<Reply, Refusal> {
+    only_get(call)?;
+    let mut values: Vec<(String, Map<String, Value>)> = Vec::new();
+    for version in versions::supported() {
+        let minor = syntax::without_patch(version);
+        if values.last().is_none_or(|(last, _)| *last != minor) {
+            values.push((minor, Map::new()));
+        }
+        if let Some((_, patches)) = values.last_mut() {
+            patches.insert((*version).to_owned(), json!({"upgrades": versions::control_plane_upgrades(version)}));
+        }
+    }
+    let values: Vec<Value> = values
+        .into_iter()
+        .map(|(minor, patches)| {
+            let mut value = Map::new();
+            value.insert("version".to_owned(), json!(minor));
+            value.insert("capabilities".to_owned(), json!({"supportPlan": ["KubernetesOfficial"]}));
+            if versions::is_default(&minor) {
+                value.insert("isDefault".to_owned(), json!(true));
+            }
+            value.insert("patchVersions".to_owned(), Value::Object(patches));
+            Value::Object(value)
+        })
+        .collect();
+    Ok(read(&json!({"values": values})))
+}
+
+fn upgradable(current: &str, os_type: &str, upgrades: &[&str]) -> Map<String, Value> {
+    let mut profile = Map::new();
+    profile.insert("kubernetesVersion".to_owned(), json!(current));
+    profile.insert("osType".to_owned(), json!(os_type));
+    if !upgrades.is_empty() {
+        let upgrades: Vec<Value> = upgrades.iter().map(|version| json!({"kubernetesVersion": version})).collect();
+        profile.insert("upgrades".to_owned(), Value::Array(upgrades));
+    }
+    profile
+}
+
+fn of_cluster(
+    call: &Call<'_>,
+    at: &ClusterPath<'_>,
+    answer: impl FnOnce(&Cluster) -> Result<Reply, Refusal>,
+) -> Result<Reply, Refusal> {
+    only_get(call)?;
+    call.service.read(|state| {
+        let cluster = state.clusters.get(&at.key()).ok_or_else(|| Refusal::cluster(at.cluster, at.resource_group))?;
+        answer(cluster)
+    })
+}
+
+fn only_get(call: &Call<'_>) -> Result<(), Refusal> {
+    if call.method == "GET" { Ok(()) } else { Err(Refusal::method(call.method)) }
 }

@@ -5,7 +5,7 @@ use super::path::ClusterPath;
 use crate::service::refusal::Refusal;
 
 /// The generally available versions of `managedClusters/agentPools`, oldest first.
-const KNOWN: [&str; 68] = [
+pub(super) const KNOWN: [&str; 68] = [
     "2019-02-01",
     "2019-04-01",
     "2019-06-01",

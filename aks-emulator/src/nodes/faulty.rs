@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Applied, ClusterSide, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{
+    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, NewInstance, NodeError, NodePool, NodeSide, names,
+};
 use crate::Settings;
 use crate::clock::Clock;
 use crate::node_faults::{Laid, NodeFaults, NodeTrouble};
@@ -169,6 +171,18 @@ impl NodeSide for FaultyNodes {
         self.inner.delete(node).await
     }
 
+    async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
+        self.inner.issuer_keys().await
+    }
+
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        self.inner.deallocation().map(|_| self as &dyn Deallocation)
+    }
+
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        self.inner.budgets_against(nodes).await
+    }
+
     fn cluster(&self) -> Option<&dyn ClusterSide> {
         self.inner.cluster()
     }
@@ -177,15 +191,24 @@ impl NodeSide for FaultyNodes {
 #[async_trait]
 impl Deallocation for FaultyNodes {
     async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
-        self.inner.deallocated(pool).await
+        match self.inner.deallocation() {
+            Some(kept) => kept.deallocated(pool).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn deallocate(&self, node: &str) -> Result<(), NodeError> {
-        self.inner.deallocate(node).await
+        match self.inner.deallocation() {
+            Some(kept) => kept.deallocate(node).await,
+            None => self.inner.delete(node).await,
+        }
     }
 
     async fn restart(&self, pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError> {
         let reporting = reporting && !self.is_silent(pool, node);
-        self.inner.restart(pool, node, reporting).await
+        match self.inner.deallocation() {
+            Some(kept) => kept.restart(pool, node, reporting).await,
+            None => Ok(()),
+        }
     }
 }

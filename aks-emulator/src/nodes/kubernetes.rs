@@ -11,10 +11,12 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
+use super::budgets;
 use super::deallocated::is_deallocated;
 use super::drain::{self, error};
 use super::{
-    Applied, ClusterSide, Instance, NewInstance, NodeError, NodePool, NodeSide, kubelet, names, object, reconcile,
+    Applied, ClusterSide, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, kubelet, names, object,
+    reconcile,
 };
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
@@ -148,6 +150,10 @@ impl NodeSide for KubernetesNodes {
         drain::drain(&self.client, node, budgets, timeout).await
     }
 
+    async fn issuer_keys(&self) -> Result<Option<super::IssuerKeys>, NodeError> {
+        super::issuer::read(&self.client).await.map(Some)
+    }
+
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         match self.nodes().delete(node, &DeleteParams::default()).await {
             Ok(_) => {}
@@ -159,6 +165,14 @@ impl NodeSide for KubernetesNodes {
 
     fn cluster(&self) -> Option<&dyn ClusterSide> {
         Some(self)
+    }
+
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        Some(self)
+    }
+
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        budgets::against(&self.client, nodes).await
     }
 }
 
@@ -199,7 +213,9 @@ pub(crate) fn instance(node: &Node) -> Option<Instance> {
     });
     let zone =
         node.labels().get(object::ZONE_LABEL).and_then(|zone| zone.rsplit_once('-')).map(|(_, zone)| zone.to_owned());
-    Some(Instance { name: node.name_any(), number, zone, ready })
+    let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+    let addresses = addresses.iter().filter(|of| of.type_ == "InternalIP").map(|of| of.address.clone()).collect();
+    Some(Instance { name: node.name_any(), number, zone, ready, addresses })
 }
 
 #[cfg(test)]

@@ -21,6 +21,19 @@ pub(crate) fn size(name: &str) -> Option<(u64, u64)> {
     old.or_else(|| by_family(short))
 }
 
+/// The family of a size, on which its quota is: `StandardDdsv5` of `Standard_D4ds_v5`.
+pub(crate) fn family(name: &str) -> String {
+    let mut family = String::new();
+    let mut of_cpus = true;
+    for part in name.split('_') {
+        // The first digits after the first letters say how large a machine is, and not of which family.
+        let sized = of_cpus && part.bytes().any(|byte| byte.is_ascii_digit());
+        family.extend(part.chars().filter(|letter| !(sized && letter.is_ascii_digit())));
+        of_cpus = of_cpus && !sized;
+    }
+    family
+}
+
 fn by_family(short: &str) -> Option<(u64, u64)> {
     let digits = short.find(|letter: char| letter.is_ascii_digit())?;
     let (family, rest) = short.split_at(digits);
@@ -38,6 +51,18 @@ fn by_family(short: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_of_a_family_differ_by_their_number() {
+        for (name, expected) in [
+            ("Standard_D4ds_v5", "StandardDdsv5"),
+            ("Standard_D96ds_v5", "StandardDdsv5"),
+            ("Standard_D2as_v7", "StandardDasv7"),
+            ("Standard_B2ms", "StandardBms"),
+        ] {
+            assert_eq!(family(name), expected);
+        }
+    }
 
     #[test]
     fn sizes_are_read_from_their_names() {

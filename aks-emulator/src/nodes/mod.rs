@@ -1,10 +1,12 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
 mod admission;
+mod budgets;
 mod cluster;
 mod deallocated;
 mod drain;
 mod faulty;
+mod issuer;
 mod kubelet;
 mod kubernetes;
 mod machine;
@@ -23,12 +25,11 @@ use serde::{Deserialize, Serialize};
 pub use cluster::ClusterSide;
 pub(crate) use drain::must_leave;
 pub(crate) use faulty::{FaultyNodes, said};
+pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
 pub(crate) use kubernetes::instance;
-pub(crate) use machine::size as machine_size;
+pub(crate) use machine::{family as machine_family, size as machine_size};
 pub use none::NoNodes;
-#[cfg(test)]
-pub(crate) use object::tests::pool as example_pool;
 pub(crate) use object::{POOL_LABEL, new_node};
 
 /// What a pool's nodes should look like, taken from its ARM document.
@@ -91,6 +92,8 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Whether the node reports Ready.
     pub ready: bool,
+    /// IP addresses that the node reports; none until then.
+    pub addresses: Vec<String>,
 }
 
 /// A node to create.
@@ -131,7 +134,7 @@ pub enum NodeError {
 /// Machines that are stopped and kept when their pool scales in. Their nodes are not among those that
 /// [`NodeSide::list`] gives.
 #[async_trait]
-pub trait Deallocation: Send + Sync + 'static {
+pub trait Deallocation: Send + Sync {
     /// The nodes of the pool whose machines are deallocated.
     ///
     /// # Errors
@@ -155,7 +158,7 @@ pub trait Deallocation: Send + Sync + 'static {
 /// The machines behind the pools. Each call may be repeated after a crash: creating a node that exists and deleting
 /// one that is gone succeed.
 #[async_trait]
-pub trait NodeSide: Deallocation {
+pub trait NodeSide: Send + Sync + 'static {
     /// The nodes of the pool.
     ///
     /// # Errors
@@ -168,17 +171,22 @@ pub trait NodeSide: Deallocation {
     /// [`NodeError::Kubernetes`] if the node cannot be created.
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
 
-    /// Creates a node that does not report Ready until [`NodeSide::set_reporting`] lets it.
+    /// Creates a node that does not report Ready until [`NodeSide::set_reporting`] lets it; a node side that has no say
+    /// in that creates it as ever.
     ///
     /// # Errors
     /// [`NodeError::Kubernetes`] if the node cannot be created.
-    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.create(pool, instance).await
+    }
 
-    /// Makes a node's kubelet stop to report, or report again.
+    /// Makes a node's kubelet stop to report, or report again, if the node side has a say in that.
     ///
     /// # Errors
     /// [`NodeError::Kubernetes`] if the node cannot be written.
-    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError>;
+    async fn set_reporting(&self, _node: &str, _reporting: bool) -> Result<(), NodeError> {
+        Ok(())
+    }
 
     /// Writes the pool's labels, taints and mode onto all its nodes in place. What is in `applied` and no longer in
     /// the pool goes; labels and taints that never were the pool's stay.
@@ -201,11 +209,31 @@ pub trait NodeSide: Deallocation {
     /// server refuses.
     async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError>;
 
+    /// What the issuer of service account tokens publishes, or `None` where there is no issuer.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if it cannot be read.
+    async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
+        Ok(None)
+    }
+
+    /// The disruption budgets of the service's add-ons, in `kube-system`, that would not allow all of these nodes to
+    /// go now. Nothing is evicted.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if budgets or pods cannot be read.
+    async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError>;
+
     /// Deletes a node and whatever pods remain on it, as when its machine goes away.
     ///
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn delete(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Machines that are kept, deallocated; `None` for a node side that can only delete them.
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        None
+    }
 
     /// The cluster around the nodes; `None` for a node side without pods.
     fn cluster(&self) -> Option<&dyn ClusterSide> {

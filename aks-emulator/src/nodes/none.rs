@@ -1,6 +1,7 @@
 //! A node side without Kubernetes: it remembers instances in memory and reports them Ready. Never forgets on its own.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use super::{Applied, Deallocation, Instance, NewInstance, NodeError, NodePool, N
 pub struct NoNodes {
     instances: Mutex<BTreeMap<String, Instance>>,
     deallocated: Mutex<BTreeMap<String, Instance>>,
+    /// How many addresses were given out; none is given twice before all were.
+    addresses: AtomicU16,
 }
 
 impl NoNodes {
@@ -22,10 +25,19 @@ impl NoNodes {
         Self::default()
     }
 
+    /// An address of the service's default subnet, whose first four and last are Azure's own.
+    fn next_address(&self) -> String {
+        let number = self.addresses.fetch_add(1, Ordering::Relaxed) % (u16::MAX - 4) + 4;
+        let [high, low] = number.to_be_bytes();
+        format!("10.224.{high}.{low}")
+    }
+
     fn insert(&self, pool: &NodePool, new: &NewInstance, ready: bool) {
         let name = names::node(&pool.scale_set, new.number);
-        let instance = Instance { name: name.clone(), number: new.number, zone: new.zone.clone(), ready };
-        self.instances().insert(name, instance);
+        let mut instances = self.instances();
+        let addresses = vec![self.next_address()];
+        let (number, zone) = (new.number, new.zone.clone());
+        instances.entry(name.clone()).or_insert(Instance { name, number, zone, ready, addresses });
     }
 
     fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
@@ -76,6 +88,14 @@ impl NodeSide for NoNodes {
         self.instances().remove(node);
         self.stopped().remove(node);
         Ok(())
+    }
+
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        Some(self)
+    }
+
+    async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
+        Ok(Vec::new())
     }
 }
 

@@ -116,7 +116,7 @@ fn status(pool: &NodePool) -> NodeStatus {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(super) mod tests {
     use super::*;
 
     pub(crate) fn pool() -> NodePool {

@@ -60,6 +60,7 @@ mod tests {
                 number: *number,
                 zone: (!zone.is_empty()).then(|| (*zone).to_owned()),
                 ready: true,
+                addresses: Vec::new(),
             })
             .collect()
     }

@@ -1,5 +1,6 @@
 //! Aborting what runs on a pool. Never undoes what was done until then.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef, etags:
         return Err(Refusal::nothing_to_abort(&pool.name));
     };
     let duration = settings.scaled(Kind::Abort.recorded_duration(0, 0));
-    let operation = new_operation(cluster, at, Kind::Abort, duration);
+    let operation = new_operation(cluster, at, Kind::Abort, duration, state.time);
     if let Some(pool) = cluster.pool_mut(&at.pool) {
         pool.set("provisioningState", Kind::Abort.provisioning_state());
         pool.set("eTag", Uuid::new_v4().to_string());
@@ -31,7 +32,7 @@ pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef, etags:
     }
     let document = cluster.pool(&at.pool).map_or(Value::Null, |pool| document::pool(cluster, pool, etags));
     if let Some(stored) = state.operations.get_mut(&old.id) {
-        stored.cancel();
+        stored.cancel(state.time);
     }
     state.operations.insert(operation.id.clone(), operation.clone());
     Ok(Accepted { created: false, document, operation, preempted: Some(old.id) })
@@ -39,9 +40,9 @@ pub(crate) fn abort(state: &mut State, settings: &Settings, at: &PoolRef, etags:
 
 impl Operation {
     /// Ends it as an abort does, with the recorded error.
-    fn cancel(&mut self) {
+    fn cancel(&mut self, now: Timestamp) {
         let error = super::operation::OperationError::new("Canceled", "Operation is being canceled by user".to_owned());
-        if self.end(Some(error)) {
+        if self.end(now, Some(error)) {
             "Canceled".clone_into(&mut self.status);
         }
     }

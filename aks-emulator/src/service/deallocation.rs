@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::operation::Kind;
 use super::{Pool, Service, work};
-use crate::{NodeError, NodePool};
+use crate::{Instance, NodeError, NodePool};
 
 /// A pool of mode Deallocate was recorded to scale in in 79 s. Machines that are only started are taken to need as
 /// long.
@@ -22,9 +22,12 @@ impl Pool {
 impl Service {
     /// Ends the part of drained nodes in their pool: their machines are deleted, or deallocated where the pool says so.
     pub(super) async fn take_away(&self, pool: &NodePool, nodes: &[String]) -> Result<(), NodeError> {
-        let keeps = self.deallocates(&pool.name);
+        let kept = self.nodes.deallocation().filter(|_| self.deallocates(&pool.name));
         let each = nodes.iter().map(|node| async move {
-            if keeps { self.nodes.deallocate(node).await } else { self.nodes.delete(node).await }
+            match kept {
+                Some(kept) => kept.deallocate(node).await,
+                None => self.nodes.delete(node).await,
+            }
         });
         work::all(each.collect()).await?;
         self.count_deallocated(pool).await
@@ -32,13 +35,13 @@ impl Service {
 
     /// Starts deallocated machines of a pool that lacks nodes, the oldest first. Returns how many it lacks then.
     pub(super) async fn restart_deallocated(&self, pool: &NodePool, missing: usize) -> Result<usize, NodeError> {
-        let mut stopped = self.nodes.deallocated(pool).await?;
-        if missing == 0 || stopped.is_empty() {
+        let Some(kept) = self.nodes.deallocation().filter(|_| missing > 0) else {
             return Ok(missing);
-        }
+        };
+        let mut stopped = kept.deallocated(pool).await?;
         stopped.sort_by_key(|instance| instance.number);
         stopped.truncate(missing);
-        let each = stopped.iter().map(|instance| self.nodes.restart(pool, &instance.name, true));
+        let each = stopped.iter().map(|instance| kept.restart(pool, &instance.name, true));
         work::all(each.collect()).await?;
         self.count_deallocated(pool).await?;
         Ok(missing - stopped.len())
@@ -51,12 +54,19 @@ impl Service {
 
     /// Deletes all deallocated machines of a pool.
     pub(super) async fn delete_deallocated(&self, pool: &NodePool) -> Result<(), NodeError> {
-        let stopped = self.nodes.deallocated(pool).await?;
+        let stopped = self.deallocated(pool).await?;
         if stopped.is_empty() {
             return Ok(());
         }
         work::all(stopped.iter().map(|instance| self.nodes.delete(&instance.name)).collect()).await?;
         self.count_deallocated(pool).await
+    }
+
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
+        match self.nodes.deallocation() {
+            Some(kept) => kept.deallocated(pool).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn deallocates(&self, pool: &str) -> bool {
@@ -68,7 +78,7 @@ impl Service {
 
     /// Notes how many there are, for the time that the next growth takes.
     async fn count_deallocated(&self, pool: &NodePool) -> Result<(), NodeError> {
-        let count = u64::try_from(self.nodes.deallocated(pool).await?.len()).unwrap_or_default();
+        let count = u64::try_from(self.deallocated(pool).await?.len()).unwrap_or_default();
         let known = |state: &super::State| {
             let pool = state.clusters.values().find_map(|cluster| cluster.pool(&pool.name));
             pool.is_none_or(|pool| pool.deallocated == count)

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::capacity::Limits;
 use super::operation::Kind;
 use super::state::{Cluster, Pool};
-use super::{merge, syntax, validate};
+use super::{initial, merge, syntax};
 use crate::nodes::names;
-use crate::{ClusterSpec, Error, NodePool, PoolSpec};
+use crate::{ClusterSpec, Error, NodePool};
 
 /// Node image of every pool, as in the newest recording.
 pub(crate) const NODE_IMAGE: &str = "AKSUbuntu-2204gen2containerd-202601.07.0";
@@ -22,17 +23,28 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
+        members: cluster_members(),
+        limits: Limits { vcpu_quota: spec.vcpu_quota, vm_sizes: spec.vm_sizes.clone() },
         pools: Vec::new(),
+        stopped_pools: Vec::new(),
     };
-    for pool in &spec.pools {
-        let stored = pool_from(&cluster, pool);
-        validate::pool(&cluster, &stored.name, &stored.properties, "").map_err(|refusal| {
-            let field = format!("pools.{}", pool.name);
-            Error::setting(&field, "not as the service accepts it", refusal.message())
-        })?;
+    for (index, pool) in spec.pools.iter().enumerate() {
+        let stored = initial::pool(&cluster, pool, index)?;
         cluster.pools.push(stored);
     }
     Ok(cluster)
+}
+
+/// Who the cluster is towards Azure, and its price.
+fn cluster_members() -> Map<String, Value> {
+    map(json!({
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": "00000000-0000-0000-0000-000000000002",
+            "tenantId": "22222222-3333-4444-5555-666666666666",
+        },
+        "sku": {"name": "Base", "tier": "Free"},
+    }))
 }
 
 fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
@@ -81,43 +93,15 @@ fn cluster_properties(spec: &ClusterSpec) -> Map<String, Value> {
     }))
 }
 
-fn pool_from(cluster: &Cluster, spec: &PoolSpec) -> Pool {
-    let mut sent = map(json!({
-        "count": spec.count,
-        "mode": spec.mode,
-        "vmSize": spec.vm_size,
-        "osType": spec.os_type,
-        "type": spec.kind,
-        "maxPods": spec.max_pods,
-        "nodeLabels": spec.labels,
-        "nodeTaints": spec.taints,
-        "availabilityZones": spec.zones,
-        "orchestratorVersion": spec.orchestrator_version,
-    }));
-    if let Some((min, max)) = spec.autoscaling {
-        sent.insert("enableAutoScaling".to_owned(), json!(true));
-        sent.insert("minCount".to_owned(), json!(min));
-        sent.insert("maxCount".to_owned(), json!(max));
-    }
-    let mut properties = create(cluster, &sent);
-    if let Some(current) = &spec.current_version {
-        properties.insert("currentOrchestratorVersion".to_owned(), json!(current));
-    }
-    properties.insert("provisioningState".to_owned(), json!("Succeeded"));
-    Pool {
-        name: spec.name.clone(),
-        applied: merge::applied(&properties),
-        properties,
-        count_when_started: None,
-        next_instance: 0,
-        deallocated: 0,
-        deletion_started: None,
-    }
-}
+/// Size of machines where none is asked for. The service chooses by region and quota, which is not known.
+const DEFAULT_SIZE: &str = "Standard_D4ds_v5";
 
 /// Properties of a new pool: what was sent over the server's defaults.
 pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Value> {
-    let mut properties = merge::merge(&pool_defaults(cluster, sent), sent, true);
+    let mut sent = sent.clone();
+    // The Azure CLI leaves the choice to the service with an empty size.
+    sent.retain(|name, value| name != "vmSize" || value != "");
+    let mut properties = merge::merge(&pool_defaults(cluster, &sent), &sent, true);
     merge::normalise(&mut properties);
     let version = syntax::resolve_version(
         super::state::text(&properties, "orchestratorVersion"),
@@ -136,7 +120,7 @@ fn pool_defaults(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Va
     let upgrade =
         if system { json!({"maxSurge": "10%", "maxUnavailable": "0"}) } else { json!({"maxUnavailable": "0"}) };
     map(json!({
-        "vmSize": "Standard_D4ds_v5",
+        "vmSize": DEFAULT_SIZE,
         "osDiskSizeGB": 128,
         "osDiskType": "Managed",
         "kubeletDiskType": "OS",
@@ -183,7 +167,7 @@ pub(crate) fn pool(cluster: &Cluster, pool: &Pool, etags: bool) -> Value {
 
 /// The id of a pool as the service writes it.
 pub(crate) fn pool_id(cluster: &Cluster, pool: &Pool) -> String {
-    format!("{}/agentPools/{}", shown_id(cluster), pool.name)
+    format!("{}/agentPools/{}", cluster_id(cluster), pool.name)
 }
 
 /// The managed cluster as a GET of it shows it.
@@ -199,19 +183,19 @@ pub(crate) fn cluster(cluster: &Cluster, etags: bool) -> Value {
         .collect();
     let mut properties = cluster.properties.clone();
     properties.insert("agentPoolProfiles".to_owned(), Value::Array(profiles));
-    json!({
-        "id": shown_id(cluster),
+    let mut document = cluster.members.clone();
+    document.extend(map(json!({
+        "id": cluster_id(cluster),
         "location": cluster.location,
         "name": cluster.name,
         "type": "Microsoft.ContainerService/ManagedClusters",
         "properties": properties,
-        "identity": {"type": "SystemAssigned"},
-        "sku": {"name": "Base", "tier": "Free"},
-    })
+    })));
+    Value::Object(document)
 }
 
-/// The id as the service writes it, with `resourcegroups` in lower case.
-fn shown_id(cluster: &Cluster) -> String {
+/// The id of a cluster as the service writes it, with `resourcegroups` in lower case.
+pub(crate) fn cluster_id(cluster: &Cluster) -> String {
     format!(
         "/subscriptions/{}/resourcegroups/{}/providers/Microsoft.ContainerService/managedClusters/{}",
         cluster.subscription, cluster.resource_group, cluster.name

@@ -3,28 +3,36 @@
 
 pub(crate) mod abort;
 pub(crate) mod autoscaler;
+mod capacity;
 mod deallocation;
 pub(crate) mod document;
+mod initial;
+mod local_dns;
+pub(crate) mod machines;
 pub(crate) mod merge;
 mod node_faults;
 pub(crate) mod operation;
 pub(crate) mod pools;
+pub(crate) mod power;
 pub(crate) mod preconditions;
 mod protection;
 pub(crate) mod refusal;
 pub(crate) mod runner;
 mod shortage;
 mod stale;
-mod state;
+pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod syntax;
 pub(crate) mod validate;
+pub(crate) mod versions;
 mod work;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +45,7 @@ use store::Store;
 use crate::clock::Clock;
 use crate::nodes::FaultyNodes;
 use crate::rules::Rules;
-use crate::{NodeSide, Settings};
+use crate::{NodeError, NodePool, NodeSide, Settings};
 
 /// State and everything that changes it.
 pub(crate) struct Service {
@@ -59,7 +67,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
-        let clock = Arc::new(Clock);
+        let clock = Arc::new(clock(&settings, &state));
         let faulty = FaultyNodes::new(nodes, &settings, clock.clone());
         Self {
             settings,
@@ -95,6 +103,7 @@ impl Service {
     /// The same for an edit that may be refused; a refused one must have changed nothing, and nothing is saved.
     pub(crate) fn try_change<T, E>(&self, edit: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
         let mut state = self.state();
+        state.time = self.clock.now();
         let result = edit(&mut state)?;
         if let Some(store) = &self.store
             && let Err(error) = store.save(&state)
@@ -104,6 +113,13 @@ impl Service {
         drop(state);
         self.changes.send_modify(|number| *number += 1);
         Ok(result)
+    }
+
+    /// The nodes of a pool for a person to see.
+    pub(crate) async fn nodes_of(&self, pool: &NodePool) -> Result<Value, NodeError> {
+        let nodes = self.nodes.list(pool).await?;
+        let shown = nodes.iter().map(|node| json!({"name": node.name, "zone": node.zone, "ready": node.ready}));
+        Ok(shown.collect())
     }
 
     /// Returns when the state holds for a test.
@@ -126,4 +142,12 @@ impl Service {
     fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The clock of a service that starts; one that somebody moves goes on from where it stood.
+fn clock(settings: &Settings, state: &State) -> Clock {
+    if !settings.manual_clock {
+        return Clock::default();
+    }
+    Clock::manual(if state.time == Timestamp::UNIX_EPOCH { Timestamp::now() } else { state.time })
 }

@@ -8,11 +8,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::Cluster;
+
 /// The text of most leftover errors in the recordings.
 const LEFTOVER: &str = "Expected goal state for managed cluster not saved yet. This means saving goal state to \
     database was slow or failed. This type of failed operations can usually be retried.";
 
-/// What an operation does to its pool.
+/// Stands for the cluster where operations are chosen by the name of their pool, as no pool can have this name.
+pub(crate) const CLUSTER: &str = "managedCluster";
+
+/// What an operation does to its pool, or to the whole cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Create,
@@ -20,19 +25,26 @@ pub(crate) enum Kind {
     Scale,
     Stop,
     Start,
-    Delete { ignore_budgets: bool },
+    Delete {
+        ignore_budgets: bool,
+    },
     Abort,
+    /// Takes the machines away that the operation names.
+    DeleteMachines,
+    StartCluster,
+    StopCluster,
 }
 
 impl Kind {
-    /// The `provisioningState` of the pool meanwhile.
+    /// The `provisioningState` of the pool or the cluster meanwhile.
     pub(crate) fn provisioning_state(self) -> &'static str {
         match self {
             Self::Create => "Creating",
             Self::Update => "Updating",
-            Self::Scale => "Scaling",
-            Self::Stop => "Stopping",
-            Self::Start => "Starting",
+            // What deleteMachines shows is not recorded.
+            Self::Scale | Self::DeleteMachines => "Scaling",
+            Self::Stop | Self::StopCluster => "Stopping",
+            Self::Start | Self::StartCluster => "Starting",
             Self::Delete { .. } => "Deleting",
             Self::Abort => "Canceling",
         }
@@ -45,9 +57,12 @@ impl Kind {
             Self::Create => 207,
             Self::Update | Self::Abort => 8,
             Self::Scale if to > from => 188,
-            Self::Scale | Self::Delete { .. } => 40,
+            Self::Scale | Self::Delete { .. } | Self::DeleteMachines => 40,
+            // Of a whole cluster not recorded; as of one pool, beside which the control plane has to stop or start.
             Self::Stop => 44,
+            Self::StopCluster => 120,
             Self::Start => 188,
+            Self::StartCluster => 240,
         })
     }
 }
@@ -60,7 +75,8 @@ pub(crate) struct Operation {
     pub(crate) cluster: String,
     pub(crate) location: String,
     pub(crate) subscription: String,
-    pub(crate) pool: String,
+    /// The pool that it is on; `None` for one on the whole cluster.
+    pub(crate) pool: Option<String>,
     pub(crate) kind: Kind,
     pub(crate) started: Timestamp,
     pub(crate) ended: Option<Timestamp>,
@@ -69,6 +85,9 @@ pub(crate) struct Operation {
     pub(crate) error: Option<OperationError>,
     /// How long it takes at the emulator's pace.
     pub(crate) duration: Duration,
+    /// Names of the machines that go, if it deletes some.
+    #[serde(default)]
+    pub(crate) machines: Vec<String>,
 }
 
 /// Why an operation failed.
@@ -76,19 +95,60 @@ pub(crate) struct Operation {
 pub(crate) struct OperationError {
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What it was caused by, if that is told.
+    #[serde(default)]
+    pub(crate) details: Vec<OperationError>,
 }
 
 impl OperationError {
     pub(crate) fn new(code: &str, message: String) -> Self {
-        Self { code: code.to_owned(), message }
+        Self { code: code.to_owned(), message, details: Vec::new() }
+    }
+
+    /// One that tells the error of the compute provider, in its text and as a detail.
+    pub(crate) fn caused(code: &str, inner: &str, message: &str) -> Self {
+        let text = format!("Code=\"{inner}\" Message=\"{message}\"");
+        Self { details: vec![Self::new(inner, message.to_owned())], ..Self::new(code, text) }
     }
 
     pub(crate) fn value(&self) -> Value {
-        json!({"code": self.code, "message": self.message})
+        if self.details.is_empty() {
+            return json!({"code": self.code, "message": self.message});
+        }
+        let details: Vec<Value> = self.details.iter().map(Self::value).collect();
+        json!({"code": self.code, "message": self.message, "details": details})
     }
 }
 
 impl Operation {
+    /// A new one on a whole cluster, whose state has this key.
+    pub(crate) fn on_cluster(cluster: &Cluster, key: &str, kind: Kind, duration: Duration, now: Timestamp) -> Self {
+        Self {
+            id: Self::new_id(),
+            cluster: key.to_owned(),
+            location: cluster.location.clone(),
+            subscription: cluster.subscription.clone(),
+            pool: None,
+            kind,
+            started: now,
+            ended: None,
+            status: "InProgress".to_owned(),
+            error: None,
+            duration,
+            machines: Vec::new(),
+        }
+    }
+
+    /// Whether it is on this pool, its name in any case.
+    pub(crate) fn is_on(&self, pool: &str) -> bool {
+        self.pool.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(pool))
+    }
+
+    /// By what holds and failures know it: its pool's name, or [`CLUSTER`].
+    pub(crate) fn subject(&self) -> &str {
+        self.pool.as_deref().unwrap_or(CLUSTER)
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.ended.is_none()
     }
@@ -98,11 +158,11 @@ impl Operation {
     }
 
     /// Ends it, unless it has ended before. Returns whether it did.
-    pub(crate) fn end(&mut self, error: Option<OperationError>) -> bool {
+    pub(crate) fn end(&mut self, now: Timestamp, error: Option<OperationError>) -> bool {
         if !self.is_running() {
             return false;
         }
-        self.ended = Some(Timestamp::now());
+        self.ended = Some(now);
         let status = if error.is_none() { "Succeeded" } else { "Failed" };
         status.clone_into(&mut self.status);
         self.error = error;

@@ -65,18 +65,18 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
     };
     let pool = cluster.pool(&put.at.pool);
     put.preconditions.check_put(pool)?;
+    // Before the pool's own state, which the cluster's operation may have changed too.
+    cluster_idle(cluster)?;
     let created = pool.is_none();
     let planned = match pool {
         None => plan_create(cluster, put, &sent)?,
-        Some(pool) => plan_update(cluster, pool, settings, put, &sent)?,
+        Some(pool) => plan_update(cluster, pool, settings, put, &sent, state.time)?,
     };
-    cluster_idle(cluster)?;
     let recorded = match planned.pool.time_by_deallocation(planned.kind, planned.from, planned.to) {
         Some(recorded) => recorded,
         None => planned.kind.recorded_duration(planned.from, planned.to),
     };
-    let duration = settings.scaled(recorded);
-    let operation = new_operation(cluster, &put.at, planned.kind, duration);
+    let operation = new_operation(cluster, &put.at, planned.kind, settings.scaled(recorded), state.time);
     let name = planned.pool.name.clone();
     match cluster.pool_mut(&name) {
         Some(stored) => *stored = planned.pool,
@@ -114,7 +114,7 @@ pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) ->
     }
     let kind = Kind::Delete { ignore_budgets: delete.ignore_budgets };
     let duration = settings.scaled(kind.recorded_duration(0, 0));
-    let operation = new_operation(cluster, &delete.at, kind, duration);
+    let operation = new_operation(cluster, &delete.at, kind, duration, state.time);
     if let Some(pool) = cluster.pool_mut(&delete.at.pool) {
         pool.set("provisioningState", kind.provisioning_state());
         pool.set("eTag", Uuid::new_v4().to_string());
@@ -126,7 +126,7 @@ pub(crate) fn delete(state: &mut State, settings: &Settings, delete: &Delete) ->
             "This operation has been preempted by another operation with ID {}: preempted by Deleting operation.",
             operation.id
         );
-        old.end(Some(OperationError::new("AKSOperationPreemptedByDelete", message)));
+        old.end(state.time, Some(OperationError::new("AKSOperationPreemptedByDelete", message)));
     }
     state.operations.insert(operation.id.clone(), operation.clone());
     Ok(Some(Accepted { created: false, document: Value::Null, operation, preempted }))
@@ -166,6 +166,7 @@ fn plan_update(
     settings: &Settings,
     put: &Put,
     sent: &Map<String, Value>,
+    now: Timestamp,
 ) -> Result<Planned, Refusal> {
     let current = &pool.properties;
     let retain = settings.switches.omission_retains_collections;
@@ -177,7 +178,7 @@ fn plan_update(
     merge::normalise(&mut properties);
     let count_when_started = apply_power(pool, &mut properties);
     let kind = kind_of(current, &properties);
-    pool_idle(pool, kind)?;
+    pool_idle(pool, kind, now)?;
     validate::change(current, &properties)?;
     validate::pool(cluster, &pool.name, &properties, &put.api_version)?;
     keep_one_system(cluster, pool, &properties)?;
@@ -258,18 +259,22 @@ fn refuse_rolling(
     Err(Refusal::not_emulated(&format!("upgrade a pool, from {running} to {resolved}")))
 }
 
-fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
+/// Refuses while something runs on the whole cluster, or when it is stopped.
+pub(super) fn cluster_idle(cluster: &Cluster) -> Result<(), Refusal> {
     let state = cluster.text("provisioningState");
-    if is_terminal(state) {
-        return Ok(());
+    if !is_terminal(state) {
+        return Err(Refusal::cluster_busy(state));
     }
-    Err(Refusal::cluster_busy(state))
+    if validate::power(&cluster.properties) == "Stopped" {
+        return Err(Refusal::cluster_stopped());
+    }
+    Ok(())
 }
 
-fn pool_idle(pool: &Pool, wanted: Kind) -> Result<(), Refusal> {
+pub(super) fn pool_idle(pool: &Pool, wanted: Kind, now: Timestamp) -> Result<(), Refusal> {
     let state = pool.text("provisioningState");
     if let Some(since) = pool.deletion_started {
-        return Err(Refusal::being_deleted(wanted.provisioning_state(), &pool.name, since));
+        return Err(Refusal::being_deleted(wanted.provisioning_state(), &pool.name, since, now));
     }
     if is_terminal(state) {
         return Ok(());
@@ -301,13 +306,16 @@ fn keep_one_system(cluster: &Cluster, pool: &Pool, after: &Map<String, Value>) -
 }
 
 pub(super) fn running_on(state: &State, at: &PoolRef) -> Option<Operation> {
-    state
-        .running()
-        .find(|operation| operation.cluster == at.cluster && operation.pool.eq_ignore_ascii_case(&at.pool))
-        .cloned()
+    state.running().find(|operation| operation.cluster == at.cluster && operation.is_on(&at.pool)).cloned()
 }
 
-pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duration: Duration) -> Operation {
+pub(super) fn new_operation(
+    cluster: &Cluster,
+    at: &PoolRef,
+    kind: Kind,
+    duration: Duration,
+    now: Timestamp,
+) -> Operation {
     let status = match kind {
         Kind::Create => "CreatingAgentPool",
         _ => "InProgress",
@@ -317,13 +325,14 @@ pub(super) fn new_operation(cluster: &Cluster, at: &PoolRef, kind: Kind, duratio
         cluster: at.cluster.clone(),
         location: cluster.location.clone(),
         subscription: cluster.subscription.clone(),
-        pool: at.pool.clone(),
+        pool: Some(at.pool.clone()),
         kind,
-        started: Timestamp::now(),
+        started: now,
         ended: None,
         status: status.to_owned(),
         error: None,
         duration,
+        machines: Vec::new(),
     }
 }
 

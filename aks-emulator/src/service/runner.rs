@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, merge, work};
+use super::{Service, merge, power, work};
 use crate::Error;
 use crate::rules::Stage;
 
@@ -54,7 +54,8 @@ pub(crate) fn start(service: &Arc<Service>, id: &str) {
     };
     let service = service.clone();
     let id = id.to_owned();
-    service.tasks.clone().spawn(async move { run(&service, &id, token).await });
+    let turn = service.clock.turn();
+    service.tasks.clone().spawn(async move { service.clock.in_turn(turn, run(&service, &id, token)).await });
 }
 
 /// Ends the task of an operation that was preempted.
@@ -77,49 +78,53 @@ async fn run(service: &Service, id: &str, token: CancellationToken) {
 
 async fn perform(service: &Service, operation: &Operation) -> Result<(), OperationError> {
     service.clock.sleep_until(operation.started, operation.duration / 2).await;
-    service.rules.pass_stage(&operation.pool, Stage::BeforeNodes).await;
+    service.clock.apart(service.rules.pass_stage(operation.subject(), Stage::BeforeNodes)).await;
     work::nodes(service, operation).await?;
-    if let Some((code, message)) = service.rules.failure(&operation.pool) {
-        return Err(OperationError::new(&code, message));
+    if let Some(cause) = service.rules.failure(operation.subject()) {
+        return Err(service.read(|state| cause.error(state.clusters.get(&operation.cluster), operation)));
     }
     service.clock.sleep_until(operation.started, operation.duration).await;
-    service.rules.pass_stage(&operation.pool, Stage::BeforeEnd).await;
+    service.clock.apart(service.rules.pass_stage(operation.subject(), Stage::BeforeEnd)).await;
     Ok(())
 }
 
 fn finish(service: &Service, operation: &Operation, outcome: Result<(), OperationError>) {
     if let Err(error) = &outcome {
-        tracing::warn!(pool = operation.pool, code = error.code, message = error.message, "an operation failed");
+        tracing::warn!(on = operation.subject(), code = error.code, message = error.message, "an operation failed");
     }
     let error = outcome.err();
     service.change(|state| {
-        let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(error.clone()));
+        let now = state.time;
+        let ended = state.operations.get_mut(&operation.id).is_some_and(|stored| stored.end(now, error.clone()));
         if !ended {
             return;
         }
         if let Some(cluster) = state.clusters.get_mut(&operation.cluster) {
-            finish_pool(cluster, operation, error.as_ref());
+            match &operation.pool {
+                Some(pool) => finish_pool(cluster, pool, operation.kind, error.as_ref()),
+                None => power::finish(cluster, operation.kind, error.as_ref()),
+            }
         }
         forget_oldest(state);
     });
 }
 
-fn finish_pool(cluster: &mut super::Cluster, operation: &Operation, error: Option<&OperationError>) {
-    if error.is_none() && matches!(operation.kind, Kind::Delete { .. }) {
-        cluster.pools.retain(|pool| !pool.name.eq_ignore_ascii_case(&operation.pool));
+fn finish_pool(cluster: &mut super::Cluster, name: &str, kind: Kind, error: Option<&OperationError>) {
+    if error.is_none() && matches!(kind, Kind::Delete { .. }) {
+        cluster.pools.retain(|pool| !pool.name.eq_ignore_ascii_case(name));
         return;
     }
-    let Some(pool) = cluster.pool_mut(&operation.pool) else {
+    let Some(pool) = cluster.pool_mut(name) else {
         return;
     };
     pool.deletion_started = None;
     match error {
         None => {
-            let state = if operation.kind == Kind::Abort { "Canceled" } else { "Succeeded" };
+            let state = if kind == Kind::Abort { "Canceled" } else { "Succeeded" };
             pool.set("provisioningState", state);
             pool.properties.remove("status");
             // An aborted change may have reached some nodes and not others.
-            if operation.kind != Kind::Abort {
+            if kind != Kind::Abort {
                 pool.applied = merge::applied(&pool.properties);
             }
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::capacity::Limits;
 use super::operation::Operation;
 use crate::Applied;
 
@@ -18,6 +19,19 @@ pub(crate) struct State {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// Whether the nodes that the cluster starts with were created.
     pub(crate) populated: bool,
+    /// The service's time as of the latest change, the one that is being made included.
+    #[serde(default)]
+    pub(crate) time: Timestamp,
+    /// The upgrade that AKS makes on its own, while it runs.
+    #[serde(default)]
+    pub(crate) auto_upgrade: Option<AutoUpgrade>,
+}
+
+/// An upgrade of the control plane and then of all pools.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AutoUpgrade {
+    pub(crate) version: String,
+    pub(crate) started: Timestamp,
 }
 
 impl State {
@@ -41,8 +55,17 @@ pub struct Cluster {
     pub location: String,
     /// `properties` of the managed cluster, except `agentPoolProfiles`, which follow from the pools.
     pub properties: Map<String, Value>,
-    /// The pools, in the order in which lists show them.
+    /// What a GET shows beside `properties`: `identity`, `sku`, and `tags` if there are some.
+    #[serde(default)]
+    pub members: Map<String, Value>,
+    /// What there is room for.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// The pools, in the order of `agentPoolProfiles`.
     pub pools: Vec<Pool>,
+    /// The pools that stopped with the cluster, and start with it.
+    #[serde(default)]
+    pub(crate) stopped_pools: Vec<String>,
 }
 
 impl Cluster {

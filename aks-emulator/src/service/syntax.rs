@@ -65,6 +65,11 @@ pub(crate) fn minor(version: &str) -> Option<(u32, u32)> {
     }
 }
 
+/// Major and minor of a version as text, `1.33` of `1.33.5`.
+pub(crate) fn without_patch(version: &str) -> String {
+    version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
+}
+
 /// Whether a version comes before another, patch included; `false` if either is malformed.
 pub(crate) fn is_older(version: &str, than: &str) -> bool {
     let numbers = |text: &str| text.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();

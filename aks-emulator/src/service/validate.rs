@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::merge::{labels, strings};
 use super::refusal::Refusal;
 use super::state::{Cluster, text};
-use super::syntax;
 pub(crate) use super::syntax::minor;
+use super::{capacity, local_dns, syntax};
 use crate::nodes::machine_size;
 
 /// Properties of the generally available versions; others are refused.
@@ -134,10 +134,16 @@ pub(crate) fn pool(
     if !syntax::is_pool_name(name) {
         return Err(Refusal::invalid("agentPoolProfile.name", None));
     }
+    if text(properties, "osType") == "Windows" && name.len() > 6 {
+        return Err(Refusal::windows_name(name));
+    }
     mode(name, properties)?;
     counts(properties)?;
     taints(properties)?;
     check_labels(properties)?;
+    surge(properties)?;
+    local_dns::check(properties)?;
+    capacity::check(cluster, name, properties)?;
     version(cluster, properties, api_version)
 }
 
@@ -260,6 +266,15 @@ fn check_labels(properties: &Map<String, Value>) -> Result<(), Refusal> {
                 Some(&format!("label '{key}: {value}' is malformed.")),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Spot machines are not kept for an upgrade.
+fn surge(properties: &Map<String, Value>) -> Result<(), Refusal> {
+    let surge = properties.get("upgradeSettings").and_then(|settings| settings.get("maxSurge"));
+    if text(properties, "scaleSetPriority") == "Spot" && surge.is_some_and(|surge| !is_blank(surge)) {
+        return Err(Refusal::invalid("agentPoolProfile.upgrade.maxSurge", Some("Spot pools can't set max surge.")));
     }
     Ok(())
 }

@@ -83,25 +83,33 @@ impl Failure {
 
 async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
     service.protect_nodes().await?;
-    let Some(pool) = pool_of(service, &operation.cluster, &operation.pool) else {
+    let Some(name) = &operation.pool else {
+        return on_cluster(service, operation).await;
+    };
+    let Some(pool) = pool_of(service, &operation.cluster, name) else {
         return Ok(());
     };
     let switches = &service.settings.switches;
     match operation.kind {
-        Kind::Abort => Ok(()),
+        Kind::Abort | Kind::StartCluster | Kind::StopCluster => Ok(()),
         Kind::Delete { ignore_budgets } => {
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;
             remove(service, &all, drain.then_some(true)).await?;
             Ok(service.delete_deallocated(&pool).await?)
         }
+        Kind::DeleteMachines => {
+            let mut named = service.nodes.list(&pool).await?;
+            named.retain(|instance| operation.machines.contains(&instance.name));
+            remove(service, &named, None).await?;
+            Ok(())
+        }
         Kind::Stop => {
-            let all = service.nodes.list(&pool).await?;
-            remove(service, &all, None).await?;
+            stop(service, &pool).await?;
             Ok(service.delete_deallocated(&pool).await?)
         }
         Kind::Create | Kind::Update | Kind::Scale | Kind::Start => {
-            let applied = applied(service, operation);
+            let applied = applied(service, &operation.cluster, name);
             service.nodes.write(&pool, &applied).await?;
             service.forget_deallocated(&pool).await?;
             bring_to_count(service, operation, &pool).await
@@ -109,13 +117,43 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
     }
 }
 
+/// Takes away or brings back the nodes of all pools that stop or start with their cluster.
+async fn on_cluster(service: &Service, operation: &Operation) -> Result<(), Failure> {
+    let names = service.read(|state| {
+        state.clusters.get(&operation.cluster).map(|cluster| cluster.stopped_pools.clone()).unwrap_or_default()
+    });
+    for name in names {
+        let Some(pool) = pool_of(service, &operation.cluster, &name) else {
+            continue;
+        };
+        if operation.kind == Kind::StopCluster {
+            stop(service, &pool).await?;
+        } else {
+            populate(service, &operation.cluster, &name).await?;
+            wait_ready(service, operation, &pool, count(service, &operation.cluster, &name)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes all nodes of a pool away without a drain.
+async fn stop(service: &Service, pool: &NodePool) -> Result<(), Failure> {
+    let all = service.nodes.list(pool).await?;
+    remove(service, &all, None).await?;
+    Ok(())
+}
+
 /// Adds or takes away nodes until the pool has its count. On an update of an autoscaled pool the number is left
 /// alone, because the autoscaler may have moved it.
 async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePool) -> Result<(), Failure> {
-    if operation.kind == Kind::Update && is_autoscaled(service, operation) {
+    let raised = raise_to_minimum(service, &operation.cluster, &pool.name);
+    if operation.kind == Kind::Update && is_autoscaled(service, &operation.cluster, &pool.name) {
+        if raised {
+            create_missing(service, &operation.cluster, &pool.name).await?;
+        }
         return Ok(());
     }
-    let count = count(service, &operation.cluster, &operation.pool);
+    let count = count(service, &operation.cluster, &pool.name);
     let present = service.nodes.list(pool).await?;
     if present.len() > count {
         let gone = victims::choose(&present, present.len() - count);
@@ -125,12 +163,30 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
         return Ok(service.take_away(pool, &gone).await?);
     }
     let missing = count.saturating_sub(present.len());
-    if let Some(shortage) = service.rules.shortage(&operation.pool, missing) {
-        let there = present.len() + shortage.after_nodes;
-        return Err(Failure::Ended(shortage::strike(service, operation, pool, (there, count), shortage).await));
+    if let Some(shortage) = service.rules.shortage(&pool.name, missing) {
+        return Err(Failure::Ended(shortage::strike(service, operation, &pool.name, shortage).await));
     }
-    create_missing(service, &operation.cluster, &operation.pool).await?;
+    create_missing(service, &operation.cluster, &pool.name).await?;
     wait_ready(service, operation, pool, count).await
+}
+
+/// Gives an autoscaled pool as many nodes as its minimum, as the autoscaler does at once (recording 03). Whether it had
+/// fewer.
+fn raise_to_minimum(service: &Service, cluster: &str, name: &str) -> bool {
+    let least = service.read(|state| {
+        let pool = state.clusters.get(cluster)?.pool(name)?;
+        let least = pool.get("minCount").and_then(Value::as_u64)?;
+        (pool.get("count").and_then(Value::as_u64)? < least).then_some(least)
+    });
+    let Some(least) = least.filter(|_| is_autoscaled(service, cluster, name)) else {
+        return false;
+    };
+    service.change(|state| {
+        if let Some(pool) = state.clusters.get_mut(cluster).and_then(|cluster| cluster.pool_mut(name)) {
+            pool.set("count", least);
+        }
+    });
+    true
 }
 
 /// Brings a pool of a cluster that starts to its nodes. Those that an earlier run left are taken over.
@@ -251,9 +307,9 @@ fn show(service: &Service, operation: &Operation, status: &str) {
     });
 }
 
-fn applied(service: &Service, operation: &Operation) -> Applied {
+fn applied(service: &Service, cluster: &str, name: &str) -> Applied {
     service.read(|state| {
-        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        let pool = state.clusters.get(cluster).and_then(|cluster| cluster.pool(name));
         pool.map(|pool| pool.applied.clone()).unwrap_or_default()
     })
 }
@@ -267,9 +323,9 @@ fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
     })
 }
 
-fn is_autoscaled(service: &Service, operation: &Operation) -> bool {
+fn is_autoscaled(service: &Service, cluster: &str, name: &str) -> bool {
     service.read(|state| {
-        let pool = state.clusters.get(&operation.cluster).and_then(|cluster| cluster.pool(&operation.pool));
+        let pool = state.clusters.get(cluster).and_then(|cluster| cluster.pool(name));
         pool.and_then(|pool| pool.get("enableAutoScaling")) == Some(&Value::Bool(true))
     })
 }

@@ -1,6 +1,7 @@
 //! Request budgets: what is counted on what, and the refusal when nothing is left.
 
 use aks_emulator::Settings;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{VERSION, start, two_pools};
@@ -43,6 +44,29 @@ async fn reads_of_pools_share_the_subscriptions_budget_and_the_cluster_has_its_o
     assert_eq!(local.delete("apps").await.status, 429);
     let cluster = format!("{}?api-version={VERSION}", local.emulator.cluster_id());
     assert_eq!(local.get(&cluster).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_about_pools_themselves_shares_the_subscriptions_budget_too() {
+    let local = start(slow(), two_pools()).await;
+    let id = local.emulator.cluster_id();
+    let scope = "/subscriptions/11111111-2222-3333-4444-555555555555/providers/Microsoft.ContainerService";
+    let paths = [
+        format!("{id}/agentPools/apps/Machines"),
+        format!("{id}/availableAgentPoolVersions"),
+        format!("{id}/UpgradeProfiles/default"),
+        format!("{scope}/locations/westeurope/kubernetesVersions"),
+    ];
+    for path in paths.iter().cycle().take(60) {
+        assert_eq!(local.get(&format!("{path}?api-version={VERSION}")).await.status, 200, "{path}");
+    }
+    for path in paths {
+        assert_eq!(local.get(&format!("{path}?api-version={VERSION}")).await.status, 429, "{path}");
+    }
+    for action in ["stop", "START", "agentPools/apps/deleteMachines"] {
+        let url = local.url(&format!("{id}/{action}?api-version={VERSION}"));
+        assert_eq!(local.send(Method::POST, &url, None).await.status, 429, "{action}");
+    }
 }
 
 #[tokio::test]

@@ -63,10 +63,10 @@ async fn somebody_else_comes_first_at_exactly_that_request() {
     local.emulator.idle().await;
     assert_eq!(local.emulator.pool("apps").unwrap()["properties"]["nodeTaints"], json!(["theirs=1:NoSchedule"]));
     let delete = ForeignRequest::new("DELETE", &local.pool_path("apps"), None);
-    assert_eq!(local.emulator.as_someone_else(&delete).unwrap().status, Some(202));
+    assert_eq!(local.emulator.as_someone_else(&delete).await.unwrap().status, Some(202));
     local.emulator.idle().await;
     assert_eq!(local.get_pool("apps").await.status, 404);
-    assert!(local.emulator.as_someone_else(&ForeignRequest::new("A B", "/", None)).is_none());
+    assert!(local.emulator.as_someone_else(&ForeignRequest::new("A B", "/", None)).await.is_none());
 }
 
 #[tokio::test]
@@ -153,4 +153,24 @@ async fn malformed_rules_are_refused_and_say_why() {
     }
     assert_eq!(admin(&local, Method::GET, "nothing", None).await.status, 404);
     assert_eq!(admin(&local, Method::GET, "journal?after=x", None).await.status, 400);
+}
+
+#[tokio::test]
+async fn failures_of_the_service_are_laid_by_name() {
+    let local = fast().await;
+    let refuse = json!({"method": "GET", "times": 1, "action": {"refuse": "AuthorizationFailed"}});
+    assert_eq!(admin(&local, Method::POST, "faults", Some(refuse)).await.status, 201);
+    let refused = local.get_pool("apps").await;
+    assert_eq!((refused.status, refused.code()), (403, "AuthorizationFailed"));
+    let failure = json!({"pool": "apps", "failure": "AllocationFailed", "times": 1});
+    assert_eq!(admin(&local, Method::POST, "operation-failures", Some(failure)).await.status, 201);
+    let ended = local.follow(&local.put("apps", json!({"count": 3})).await).await;
+    assert_eq!(ended["error"]["code"], "AllocationFailed");
+    for wrong in [
+        json!({"pool": "apps", "failure": "NoSuchThing"}),
+        json!({"pool": "apps", "code": "A"}),
+        json!({"pool": "apps", "failure": "AllocationFailed", "code": "A", "message": "b"}),
+    ] {
+        assert_eq!(admin(&local, Method::POST, "operation-failures", Some(wrong)).await.status, 400);
+    }
 }

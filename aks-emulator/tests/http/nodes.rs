@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aks_emulator::{Failure, NodeTrouble, Settings};
+use aks_emulator::{NodeTrouble, OperationFailure, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,16 +28,16 @@ async fn fails(local: &Local, count: u64) -> Value {
 async fn machines_run_out_with_the_codes_and_texts_of_azure() {
     let local = fast().await;
     for (failure, text) in [
-        (Failure::QuotaExceeded, "exceeding approved standardDDSv5 Family Cores quota"),
-        (Failure::SkuNotAvailable, "Capacity Restrictions: Standard_D4ds_v5' is currently not available"),
-        (Failure::AllocationFailed, "the cluster is out of capacity"),
-        (Failure::ZonalAllocationFailed, "capacity for the requested VM size Standard_D4ds_v5 in zone 1"),
-        (Failure::OverconstrainedAllocationRequest, "Subscription Pinning"),
-        (Failure::OverconstrainedZonalAllocationRequest, "Availability Zone"),
+        (OperationFailure::QuotaExceeded, "exceeding approved StandardDdsv5 Family Cores quota"),
+        (OperationFailure::SkuNotAvailable, "Capacity Restrictions: Standard_D4ds_v5' is currently not available"),
+        (OperationFailure::AllocationFailed, "the cluster is out of capacity"),
+        (OperationFailure::ZonalAllocationFailed, "capacity for the requested VM size Standard_D4ds_v5 in zone 1"),
+        (OperationFailure::OverconstrainedAllocationRequest, "Ephemeral"),
+        (OperationFailure::OverconstrainedZonalAllocationRequest, "Availability Zone"),
     ] {
-        let fault = local.emulator.operation("apps").fail_with(failure, 0, Some(1));
+        let fault = local.emulator.operation("apps").fail_half_way(failure, 0, Some(1));
         let error = fails(&local, 5).await;
-        assert_eq!(error["code"], serde_json::to_value(failure).unwrap());
+        assert_eq!(error["code"], format!("{failure:?}"));
         assert!(error["message"].as_str().unwrap().contains(text), "{error}");
         assert_eq!(fault.count(), 1);
         local.put_and_follow("apps", json!({"count": 2})).await;
@@ -47,13 +47,12 @@ async fn machines_run_out_with_the_codes_and_texts_of_azure() {
 #[tokio::test]
 async fn some_nodes_come_before_machines_run_out() {
     let local = fast().await;
-    let preset = json!({"pool": "apps", "preset": "QuotaExceeded", "afterNodes": 1, "times": 1});
+    let preset = json!({"pool": "apps", "failure": "QuotaExceeded", "afterNodes": 1, "times": 1});
     assert_eq!(lay(&local, "operation-failures", &preset).await.0, 201);
     local.put_and_follow("apps", json!({"count": 3})).await;
-    // Of the three that lack now one comes, and 4 machines of 4 cores are there when the quota is used up.
-    let error = fails(&local, 6).await;
-    let text = error["message"].as_str().unwrap();
-    assert!(text.contains("Current Usage: 16, Additional Required: 8, (Minimum) New Limit Required: 24."), "{text}");
+    assert_eq!(fails(&local, 6).await["code"], "QuotaExceeded");
+    let state = local.send(Method::GET, &local.url("/admin/state"), None).await.body.to_string();
+    assert_eq!(state.matches("\"aks-apps-").count(), 4, "of the three that lacked one came: {state}");
     let given = json!({"pool": "apps", "code": "Mine", "message": "half-way", "afterNodes": 1, "times": 1});
     lay(&local, "operation-failures", &given).await;
     assert_eq!(fails(&local, 7).await, json!({"code": "Mine", "message": "half-way"}));
@@ -80,8 +79,8 @@ async fn faults_that_make_no_sense_are_refused() {
         ("node-faults", json!({"pool": "apps", "trouble": "lateReady"}), "seconds is missing"),
         ("node-faults", json!({"pool": "apps", "trouble": "neverReady", "seconds": 1}), "use lateReady"),
         ("node-faults", json!({"pool": "apps", "trouble": "gone"}), "gone"),
-        ("operation-failures", json!({"pool": "apps", "preset": "Full"}), "Full"),
-        ("operation-failures", json!({"pool": "apps", "preset": "SkuNotAvailable", "code": "A"}), "either preset"),
+        ("operation-failures", json!({"pool": "apps", "failure": "Full", "afterNodes": 1}), "Full"),
+        ("operation-failures", json!({"pool": "apps", "failure": "SkuNotAvailable", "code": "A"}), "either failure"),
     ] {
         let (status, answer) = lay(&local, path, &body).await;
         let message = answer["error"]["message"].as_str().unwrap();

@@ -133,7 +133,7 @@ async fn what_cannot_be_used_is_refused_with_its_name() {
             "kubernetesVersion is \"new\"",
         ),
         (Settings::default(), ClusterSpec::default(), "pools is empty"),
-        (Settings::default(), named(PoolSpec::system("Bad", 1)), "pools.Bad"),
+        (Settings::default(), named(PoolSpec::system("Bad", 1)), "pools[0].name is Bad"),
         (Settings::default(), named(PoolSpec::system("s", 0)), "count was 0"),
     ] {
         let error = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use aks_emulator::{ClusterSpec, Emulator, NoNodes, PoolSpec, Settings};
+use aks_emulator::{ClusterSpec, Emulator, NoNodes, NodeSide, PoolSpec, Settings};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -47,16 +47,25 @@ pub fn two_pools() -> ClusterSpec {
     ClusterSpec::with_pools([PoolSpec::system("system", 3), PoolSpec::user("apps", 2)])
 }
 
+/// Chooses the cryptography that clients are built with, once.
+pub fn install_provider() {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
+    });
+}
+
 pub async fn fast() -> Local {
     start(Settings::with_time_scale(FAST), two_pools()).await
 }
 
 pub async fn start(settings: Settings, cluster: ClusterSpec) -> Local {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
-    });
-    let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
+    start_on(settings, cluster, Arc::new(NoNodes::new())).await
+}
+
+pub async fn start_on(settings: Settings, cluster: ClusterSpec, nodes: Arc<dyn NodeSide>) -> Local {
+    install_provider();
+    let emulator = Emulator::start(settings, cluster, nodes).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().user_agent("tests/1").build().unwrap();
     Local { emulator, client }
 }

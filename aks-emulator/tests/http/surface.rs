@@ -49,7 +49,7 @@ async fn an_aborted_delete_leaves_the_pool() {
 }
 
 #[tokio::test]
-async fn an_upgrade_profile_names_the_control_planes_version_for_an_older_pool() {
+async fn an_upgrade_profile_names_newer_versions_up_to_the_control_planes() {
     let pools = [PoolSpec::system("system", 1), PoolSpec::user("old", 1).versions("1.32", "1.32.9")];
     let local = start(Settings::with_time_scale(FAST), ClusterSpec::with_pools(pools)).await;
     let profile = |pool: &str| local.pool_path(&format!("{pool}/upgradeProfiles/default"));
@@ -64,7 +64,10 @@ async fn an_upgrade_profile_names_the_control_planes_version_for_an_older_pool()
         })
     );
     let old = local.get(&profile("old")).await.body;
-    assert_eq!(old["properties"]["upgrades"], json!([{"kubernetesVersion": "1.33.5"}]));
+    assert_eq!(
+        old["properties"]["upgrades"],
+        json!(["1.33.3", "1.33.4", "1.33.5"].map(|version| json!({"kubernetesVersion": version})))
+    );
     assert_eq!(local.get(&profile("absent")).await.code(), "NotFound");
 }
 

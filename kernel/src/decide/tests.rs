@@ -210,6 +210,7 @@ fn a_policy_that_backs_off_waits() {
         next: NOW.after(Span::from_secs(5)),
         code: "BadRequest".into(),
         message: "no".into(),
+        remedy: String::new(),
     });
     let step = "pool apps: scale from 3 to 4 nodes";
     assert_eq!(verdicts(&snapshot), [format!("waits: {step}: the next attempt after a failed write")]);

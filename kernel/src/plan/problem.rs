@@ -99,13 +99,11 @@ impl fmt::Display for Problem {
                 "the pool is autoscaled, so the cluster autoscaler owns its count: remove spec.count, or turn the \
                  autoscaler off for this pool",
             ),
-            Self::BackingOff(attempt) => write!(
-                f,
-                "ARM refused the last write ({}, attempt {}): {}",
-                attempt.code,
-                attempt.failures,
-                shorten(attempt.message.trim_end_matches('.'), 700)
-            ),
+            Self::BackingOff(attempt) => {
+                let message = shorten(attempt.message.trim_end_matches('.'), 700);
+                write!(f, "ARM refused the last write ({}, attempt {}): {message}", attempt.code, attempt.failures)?;
+                if attempt.remedy.is_empty() { Ok(()) } else { write!(f, ". To do: {}", attempt.remedy) }
+            }
         }
     }
 }

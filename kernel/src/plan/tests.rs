@@ -125,6 +125,7 @@ fn a_failed_attempt_is_a_problem_while_it_holds_and_a_step_is_left() {
         next: NOW.after(Span::from_secs(60)),
         code: "BadRequest".into(),
         message: "not like that.".into(),
+        remedy: "ask for less".into(),
     };
     let mut snapshot = cluster();
     edit(&mut snapshot.intents).first_mut().unwrap().attempt = Some(attempt.clone());
@@ -133,7 +134,10 @@ fn a_failed_attempt_is_a_problem_while_it_holds_and_a_step_is_left() {
     assert_eq!(failed.steps.len(), 1);
     let problem = failed.problems.first().unwrap();
     assert_eq!(problem.reason(), "WriteFailed");
-    assert_eq!(problem.to_string(), "ARM refused the last write (BadRequest, attempt 2): not like that");
+    assert_eq!(
+        problem.to_string(),
+        "ARM refused the last write (BadRequest, attempt 2): not like that. To do: ask for less"
+    );
     pool_mut(&mut snapshot, "apps").count = 4;
     assert_eq!(policy(&snapshot, "p").problems, []);
     pool_mut(&mut snapshot, "apps").count = 3;

@@ -184,6 +184,7 @@ prop_compose! {
     ) -> Intent {
         let attempt = attempt.then(|| Attempt {
             failures: 1, generation: 1, next: ago(-9), code: "BadRequest".into(), message: "no".into(),
+            remedy: String::new(),
         });
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,

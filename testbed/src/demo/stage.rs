@@ -46,6 +46,8 @@ impl Stage {
             "2",
             "--arm-poll-seconds",
             "0.5",
+            "--arm-request-share",
+            "100",
         ]);
         let operator = bed.start_operator(options).await?;
         Ok(Self { bed, operator })

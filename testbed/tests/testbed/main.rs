@@ -12,9 +12,11 @@ mod autoscaler;
 mod cluster;
 mod deallocation;
 mod doors;
+mod machines;
 mod node_faults;
 mod operator;
 mod pools;
+mod sign_in;
 mod supervision;
 
 use std::sync::Arc;
@@ -85,6 +87,14 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
         trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
         trial(&bench, "deallocated_nodes_stay_and_start_first", deallocation::deallocated_nodes_stay_and_start_first),
+        trial(&bench, "a_service_account_signs_in_to_arm", sign_in::a_service_account_signs_in_to_arm),
+        trial(&bench, "tokens_that_do_not_match_are_refused", sign_in::tokens_that_do_not_match_are_refused),
+        trial(
+            &bench,
+            "machines_go_without_a_drain_unless_add_ons_need_them",
+            machines::machines_go_without_a_drain_unless_add_ons_need_them,
+        ),
+        trial(&bench, "a_stopped_cluster_has_no_nodes", machines::a_stopped_cluster_has_no_nodes),
         trial(&bench, "a_door_holds_and_releases", doors::a_door_holds_and_releases),
         trial(&bench, "a_door_cuts_before_and_after", doors::a_door_cuts_before_and_after),
         trial(&bench, "watches_stream_through_a_door", doors::watches_stream_through_a_door),

@@ -47,8 +47,9 @@ fn of_pool(state: &State, key: &str, cluster: &Cluster, pool: &Pool) -> Option<A
     let number = |name: &str| pool.get(name).and_then(Value::as_u64);
     let idle = |properties| state::is_terminal(state::text(properties, "provisioningState"));
     let runs = |properties| validate::power(properties) != "Stopped";
-    let busy =
-        state.running().any(|operation| operation.cluster == key && operation.pool.eq_ignore_ascii_case(&pool.name));
+    let busy = state.running().any(|operation| {
+        operation.cluster == key && operation.pool.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(&pool.name))
+    });
     let movable = pool.get("enableAutoScaling") == Some(&json!(true))
         && pool.text("type") == "VirtualMachineScaleSets"
         && [&cluster.properties, &pool.properties].into_iter().all(|properties| idle(properties) && runs(properties));

@@ -95,6 +95,11 @@ impl Refusal {
         Self::gateway(503, "ServiceUnavailable", "The emulator is stopping.")
     }
 
+    /// The clock was to be moved and is not one that can be.
+    pub(crate) fn real_time() -> Self {
+        Self::gateway(409, "RealTime", "The clock keeps real time: start the emulator with a manual clock to move it.")
+    }
+
     /// A defect of the emulator.
     pub(crate) fn internal() -> Self {
         Self::gateway(500, "InternalServerError", "The emulator failed to handle the request.")

@@ -1,5 +1,8 @@
 //! The catalogue of refusals: status, code and text as recorded or reported. Never decides when one is due.
 
+mod access;
+mod capacity;
+mod cluster;
 mod gateway;
 
 use jiff::Timestamp;
@@ -46,6 +49,14 @@ impl Refusal {
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::Provider { message, .. } | Self::Gateway { message, .. } => message,
+        }
+    }
+
+    /// What it is about, if it says.
+    pub(crate) fn target(&self) -> Option<&str> {
+        match self {
+            Self::Provider { target, .. } => target.as_deref(),
+            Self::Gateway { .. } => None,
         }
     }
 
@@ -122,17 +133,16 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp) -> Self {
-        let elapsed = Timestamp::now().duration_since(since).as_secs().max(0);
-        let (hours, minutes, seconds) = (elapsed / 3600, elapsed / 60 % 60, elapsed % 60);
+    pub(crate) fn being_deleted(wanted: &str, pool: &str, since: Timestamp, now: Timestamp) -> Self {
         Self::provider(
             409,
             "OperationNotAllowed",
             format!(
                 "Unable to perform '{wanted}' operation on '{pool}' since deletion was issued on '{pool}'. The only \
                  allowed operation is deletion once deletion has started. The delete operation started at '{}' and \
-                 elapsed time is: '{hours:02}:{minutes:02}:{seconds:02}' (RFC3339 format)",
-                since.strftime("%Y-%m-%dT%H:%M:%SZ")
+                 elapsed time is: '{}' (RFC3339 format)",
+                second(since),
+                elapsed(since, now)
             ),
         )
     }
@@ -321,4 +331,15 @@ impl Refusal {
 
 fn minor_of(version: &str) -> &str {
     version.split('.').nth(1).unwrap_or(version)
+}
+
+/// A time as texts have it, to the second.
+fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long ago a time was, as texts have it.
+fn elapsed(since: Timestamp, now: Timestamp) -> String {
+    let elapsed = now.duration_since(since).as_secs().max(0);
+    format!("{:02}:{:02}:{:02}", elapsed / 3600, elapsed / 60 % 60, elapsed % 60)
 }

@@ -1,0 +1,121 @@
+//! The request budgets that AKS publishes, mirrored here so that the operator never uses them up. Never sends anything,
+//! and never waits: a request that there is no budget for is not made now.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a request counts on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Request {
+    /// GET of the managed cluster.
+    ReadCluster,
+    /// GET of a pool.
+    ReadPool,
+    /// PUT of the named pool.
+    WritePool(String),
+}
+
+/// A token bucket as published: how many requests may come at once, and how many a second in the long run.
+#[derive(Debug, Clone, Copy)]
+struct Published {
+    burst: f64,
+    a_second: f64,
+}
+
+impl Request {
+    /// Source: the service limits of AKS, "throttling limits on AKS resource provider APIs".
+    const fn published(&self) -> Published {
+        match self {
+            Self::ReadCluster | Self::ReadPool => Published { burst: 60.0, a_second: 1.0 },
+            Self::WritePool(_) => Published { burst: 20.0, a_second: 1.0 / 60.0 },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// The operator's share of the published budgets.
+#[derive(Debug)]
+pub(super) struct Budget {
+    share: f64,
+    buckets: Mutex<BTreeMap<Request, Bucket>>,
+}
+
+impl Budget {
+    /// Full buckets of this share of the published ones.
+    pub(super) fn new(share: f64) -> Self {
+        Self { share, buckets: Mutex::default() }
+    }
+
+    /// Takes what all of these requests need, or nothing: then how long it takes until it is there. What needs more than
+    /// the bucket ever holds gets it when the bucket is full.
+    pub(super) fn take(&self, requests: &[(Request, u32)]) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut wait = Duration::ZERO;
+        let mut left = Vec::new();
+        for (request, number) in requests {
+            let Published { burst, a_second } = request.published();
+            let (most, a_second) = ((burst * self.share).max(1.0), a_second * self.share);
+            let bucket = buckets.get(request).copied().unwrap_or(Bucket { tokens: most, at: now });
+            let tokens = (bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * a_second).min(most);
+            let needed = f64::from(*number).min(most);
+            if tokens < needed {
+                wait = wait.max(Duration::from_secs_f64((needed - tokens) / a_second));
+            }
+            left.push((request.clone(), Bucket { tokens: tokens - f64::from(*number), at: now }));
+        }
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        buckets.extend(left);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_empties_and_fills_again_as_published() {
+        let budget = Budget::new(1.0);
+        let write = [(Request::WritePool("apps".into()), 1)];
+        for _ in 0..20 {
+            assert_eq!(budget.take(&write), Ok(()));
+        }
+        assert_eq!(budget.take(&write), Err(Duration::from_mins(1)));
+        assert_eq!(budget.take(&[(Request::WritePool("other".into()), 1)]), Ok(()), "each pool has its own");
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(budget.take(&write), Ok(()));
+        assert!(budget.take(&write).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_is_taken_or_nothing() {
+        let budget = Budget::new(0.5);
+        assert_eq!(budget.take(&[(Request::ReadPool, 30)]), Ok(()));
+        let both = [(Request::ReadCluster, 1), (Request::ReadPool, 2)];
+        for _ in 0..50 {
+            assert_eq!(budget.take(&both), Err(Duration::from_secs(4)));
+        }
+        assert_eq!(budget.take(&[(Request::ReadCluster, 30)]), Ok(()), "the refused ones took nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_needs_more_than_a_full_bucket_is_not_refused_for_ever() {
+        let budget = Budget::new(0.5);
+        let many = [(Request::ReadPool, 40)];
+        assert_eq!(budget.take(&many), Ok(()));
+        assert_eq!(budget.take(&many), Err(Duration::from_secs(80)), "what was taken beyond the bucket is owed");
+        tokio::time::advance(Duration::from_secs(80)).await;
+        assert_eq!(budget.take(&many), Ok(()));
+    }
+}
