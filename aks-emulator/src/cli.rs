@@ -1,5 +1,6 @@
 //! The flags of the program and what they come to. Never starts anything.
 
+mod cluster;
 mod sign_in;
 
 use std::net::SocketAddr;
@@ -92,6 +93,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "AKS_EMULATOR_RETRY_AFTER", value_name = "SECONDS")]
     retry_after: Option<u64>,
     #[command(flatten)]
+    inside: cluster::ClusterArguments,
+    #[command(flatten)]
     pub(crate) sign_in: sign_in::SignInArguments,
 }
 
@@ -109,6 +112,8 @@ impl Arguments {
             state_file: self.state_file.clone(),
             api_versions_also: self.api_versions_also.clone(),
             request_budgets: self.request_budgets,
+            autoscaler: !self.inside.no_autoscaler,
+            admission_rule: !self.inside.no_admission_rule,
             chaos: self.faults_seed.map(|seed| Chaos { seed, rate: self.fault_rate }),
             retry_after: self.retry_after,
             tls: self.sign_in.tls(),

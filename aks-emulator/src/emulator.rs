@@ -15,11 +15,11 @@ use crate::journal::Recorder;
 use crate::rules::Stage;
 use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
-use crate::service::{Service, State, document, runner};
+use crate::service::{Service, State, autoscaler, document, runner};
 use crate::tls::Server;
 use crate::{
     Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
-    NodeSide, OperationFailure, Settings, StaleClusters,
+    NodeFault, NodeSide, NodeTrouble, OperationFailure, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -66,7 +66,10 @@ impl Emulator {
         let directory = Arc::new(Directory::new(&settings, &cluster, nodes.clone())?);
         let service = Arc::new(Service::new(settings, state, store, nodes));
         runner::create_initial_nodes(&service).await?;
+        service.wake_nodes().await.map_err(|source| Error::Nodes { source })?;
+        service.begin_protection().await?;
         runner::resume(&service);
+        autoscaler::start(&service);
 
         let recorder = Arc::new(Recorder::default());
         let budgets = Arc::new(Budgets::new(service.settings.budget_pace(), service.clock.now()));
@@ -176,6 +179,12 @@ impl Emulator {
         http::request(self.app.clone(), request).await
     }
 
+    /// Lets something be wrong with the nodes of a pool, whatever has them created or written, until the result is
+    /// dropped.
+    pub fn node_fault(&self, pool: &str, trouble: NodeTrouble) -> NodeFault {
+        self.service.lay_node_fault(pool, trouble)
+    }
+
     /// The operations of a pool, to hold them.
     #[must_use]
     pub fn operation(&self, pool: &str) -> Operations<'_> {
@@ -203,6 +212,7 @@ impl Emulator {
         self.service.stopping.cancel();
         self.service.tasks.close();
         self.service.tasks.wait().await;
+        self.service.end_protection().await;
     }
 }
 
@@ -246,6 +256,12 @@ impl Operations<'_> {
     /// Fails them as the service does, with its code and text; otherwise as [`Operations::fail`].
     pub fn fail_as(&self, failure: OperationFailure, times: Option<usize>) -> Fault {
         self.service.rules.fail_operations(&self.pool, Cause::Known(failure), times)
+    }
+
+    /// Fails those that lack more nodes than `after_nodes` as the service does, once that many are created; `times` at
+    /// most, or as long as the result lives. Operations that add fewer nodes are not concerned.
+    pub fn fail_half_way(&self, failure: OperationFailure, after_nodes: usize, times: Option<usize>) -> Fault {
+        self.service.rules.fall_short(&self.pool, Cause::Known(failure), after_nodes, times)
     }
 
     /// Returns when none of this pool runs.

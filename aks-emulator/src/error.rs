@@ -76,6 +76,18 @@ pub enum Error {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// The rule that guards labels and taints of nodes could not be written.
+    #[error("cannot install the admission rule on nodes: give more rights, or switch it off with --no-admission-rule")]
+    AdmissionRule {
+        /// What the API server said.
+        source: NodeError,
+    },
+    /// The nodes of an earlier run could not be taken over.
+    #[error("cannot take over the nodes that are there")]
+    Nodes {
+        /// What the node side said.
+        source: NodeError,
+    },
     /// The state file was written by an emulator whose format is another. It is kept as it is.
     #[error(
         "the state file {} has format {found}, and this emulator knows {known}: start the emulator that wrote it, or \

@@ -227,3 +227,13 @@ pub(crate) struct OperationFault {
     pub(crate) cause: Cause,
     pub(crate) tally: Arc<Tally>,
 }
+
+/// Machines that run out for a pool: some nodes come, then the operation fails.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortage {
+    pub(crate) pool: String,
+    pub(crate) cause: Cause,
+    /// How many nodes are created before it.
+    pub(crate) after_nodes: usize,
+    pub(crate) tally: Arc<Tally>,
+}

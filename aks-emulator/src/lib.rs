@@ -16,6 +16,7 @@ mod http;
 mod journal;
 mod keys;
 mod manual;
+mod node_faults;
 mod nodes;
 mod rules;
 mod service;
@@ -32,8 +33,11 @@ pub use faults::{Action, Canned, Fault, ForeignRequest};
 pub use journal::{Exchange, Journal};
 pub use keys::KeyError;
 pub use manual::ManualClock;
-pub use nodes::IssuerKeys;
-pub use nodes::{Applied, Instance, KubernetesNodes, Mark, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+pub use node_faults::{NodeFault, NodeTrouble};
+pub use nodes::{
+    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, KubernetesNodes, Mark, NewInstance, NoNodes, NodeError,
+    NodePool, NodeSide,
+};
 pub use rules::{Hold, Matcher};
 pub use service::{Cluster, Pool, StaleClusters};
 pub use settings::{Settings, Switches};

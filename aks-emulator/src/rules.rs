@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::failures::Cause;
-use crate::faults::{OperationFault, RequestFault, Tally};
+use crate::faults::{OperationFault, RequestFault, Shortage, Tally};
 use crate::{Action, Exchange, Fault};
 
 type Predicate = Arc<dyn Fn(&Exchange) -> bool + Send + Sync>;
@@ -156,6 +156,7 @@ struct RuleSet {
     holds: Vec<(Matcher, Arc<Barrier>)>,
     faults: Vec<RequestFault>,
     failures: Vec<OperationFault>,
+    shortages: Vec<Shortage>,
     stages: Vec<(String, Stage, Arc<Barrier>)>,
 }
 
@@ -182,6 +183,13 @@ impl Rules {
     pub(crate) fn fail_operations(&self, pool: &str, cause: Cause, times: Option<usize>) -> Fault {
         let tally = Tally::new(times);
         self.set().failures.push(OperationFault { pool: pool.to_owned(), cause, tally: tally.clone() });
+        Fault { tally }
+    }
+
+    /// Lets operations on a pool that lack more nodes than this fail once those are created.
+    pub(crate) fn fall_short(&self, pool: &str, cause: Cause, after_nodes: usize, times: Option<usize>) -> Fault {
+        let tally = Tally::new(times);
+        self.set().shortages.push(Shortage { pool: pool.to_owned(), cause, after_nodes, tally: tally.clone() });
         Fault { tally }
     }
 
@@ -225,12 +233,20 @@ impl Rules {
         Some(fault.cause.clone())
     }
 
+    /// What comes before a pool has all the nodes it lacks, if something does.
+    pub(crate) fn shortage(&self, pool: &str, missing: usize) -> Option<Shortage> {
+        let set = self.set();
+        let mut shortages = set.shortages.iter().filter(|shortage| shortage.pool.eq_ignore_ascii_case(pool));
+        shortages.find(|shortage| shortage.after_nodes < missing && shortage.tally.take()).cloned()
+    }
+
     fn set(&self) -> MutexGuard<'_, RuleSet> {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.holds.retain(|(_, barrier)| !*barrier.released.borrow());
         set.stages.retain(|(_, _, barrier)| !*barrier.released.borrow());
         set.faults.retain(|fault| !fault.tally.is_over());
         set.failures.retain(|fault| !fault.tally.is_over());
+        set.shortages.retain(|shortage| !shortage.tally.is_over());
         set
     }
 }

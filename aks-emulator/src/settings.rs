@@ -39,6 +39,12 @@ pub struct Settings {
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
     pub request_budgets: Option<f64>,
+    /// Whether autoscaled pools are moved, as the cluster autoscaler would. On by default, for nodes with pods; without
+    /// Kubernetes there is nothing to look at.
+    pub autoscaler: bool,
+    /// Whether an admission rule keeps everybody else from editing, through Kubernetes, the labels and taints that nodes
+    /// have from their pools. On by default, for nodes on an API server; it binds all users but the emulator's own.
+    pub admission_rule: bool,
     /// Random faults on requests, the same ones for the same seed and sequence of requests. A fault that was laid
     /// comes before.
     pub chaos: Option<Chaos>,
@@ -133,6 +139,8 @@ impl Default for Settings {
             ready_timeout: None,
             drain_timeout: None,
             request_budgets: None,
+            autoscaler: true,
+            admission_rule: true,
             chaos: None,
             retry_after: None,
             tls: None,

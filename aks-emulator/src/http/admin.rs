@@ -11,11 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::{App, control, parameter};
+use super::{App, control, node_faults, parameter};
 use crate::failures::Cause;
 use crate::rules::Stage;
 use crate::service::refusal::Refusal;
-use crate::{Action, Canned, Fault, ForeignRequest, Hold, Matcher, OperationFailure, RequestFailure, StaleClusters};
+use crate::{
+    Action, Canned, Fault, ForeignRequest, Hold, Matcher, NodeFault, OperationFailure, RequestFailure, StaleClusters,
+};
 
 /// Rules that were laid through the API, by number.
 #[derive(Debug, Default)]
@@ -32,6 +34,7 @@ enum Rule {
     Fault(Fault),
     Hold(Hold),
     Stale(StaleClusters),
+    Nodes(NodeFault),
 }
 
 impl Rule {
@@ -43,6 +46,7 @@ impl Rule {
             }
             Self::Hold(hold) => json!({"id": id, "kind": "hold", "arrived": hold.count()}),
             Self::Stale(stale) => json!({"id": id, "kind": "stale", "clusters": stale.count()}),
+            Self::Nodes(fault) => json!({"id": id, "kind": "nodeFault", "over": fault.is_over()}),
         }
     }
 }
@@ -113,6 +117,8 @@ struct FailureRequest {
     code: Option<String>,
     message: Option<String>,
     failure: Option<OperationFailure>,
+    /// How many nodes are created before it; without, it comes after all work on nodes.
+    after_nodes: Option<usize>,
     times: Option<usize>,
 }
 
@@ -157,13 +163,18 @@ fn dispatch(app: &App, parts: &Parts, body: &[u8]) -> Result<Reply, Refusal> {
         }
         ("POST", "operation-failures") => {
             let request: FailureRequest = read(body)?;
-            Rule::Fault(rules.fail_operations(&request.pool, request.cause()?, request.times))
+            let cause = request.cause()?;
+            Rule::Fault(match request.after_nodes {
+                Some(after_nodes) => rules.fall_short(&request.pool, cause, after_nodes, request.times),
+                None => rules.fail_operations(&request.pool, cause, request.times),
+            })
         }
         ("POST", "operation-holds") => {
             let request: HoldRequest = read(body)?;
             let stage = if request.before_nodes { Stage::BeforeNodes } else { Stage::BeforeEnd };
             Rule::Hold(rules.hold_operation(&request.pool, stage))
         }
+        ("POST", "node-faults") => Rule::Nodes(node_faults::lay(app, &read(body)?)?),
         ("POST", "stale-clusters") => {
             Rule::Stale(app.service.stale.freeze(app.service.read(|state| state.clusters.clone())))
         }

@@ -8,6 +8,7 @@ mod cluster;
 mod control;
 mod foreign;
 mod machines;
+mod node_faults;
 mod operations;
 mod overview;
 mod path;

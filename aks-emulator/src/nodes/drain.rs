@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a pod must leave before its node goes. Pods of a `DaemonSet` and static ones belong to the node, and those
 /// that have finished lose nothing.
-pub(super) fn must_leave(pod: &Pod) -> bool {
+pub(crate) fn must_leave(pod: &Pod) -> bool {
     let owners = pod.owner_references();
     let of_daemon_set = owners.iter().any(|owner| owner.controller == Some(true) && owner.kind == "DaemonSet");
     let is_static = pod.annotations().contains_key("kubernetes.io/config.mirror");

@@ -13,8 +13,12 @@ use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use super::budgets;
+use super::deallocated::is_deallocated;
 use super::drain::{self, error};
-use super::{Applied, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, names, object, reconcile};
+use super::{
+    Applied, ClusterSide, Deallocation, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, kubelet, names,
+    object, reconcile,
+};
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
 const AGENT: &str = "aks-emulator";
@@ -24,7 +28,7 @@ const TRIES: usize = 20;
 /// The nodes of all pools on one API server.
 #[derive(Clone)]
 pub struct KubernetesNodes {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl std::fmt::Debug for KubernetesNodes {
@@ -53,11 +57,11 @@ impl KubernetesNodes {
         Client::try_from(config).map(Self::new)
     }
 
-    fn nodes(&self) -> Api<Node> {
+    pub(super) fn nodes(&self) -> Api<Node> {
         Api::all(self.client.clone())
     }
 
-    async fn nodes_of(&self, pool: &NodePool) -> Result<Vec<Node>, NodeError> {
+    pub(super) async fn nodes_of(&self, pool: &NodePool) -> Result<Vec<Node>, NodeError> {
         let params = ListParams::default().labels(&format!("{}={}", object::POOL_LABEL, pool.name));
         let mut nodes = self
             .nodes()
@@ -70,8 +74,20 @@ impl KubernetesNodes {
         Ok(nodes)
     }
 
+    async fn register(&self, node: &Node) -> Result<(), NodeError> {
+        match self.nodes().create(&PostParams::default(), node).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            Err(source) => Err(error("create node", &node.name_any(), source)),
+        }
+    }
+
     /// Writes a node's change, on the newest object if another write came first. A node that is gone is left alone.
-    async fn patch(&self, name: &str, change: impl Fn(&Node) -> Option<Value> + Send + Sync) -> Result<(), NodeError> {
+    pub(super) async fn patch(
+        &self,
+        name: &str,
+        change: impl Fn(&Node) -> Option<Value> + Send + Sync,
+    ) -> Result<(), NodeError> {
         let mut lost = None;
         for _ in 0..TRIES {
             let node = match self.nodes().get_opt(name).await {
@@ -101,16 +117,19 @@ impl KubernetesNodes {
 impl NodeSide for KubernetesNodes {
     async fn list(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
         let nodes = self.nodes_of(pool).await?;
-        Ok(nodes.iter().filter_map(instance).collect())
+        Ok(nodes.iter().filter(|node| !is_deallocated(node)).filter_map(instance).collect())
     }
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        let node = object::node(pool, instance);
-        match self.nodes().create(&PostParams::default(), &node).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(source) => Err(error("create node", &node.name_any(), source)),
-        }
+        self.register(&object::node(pool, instance)).await
+    }
+
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.register(&kubelet::silenced(object::node(pool, instance))).await
+    }
+
+    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if reporting { self.start_kubelet(node).await } else { self.stop_kubelet(node).await }
     }
 
     async fn write(&self, pool: &NodePool, applied: &Applied) -> Result<(), NodeError> {
@@ -143,6 +162,14 @@ impl NodeSide for KubernetesNodes {
             Err(source) => return Err(error("delete node", node, source)),
         }
         drain::delete_all(&self.client, node).await
+    }
+
+    fn cluster(&self) -> Option<&dyn ClusterSide> {
+        Some(self)
+    }
+
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        Some(self)
     }
 
     async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
@@ -208,7 +235,7 @@ fn in_place(node: &Node, pool: &NodePool, applied: &Applied) -> Option<Value> {
 }
 
 /// Sets one member of one part of a patch.
-fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
+pub(super) fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
     if let Some(patch) = patch.as_object_mut() {
         let part = patch.entry(part).or_insert_with(|| json!({}));
         if let Some(part) = part.as_object_mut() {
@@ -218,7 +245,7 @@ fn set(patch: &mut Value, part: &str, member: &str, value: Value) {
 }
 
 /// A node as an instance of its scale set; `None` for a node that is no instance or is going away.
-fn instance(node: &Node) -> Option<Instance> {
+pub(crate) fn instance(node: &Node) -> Option<Instance> {
     if node.metadata.deletion_timestamp.is_some() {
         return None;
     }

@@ -1,8 +1,13 @@
 //! The node side: what the emulator asks of whatever stands behind its pools. Never decides when a pool changes.
 
+mod admission;
 mod budgets;
+mod cluster;
+mod deallocated;
 mod drain;
+mod faulty;
 mod issuer;
+mod kubelet;
 mod kubernetes;
 mod machine;
 pub(crate) mod names;
@@ -17,10 +22,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use cluster::ClusterSide;
+pub(crate) use drain::must_leave;
+pub(crate) use faulty::{FaultyNodes, said};
 pub use issuer::IssuerKeys;
 pub use kubernetes::KubernetesNodes;
+pub(crate) use kubernetes::instance;
 pub(crate) use machine::{family as machine_family, size as machine_size};
 pub use none::NoNodes;
+pub(crate) use object::{POOL_LABEL, new_node};
 
 /// What a pool's nodes should look like, taken from its ARM document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +140,30 @@ pub enum NodeError {
     },
 }
 
+/// Machines that are stopped and kept when their pool scales in. Their nodes are not among those that
+/// [`NodeSide::list`] gives.
+#[async_trait]
+pub trait Deallocation: Send + Sync {
+    /// The nodes of the pool whose machines are deallocated.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if they cannot be read.
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError>;
+
+    /// Stops the machine of a drained node and keeps the node, not Ready.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn deallocate(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Starts the machine of a deallocated node, which is open for pods again. Without `reporting` it does not report
+    /// Ready until [`NodeSide::set_reporting`] lets it.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn restart(&self, pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError>;
+}
+
 /// The machines behind the pools. Each call may be repeated after a crash: creating a node that exists and deleting
 /// one that is gone succeed.
 #[async_trait]
@@ -145,6 +179,23 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the node cannot be created.
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError>;
+
+    /// Creates a node that does not report Ready until [`NodeSide::set_reporting`] lets it; a node side that has no say
+    /// in that creates it as ever.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be created.
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.create(pool, instance).await
+    }
+
+    /// Makes a node's kubelet stop to report, or report again, if the node side has a say in that.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn set_reporting(&self, _node: &str, _reporting: bool) -> Result<(), NodeError> {
+        Ok(())
+    }
 
     /// Writes the pool's labels, taints and mode onto all its nodes in place. What is in `applied` and no longer in
     /// the pool goes; labels and taints that never were the pool's stay.
@@ -212,4 +263,14 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError>;
+
+    /// Machines that are kept, deallocated; `None` for a node side that can only delete them.
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        None
+    }
+
+    /// The cluster around the nodes; `None` for a node side without pods.
+    fn cluster(&self) -> Option<&dyn ClusterSide> {
+        None
+    }
 }

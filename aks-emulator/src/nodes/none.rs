@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{Applied, Deallocation, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, names};
 
 /// Nodes that exist in name only, for those who need the ARM side alone.
 #[derive(Debug, Default)]
 pub struct NoNodes {
     instances: Mutex<BTreeMap<String, Instance>>,
+    deallocated: Mutex<BTreeMap<String, Instance>>,
     /// How many addresses were given out; none is given twice before all were.
     addresses: AtomicU16,
 }
@@ -31,8 +32,20 @@ impl NoNodes {
         format!("10.224.{high}.{low}")
     }
 
+    fn insert(&self, pool: &NodePool, new: &NewInstance, ready: bool) {
+        let name = names::node(&pool.scale_set, new.number);
+        let mut instances = self.instances();
+        let addresses = vec![self.next_address()];
+        let (number, zone) = (new.number, new.zone.clone());
+        instances.entry(name.clone()).or_insert(Instance { name, number, zone, ready, addresses });
+    }
+
     fn instances(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, BTreeMap<String, Instance>> {
+        self.deallocated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,11 +56,19 @@ impl NodeSide for NoNodes {
     }
 
     async fn create(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
-        let name = names::node(&pool.scale_set, instance.number);
-        let mut instances = self.instances();
-        let addresses = vec![self.next_address()];
-        let (number, zone) = (instance.number, instance.zone.clone());
-        instances.entry(name.clone()).or_insert(Instance { name, number, zone, ready: true, addresses });
+        self.insert(pool, instance, true);
+        Ok(())
+    }
+
+    async fn create_silent(&self, pool: &NodePool, instance: &NewInstance) -> Result<(), NodeError> {
+        self.insert(pool, instance, false);
+        Ok(())
+    }
+
+    async fn set_reporting(&self, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if let Some(instance) = self.instances().get_mut(node) {
+            instance.ready = reporting;
+        }
         Ok(())
     }
 
@@ -65,7 +86,12 @@ impl NodeSide for NoNodes {
 
     async fn delete(&self, node: &str) -> Result<(), NodeError> {
         self.instances().remove(node);
+        self.stopped().remove(node);
         Ok(())
+    }
+
+    fn deallocation(&self) -> Option<&dyn Deallocation> {
+        Some(self)
     }
 
     async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
@@ -86,5 +112,26 @@ impl NodeSide for NoNodes {
 
     async fn replace(&self, pool: &NodePool, instance: &NewInstance, _uid: &str) -> Result<(), NodeError> {
         self.create(pool, instance).await
+    }
+}
+
+#[async_trait]
+impl Deallocation for NoNodes {
+    async fn deallocated(&self, pool: &NodePool) -> Result<Vec<Instance>, NodeError> {
+        Ok(self.stopped().values().filter(|instance| instance.name.starts_with(&pool.scale_set)).cloned().collect())
+    }
+
+    async fn deallocate(&self, node: &str) -> Result<(), NodeError> {
+        if let Some(instance) = self.instances().remove(node) {
+            self.stopped().insert(node.to_owned(), Instance { ready: false, ..instance });
+        }
+        Ok(())
+    }
+
+    async fn restart(&self, _pool: &NodePool, node: &str, reporting: bool) -> Result<(), NodeError> {
+        if let Some(instance) = self.stopped().remove(node) {
+            self.instances().insert(node.to_owned(), Instance { ready: reporting, ..instance });
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 use super::{NewInstance, NodePool, machine, names, reconcile};
 
 /// The label that says which pool a node belongs to.
-pub(super) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
+pub(crate) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that says in which zone a node is.
 pub(super) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// The label of a node that an upgrade could not drain, and its value.
@@ -32,6 +32,11 @@ pub(super) fn node(pool: &NodePool, instance: &NewInstance) -> Node {
         }),
         status: Some(status(pool)),
     }
+}
+
+/// The node that the instance with this number would be.
+pub(crate) fn new_node(pool: &NodePool, number: u64, zone: Option<String>) -> Node {
+    node(pool, &NewInstance { number, zone })
 }
 
 /// The labels that AKS writes onto a node (section 5 of the facts), the pool's own aside.

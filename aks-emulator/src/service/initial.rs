@@ -46,6 +46,7 @@ pub(super) fn pool(cluster: &Cluster, spec: &PoolSpec, index: usize) -> Result<P
         properties,
         count_when_started: spec.stopped.then_some(u64::from(spec.count)),
         next_instance: 0,
+        deallocated: 0,
         deletion_started: None,
         rolling: None,
         recently_used: Vec::new(),

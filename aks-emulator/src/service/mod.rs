@@ -2,20 +2,25 @@
 //! [`NodeSide`](crate::NodeSide).
 
 pub(crate) mod abort;
+pub(crate) mod autoscaler;
 mod capacity;
+mod deallocation;
 pub(crate) mod document;
 pub(crate) mod images;
 mod initial;
 mod local_dns;
 pub(crate) mod machines;
 pub(crate) mod merge;
+mod node_faults;
 pub(crate) mod operation;
 pub(crate) mod pools;
 pub(crate) mod power;
 pub(crate) mod preconditions;
+mod protection;
 pub(crate) mod refusal;
 pub(crate) mod rolling;
 pub(crate) mod runner;
+mod shortage;
 mod stale;
 pub(crate) mod state;
 pub(crate) mod store;
@@ -40,38 +45,46 @@ pub use state::{Cluster, Pool};
 use store::Store;
 
 use crate::clock::Clock;
+use crate::nodes::FaultyNodes;
 use crate::rules::Rules;
 use crate::{NodeError, NodePool, NodeSide, Settings};
 
 /// State and everything that changes it.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) rules: Rules,
     pub(crate) stale: stale::Stale,
     nodes: Arc<dyn NodeSide>,
+    faulty: FaultyNodes,
     state: Mutex<State>,
     store: Option<Store>,
     changes: watch::Sender<u64>,
     running: Mutex<HashMap<String, CancellationToken>>,
+    /// Held while the autoscaler moves a pool, so that an operation finds count and nodes equal.
+    autoscaling: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
 
 impl Service {
     pub(crate) fn new(settings: Settings, state: State, store: Option<Store>, nodes: Arc<dyn NodeSide>) -> Self {
+        let clock = Arc::new(clock(&settings, &state));
+        let faulty = FaultyNodes::new(nodes, &settings, clock.clone());
         Self {
-            clock: clock(&settings, &state),
             settings,
+            clock,
             rules: Rules::default(),
             stale: stale::Stale::default(),
-            nodes,
+            nodes: Arc::new(faulty.clone()),
             state: Mutex::new(state),
             store,
             changes: watch::Sender::new(0),
             running: Mutex::new(HashMap::new()),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            autoscaling: tokio::sync::Mutex::new(()),
+            tasks: faulty.tasks.clone(),
+            stopping: faulty.stopping.clone(),
+            faulty,
         }
     }
 

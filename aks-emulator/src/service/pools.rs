@@ -140,7 +140,8 @@ struct Planned {
 impl Planned {
     /// Whatever else the operation does, it goes on with a change that has not reached all nodes.
     fn recorded_duration(&self) -> Duration {
-        let own = self.kind.recorded_duration(self.from, self.to);
+        let usual = || self.kind.recorded_duration(self.from, self.to);
+        let own = self.pool.time_by_deallocation(self.kind, self.from, self.to).unwrap_or_else(usual);
         let goes_on = self.pool.rolling.as_ref().is_some_and(rolling::Rolling::is_pending);
         if goes_on { own.max(Kind::Upgrade.recorded_duration(self.from, self.to)) } else { own }
     }
@@ -161,6 +162,7 @@ fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Resul
         properties,
         count_when_started: None,
         next_instance: 0,
+        deallocated: 0,
         deletion_started: None,
         rolling: None,
         recently_used: Vec::new(),

@@ -65,6 +65,7 @@ mod tests {
             applied: crate::Applied::default(),
             count_when_started: None,
             next_instance: 0,
+            deallocated: 0,
             deletion_started: None,
             rolling: None,
             recently_used: Vec::new(),

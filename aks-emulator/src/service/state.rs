@@ -107,6 +107,9 @@ pub struct Pool {
     pub(crate) count_when_started: Option<u64>,
     /// Number that the next instance of the scale set gets.
     pub(crate) next_instance: u64,
+    /// How many machines it has deallocated and kept.
+    #[serde(default)]
+    pub(crate) deallocated: u64,
     /// When its deletion was asked for, while that runs.
     pub(crate) deletion_started: Option<Timestamp>,
     /// A change that has not reached all nodes.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, document, rolling};
+use super::{Service, document, rolling, shortage};
 use crate::nodes::victims;
 use crate::{Applied, Instance, NewInstance, NodeError, NodePool};
 
@@ -23,6 +23,7 @@ const NOMINAL_DRAIN: u64 = 10;
 
 /// Does an operation's work on nodes. It may be done again from any point, as after a restart.
 pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<(), OperationError> {
+    drop(service.autoscaling.lock().await);
     let mut pause = FIRST_PAUSE;
     for _ in 1..TRIES {
         match attempt(service, operation).await {
@@ -95,6 +96,7 @@ pub(super) fn drain_failure(node: &str, pods: &[String], minutes: u64) -> String
 }
 
 async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
+    service.protect_nodes().await?;
     let Some(name) = &operation.pool else {
         return on_cluster(service, operation).await;
     };
@@ -109,7 +111,7 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;
             remove(service, &all, drain.then_some(true)).await?;
-            Ok(())
+            Ok(service.delete_deallocated(&pool).await?)
         }
         Kind::DeleteMachines => {
             let mut named = service.nodes.list(&pool).await?;
@@ -117,7 +119,10 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             remove(service, &named, None).await?;
             Ok(())
         }
-        Kind::Stop => stop(service, &pool).await,
+        Kind::Stop => {
+            stop(service, &pool).await?;
+            Ok(service.delete_deallocated(&pool).await?)
+        }
         Kind::Create
         | Kind::Update
         | Kind::Scale
@@ -128,6 +133,7 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             rolling::settle(service, operation).await?;
             let applied = applied(service, &operation.cluster, name);
             service.nodes.write(&pool, &applied).await?;
+            service.forget_deallocated(&pool).await?;
             bring_to_count(service, operation, &pool).await?;
             rolling::roll(service, operation).await
         }
@@ -177,8 +183,13 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
     if present.len() > count {
         let gone = rolling::victims(service, operation, pool, &present, present.len() - count).await?;
         let budgets = service.settings.switches.scale_in_asks_budgets;
-        remove(service, &gone, Some(budgets)).await?;
-        return Ok(());
+        drain_all(service, &gone, budgets).await?;
+        let gone: Vec<String> = gone.into_iter().map(|instance| instance.name).collect();
+        return Ok(service.take_away(pool, &gone).await?);
+    }
+    let missing = count.saturating_sub(present.len());
+    if let Some(shortage) = service.rules.shortage(&pool.name, missing) {
+        return Err(Failure::Ended(shortage::strike(service, operation, &pool.name, shortage).await));
     }
     create_missing(service, &operation.cluster, &pool.name).await?;
     wait_ready(service, operation, pool, count).await
@@ -212,13 +223,19 @@ pub(super) async fn populate(service: &Service, cluster: &str, name: &str) -> Re
 }
 
 /// Creates as many nodes as the pool lacks.
-async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+pub(super) async fn create_missing(service: &Service, cluster: &str, name: &str) -> Result<(), NodeError> {
+    create_at_most(service, cluster, name, usize::MAX).await
+}
+
+/// Creates nodes that the pool lacks, but no more than there are machines for.
+pub(super) async fn create_at_most(service: &Service, cluster: &str, name: &str, most: usize) -> Result<(), NodeError> {
     let Some(pool) = pool_of(service, cluster, name) else {
         return Ok(());
     };
     let present = service.nodes.list(&pool).await?;
     let counted = rolling::regular(service, cluster, name, present.clone()).len();
-    let missing = count(service, cluster, name).saturating_sub(counted);
+    let missing = count(service, cluster, name).saturating_sub(counted).min(most);
+    let missing = service.restart_deallocated(&pool, missing).await?;
     if missing == 0 {
         return Ok(());
     }
@@ -271,25 +288,30 @@ async fn wait_ready(service: &Service, operation: &Operation, pool: &NodePool, e
     }
 }
 
-/// Takes nodes away: all cordoned first, then drained (`Some(true)` asks budgets), then deleted. No node is deleted
-/// while another could not be drained; those stay cordoned.
+/// Deletes nodes, drained before (`Some(true)` asks budgets). No node is deleted while another could not be drained;
+/// those stay cordoned.
 async fn remove(service: &Service, nodes: &[Instance], drain: Option<bool>) -> Result<(), NodeError> {
-    let timeout = service.settings.drain_timeout();
     if let Some(budgets) = drain {
-        for node in nodes {
-            service.nodes.cordon(&node.name).await?;
-        }
-        let mut drains = Vec::new();
-        for node in nodes {
-            drains.push(service.nodes.drain(&node.name, budgets, timeout));
-        }
-        all(drains).await?;
+        drain_all(service, nodes, budgets).await?;
     }
     let mut deletions = Vec::new();
     for node in nodes {
         deletions.push(service.nodes.delete(&node.name));
     }
     all(deletions).await
+}
+
+/// Drains nodes, all cordoned first.
+async fn drain_all(service: &Service, nodes: &[Instance], budgets: bool) -> Result<(), NodeError> {
+    let timeout = service.settings.drain_timeout();
+    for node in nodes {
+        service.nodes.cordon(&node.name).await?;
+    }
+    let mut drains = Vec::new();
+    for node in nodes {
+        drains.push(service.nodes.drain(&node.name, budgets, timeout));
+    }
+    all(drains).await
 }
 
 /// Does all of it, a few at a time; the first failure counts, after the rest was tried.

@@ -25,6 +25,8 @@ mod kill;
 #[cfg(test)]
 mod machines;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod overview;

@@ -39,9 +39,11 @@ const TRACES: [(&str, &str, &str); 3] =
     [("", "v1", "Service"), ("", "v1", "PersistentVolumeClaim"), ("", "v1", "Event")];
 
 /// Kinds of the whole cluster that go with their story.
-const CLUSTER_WIDE: [(&str, &str, &str); 4] = [
+const CLUSTER_WIDE: [(&str, &str, &str); 6] = [
     ("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"),
     ("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy"),
     ("", "v1", "PersistentVolume"),
     ("", "v1", "Node"),
 ];

@@ -6,10 +6,16 @@
     reason = "clippy knows tests by #[test], which these do not have"
 )]
 
+mod admission;
+mod arm;
+mod autoscaler;
 mod cluster;
+mod deallocation;
 mod doors;
 mod machines;
+mod node_faults;
 mod operator;
+mod pools;
 mod sign_in;
 mod supervision;
 mod upgrades;
@@ -53,6 +59,35 @@ fn main() -> anyhow::Result<()> {
         trial(&bench, "pods_move_off_nodes_as_budgets_allow", cluster::pods_move_off_nodes_as_budgets_allow),
         trial(&bench, "a_reset_leaves_nothing_behind", cluster::a_reset_leaves_nothing_behind),
         trial(&bench, "kubectl_and_the_issuer_are_real", cluster::kubectl_and_the_issuer_are_real),
+        trial(
+            &bench,
+            "the_autoscaler_moves_a_pool_between_its_bounds",
+            autoscaler::the_autoscaler_moves_a_pool_between_its_bounds,
+        ),
+        trial(
+            &bench,
+            "the_autoscaler_respects_what_keeps_a_node",
+            autoscaler::the_autoscaler_respects_what_keeps_a_node,
+        ),
+        trial(
+            &bench,
+            "nodes_are_edited_through_their_pool_or_by_hand_but_not_both",
+            admission::nodes_are_edited_through_their_pool_or_by_hand_but_not_both,
+        ),
+        trial(
+            &bench,
+            "nodes_that_never_become_ready_fail_their_operation",
+            node_faults::nodes_that_never_become_ready_fail_their_operation,
+        ),
+        trial(&bench, "the_autoscaler_asks_budgets", autoscaler::the_autoscaler_asks_budgets),
+        trial(&bench, "a_budget_stops_a_delete_that_drains", pools::a_budget_stops_a_delete_that_drains),
+        trial(&bench, "a_delete_without_drain_asks_no_budget", pools::a_delete_without_drain_asks_no_budget),
+        trial(&bench, "a_pool_stops_and_starts_with_its_nodes", pools::a_pool_stops_and_starts_with_its_nodes),
+        trial(&bench, "labels_taints_and_mode_change_in_place", pools::labels_taints_and_mode_change_in_place),
+        trial(&bench, "machines_run_out_after_some_nodes", node_faults::machines_run_out_after_some_nodes),
+        trial(&bench, "nodes_lag_behind_their_pool", node_faults::nodes_lag_behind_their_pool),
+        trial(&bench, "nodes_stop_to_report_and_come_back", node_faults::nodes_stop_to_report_and_come_back),
+        trial(&bench, "deallocated_nodes_stay_and_start_first", deallocation::deallocated_nodes_stay_and_start_first),
         trial(&bench, "a_service_account_signs_in_to_arm", sign_in::a_service_account_signs_in_to_arm),
         trial(&bench, "tokens_that_do_not_match_are_refused", sign_in::tokens_that_do_not_match_are_refused),
         trial(

@@ -188,6 +188,7 @@ mod tests {
             count_when_started: None,
             next_instance: 0,
             deletion_started: None,
+            deallocated: 0,
             rolling: None,
             recently_used: Vec::new(),
         }
