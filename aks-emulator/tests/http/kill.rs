@@ -9,10 +9,13 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::support::{VERSION, install_provider};
 
 const ROUNDS: u64 = 10;
+const PATIENCE: Duration = Duration::from_secs(20);
 const POOLS: [&str; 3] = ["apps", "batch", "system"];
 /// Slow enough that a kill finds operations in flight: an update takes 16 ms, a create 0.4 s.
 const SCALE: &str = "--time-scale=500";
@@ -59,7 +62,7 @@ fn number(round: u64, step: u64, below: u64) -> u64 {
 }
 
 /// Writes until the connection breaks; the paths of all operations that were accepted.
-async fn write_until_it_breaks(client: &Client, pools: &str, round: u64) -> Vec<String> {
+async fn write_until_it_breaks(client: &Client, pools: &str, round: u64, so_far: &watch::Sender<u64>) -> Vec<String> {
     let mut accepted = Vec::new();
     for step in 0.. {
         let pool = POOLS[usize::try_from(number(round, step, 3)).unwrap()];
@@ -76,6 +79,7 @@ async fn write_until_it_breaks(client: &Client, pools: &str, round: u64) -> Vec<
         if let Some(url) = answer.headers().get("azure-asyncoperation") {
             let url = url.to_str().unwrap();
             accepted.push(url[url.find("/subscriptions").unwrap()..].to_owned());
+            so_far.send_modify(|number| *number += 1);
         }
     }
     accepted
@@ -95,17 +99,20 @@ async fn killed_at_any_point_it_goes_on_where_it_was() {
     let mut accepted = BTreeSet::new();
     for round in 0..ROUNDS {
         let mut program = Program::start(&state).await;
-        let life = Duration::from_millis(5 + number(round, 0, 120));
+        let (so_far, mut writes_so_far) = watch::channel(0);
         let pools = program.pools();
         let writes = tokio::spawn({
             let client = client.clone();
-            async move { write_until_it_breaks(&client, &pools, round).await }
+            async move { write_until_it_breaks(&client, &pools, round, &so_far).await }
         });
-        tokio::time::sleep(life).await;
+        // Somewhere in the request after so many, or in the operations that they began.
+        let wanted = 1 + number(round, 0, 4);
+        timeout(PATIENCE, writes_so_far.wait_for(|number| *number >= wanted)).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(number(round, 1, 40))).await;
         program.child.kill().await.unwrap();
         accepted.extend(writes.await.unwrap());
     }
-    assert!(accepted.len() > 10, "only {} operations were accepted", accepted.len());
+    assert!(accepted.len() > 10, "{} operations", accepted.len());
 
     let program = Program::start(&state).await;
     for path in &accepted {
@@ -120,7 +127,7 @@ async fn killed_at_any_point_it_goes_on_where_it_was() {
 
 /// The names of all pools, as soon as nothing runs on any. Operations whose answer was lost to a kill run too.
 async fn quiet_pools(client: &Client, program: &Program) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (_, list) = get(client, &format!("{}?api-version={VERSION}", program.pools())).await;
         let pools = list["value"].as_array().unwrap();
@@ -133,7 +140,7 @@ async fn quiet_pools(client: &Client, program: &Program) -> Vec<String> {
 }
 
 async fn ends(client: &Client, url: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (status, body) = get(client, url).await;
         assert_eq!(status, 200, "{url} is lost: {body}");
