@@ -38,7 +38,7 @@ crds: ## Writes the CRD anew from the types
 	$(CARGO) run --quiet -p nodepool-operator -- crd > crds/.generated && mv crds/.generated crds/nodepoolpolicies.aks.nodepool.dev.yaml
 
 lint: ## Checks format and lints
-	$(CARGO) fmt --all --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 check-generated: crds ## Checks that generated files are committed as they are generated
 	git diff --exit-code -- crds
@@ -47,4 +47,4 @@ deny: ## Checks licences, advisories and sources of all dependencies (needs carg
 	$(CARGO) deny --all-features check
 
 fmt: ## Formats everything
-	$(CARGO) fmt --all
+	$(CARGO) fmt --all && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml

@@ -66,7 +66,9 @@ fn every_link_leads_somewhere() {
         "docs/safety.md",
         "docs/status.md",
         "docs/operations.md",
+        "docs/arm-client.md",
         "aks-emulator/README.md",
+        "interop/README.md",
     ];
     for page in pages {
         let text = read(page);

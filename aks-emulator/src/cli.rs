@@ -84,8 +84,8 @@ pub(crate) struct Arguments {
     fault_rate: f64,
     /// Where the service's behaviour is not confirmed, what to do: NAME=on or NAME=off; may be repeated. Names: etags,
     /// omission-retains-collections, count-applies-when-autoscaled, delete-drains, scale-in-asks-budgets,
-    /// delete-machines-asks-budgets,
-    /// list-ends-with-empty-page, leftover-errors, operation-urls-forbidden.
+    /// delete-machines-asks-budgets, list-ends-with-empty-page, leftover-errors, operation-urls-forbidden,
+    /// versions-wait-for-nodes, node-pools-skip-minors, repeated-node-image-reimages.
     #[arg(long = "switch", value_name = "NAME=on|off")]
     switches: Vec<SwitchArgument>,
     /// Ask clients to look at operations after this many seconds. The service was recorded asking for nothing, upon
@@ -203,6 +203,9 @@ impl FromStr for SwitchArgument {
             "list-ends-with-empty-page" => |switches| &mut switches.list_ends_with_empty_page,
             "leftover-errors" => |switches| &mut switches.leftover_errors,
             "operation-urls-forbidden" => |switches| &mut switches.operation_urls_forbidden,
+            "versions-wait-for-nodes" => |switches| &mut switches.versions_wait_for_nodes,
+            "node-pools-skip-minors" => |switches| &mut switches.node_pools_skip_minors,
+            "repeated-node-image-reimages" => |switches| &mut switches.repeated_node_image_reimages,
             other => return Err(format!("no switch is named {other:?}; see --help")),
         };
         Ok(Self { field, on })

@@ -35,7 +35,7 @@ pub use keys::KeyError;
 pub use manual::ManualClock;
 pub use node_faults::{NodeFault, NodeTrouble};
 pub use nodes::{
-    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, KubernetesNodes, NewInstance, NoNodes, NodeError,
+    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, KubernetesNodes, Mark, NewInstance, NoNodes, NodeError,
     NodePool, NodeSide,
 };
 pub use rules::{Hold, Matcher};

@@ -34,7 +34,7 @@ pub struct Settings {
     /// By default the 45 minutes of the service divided by the scale, but not under 30 s.
     pub ready_timeout: Option<Duration>,
     /// How long one node may take to drain before the operation fails with `PodDrainFailure`, in real time. By
-    /// default the 10 minutes of the service divided by the scale, but not under 5 s.
+    /// default the 10 minutes of the service, or what an upgrade's pool says, divided by the scale, but not under 5 s.
     pub drain_timeout: Option<Duration>,
     /// Request budgets: 1 refuses with 429 `Throttled` what exceeds the published ones, which fill at the pace of
     /// `time_scale`; 2 lets them fill twice as fast. `None`, the default, counts nothing.
@@ -96,6 +96,15 @@ pub struct Switches {
     /// The URLs of operations answer 403, as they might for a role that lacks `locations/operations/read`. Off by
     /// default: the signature in the URL is believed to be enough.
     pub operation_urls_forbidden: bool,
+    /// `currentOrchestratorVersion` and `nodeImageVersion` change when every node has the new ones. On by default;
+    /// when off, they change with the PUT, and only the nodes tell that an upgrade stopped half-way.
+    pub versions_wait_for_nodes: bool,
+    /// A pool may be upgraded over several minors at once, as long as the control plane has the version. Off by
+    /// default: reported refusals say one at a time, but are older than the skew of three that is allowed today.
+    pub node_pools_skip_minors: bool,
+    /// Since 2026-04-01 a PUT that only repeats the pool's `nodeImageVersion` reimages its nodes. Off by default: the
+    /// manual says that setting it triggers a rollback, but not what the same value does.
+    pub repeated_node_image_reimages: bool,
 }
 
 impl Default for Switches {
@@ -110,6 +119,9 @@ impl Default for Switches {
             list_ends_with_empty_page: true,
             leftover_errors: false,
             operation_urls_forbidden: false,
+            versions_wait_for_nodes: true,
+            node_pools_skip_minors: false,
+            repeated_node_image_reimages: false,
         }
     }
 }
@@ -158,6 +170,12 @@ impl Settings {
 
     pub(crate) fn drain_timeout(&self) -> Duration {
         self.drain_timeout.unwrap_or_else(|| self.scaled(Duration::from_mins(10)).max(Duration::from_secs(5)))
+    }
+
+    /// The same for an upgrade of a pool whose `drainTimeoutInMinutes` this is.
+    pub(crate) fn upgrade_drain_timeout(&self, minutes: u64) -> Duration {
+        let scaled = || self.scaled(Duration::from_mins(minutes)).max(Duration::from_secs(5));
+        self.drain_timeout.unwrap_or_else(scaled)
     }
 
     /// Whether answers of an api-version carry eTags.

@@ -35,6 +35,9 @@ pub struct ClusterSpec {
     /// `resourceUID`, which tells a cluster from one of the same name that was deleted; by default derived from the
     /// resource id.
     pub resource_uid: Option<String>,
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording, which the
+    /// pools start with in any case.
+    pub latest_node_image: Option<String>,
     /// vCPUs that the pools may have of each VM family; more is refused with `ErrCode_InsufficientVCPUQuota`.
     pub vcpu_quota: Option<u64>,
     /// VM sizes that the location offers; a new pool of another is refused. By default all.
@@ -59,6 +62,7 @@ impl Default for ClusterSpec {
             resource_uid: None,
             vcpu_quota: None,
             vm_sizes: None,
+            latest_node_image: None,
             pools: Vec::new(),
         }
     }
@@ -119,6 +123,15 @@ impl ClusterSpec {
                 "kubernetesVersion",
                 format!("{:?}", self.kubernetes_version),
                 "give a version such as 1.33.5",
+            ));
+        }
+        if let Some(release) = &self.latest_node_image
+            && (release.is_empty() || !release.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        {
+            return Err(Error::setting(
+                "latestNodeImage",
+                format!("{release:?}"),
+                "give a release such as 202602.10.0",
             ));
         }
         if self.pools.is_empty() {

@@ -29,4 +29,4 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PYTHON=$environment/bin/python WORK=$work LIMIT=${LIMIT:-900}
-../with-emulator.sh --tls-folder "$work/tls" --authentication required --retry-after 1 -- ./steps.sh
+../with-emulator.sh --sign-in --retry-after 1 -- ./steps.sh

@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
-# Signs in and drives node pools with `az`; ends at the first difference. run.sh starts it, with ENDPOINT, PYTHON and
-# WORK, a folder of its own.
+# Signs in and drives node pools with `az`; ends at the first difference. run.sh starts it, with PYTHON and
+# WORK, a folder of its own; what the emulator is and who may sign in comes from with-emulator.sh.
 set -euo pipefail
 
-export AZURE_CONFIG_DIR=$WORK/azure REQUESTS_CA_BUNDLE=$WORK/tls/ca.crt
+export AZURE_CONFIG_DIR=$WORK/azure REQUESTS_CA_BUNDLE=$CA
 export AZURE_CORE_COLLECT_TELEMETRY=false AZURE_CORE_ONLY_SHOW_ERRORS=true
 # So that nothing of the caller's proxies and clouds is used.
 unset HTTPS_PROXY https_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy
 
-tenant=22222222-3333-4444-5555-666666666666
-client=33333333-4444-5555-6666-777777777777
 in=(--resource-group interop --cluster-name interop)
 
 az() {
@@ -69,7 +67,7 @@ pool() {
 }
 
 login() {
-    az login --service-principal --username "$client" --password "$1" --tenant "$tenant" \
+    az login --service-principal --username "$CLIENT_ID" --password "$1" --tenant "$TENANT" \
         --query '[0].[tenantId, state]' --output tsv
 }
 
@@ -80,7 +78,7 @@ az cloud set --name emulator
 ok "the emulator is a cloud: $(az cloud show --query endpoints.resourceManager --output tsv)"
 
 refused "sign in with a wrong secret" "AADSTS7000215" login wrong
-is "sign in" "$tenant Enabled" login local-secret
+is "sign in" "$TENANT Enabled" login "$CLIENT_SECRET"
 is "subscriptions" "aks-emulator" az account list --query '[].name' --output tsv
 is "an access token" "Bearer" az account get-access-token --query tokenType --output tsv
 is "resource groups" "interop MC_interop_interop_westeurope" az group list --query '[].name' --output tsv
@@ -94,7 +92,7 @@ is "versions of the region" "true" az aks get-versions --location westeurope \
     --query "contains(values[].version, '1.33')" --output tsv
 is "upgrades of the cluster" "1.33.5" az aks get-upgrades --resource-group interop --name interop \
     --query controlPlaneProfile.kubernetesVersion --output tsv
-is "list pools" "system apps old" az aks nodepool list "${in[@]}" --query '[].name' --output tsv
+is "list pools" "apps old system" az aks nodepool list "${in[@]}" --query '[].name' --output tsv
 is "show a pool" "User 2 web" pool show apps --query '[mode, count, nodeLabels.tier]' --output tsv
 
 is "add a pool" "Succeeded 2 blue team=a:NoSchedule" pool add burst --node-count 2 --labels color=blue \
@@ -121,13 +119,16 @@ is "upgrades of an old pool" "1.33.5" az aks nodepool get-upgrades "${in[@]}" --
     --query 'upgrades[-1].kubernetesVersion' --output tsv
 is "upgrade it" "Succeeded 1.33.5" pool upgrade old --kubernetes-version 1.33.5 --yes \
     --query '[provisioningState, currentOrchestratorVersion]' --output tsv
-is "a new node image" "Succeeded" pool upgrade apps --node-image-only --query provisioningState --output tsv
+does "a new node image" pool upgrade apps --node-image-only
+is "it runs on" "Succeeded" pool show apps --query provisioningState --output tsv
 
 rule=$(admin POST operation-holds '{"pool": "burst"}' | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["id"])')
 does "begin to scale" pool scale burst --node-count 5 --no-wait
 refused "scale it twice at once" "(OperationNotAllowed)" pool scale burst --node-count 1
-does "abort" az aks nodepool operation-abort "${in[@]}" --nodepool-name burst
+# The abort is an operation too, and held as well.
+does "abort" az aks nodepool operation-abort "${in[@]}" --nodepool-name burst --no-wait
 admin DELETE "rules/$rule" >/dev/null
+does "the end of the abort" pool wait burst --custom "provisioningState=='Canceled'" --interval 1 --timeout 60
 is "aborted" "Canceled" pool show burst --query provisioningState --output tsv
 
 refused "no node for the system" "(InvalidParameter) agentPoolProfile.count was 0" pool scale system --node-count 0
@@ -140,6 +141,6 @@ does "stop the cluster" az aks stop --resource-group interop --name interop
 is "stopped cluster" "Stopped" az aks show --resource-group interop --name interop \
     --query powerState.code --output tsv
 does "start the cluster" az aks start --resource-group interop --name interop
-is "what is left" "system apps old" az aks nodepool list "${in[@]}" --query '[].name' --output tsv
+is "what is left" "apps old system" az aks nodepool list "${in[@]}" --query '[].name' --output tsv
 does "sign out" az logout
 refused "nothing without signing in" "az login" az aks list

@@ -107,7 +107,7 @@ func (l local) names() (names []string) {
 }
 
 func listPools(l local) {
-	same(l.T, "names", []string{"system", "apps", "old"}, l.names())
+	same(l.T, "names", []string{"apps", "old", "system"}, l.names())
 }
 
 func create(l local) {

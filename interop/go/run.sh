@@ -12,8 +12,7 @@ installed=$(go env GOVERSION | sed 's/^go//; s/[^0-9.].*//')
 
 export GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off
 fetch "the Go SDK" go mod download
-mkdir -p "$cache"
-tests=$cache/interop-go-$$
+tests=$(mktemp)
 trap 'rm -f "$tests"' EXIT
 # As a test, because elsewhere the SDK's poller refuses to ask more often than once a second.
 go test -c -o "$tests" .

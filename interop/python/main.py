@@ -67,7 +67,7 @@ def _():
 
 @step("list pools, page after page")
 def _():
-    same("names", ["system", "apps", "old"], [pool.name for pool in pools.list(*AT)])
+    same("names", ["apps", "old", "system"], [pool.name for pool in pools.list(*AT)])
 
 
 @step("create pool blue and wait with the SDK's poller")
@@ -188,7 +188,8 @@ def _():
     aborting.result()
     same("state", "Canceled", get("blue").provisioning_state)
     refused(HttpResponseError, 200, "Canceled", "canceled", running.result)
-    refused(ResourceExistsError, 409, "OperationNotAllowed", "", lambda: pools.begin_abort_latest_operation(*AT, "blue"))
+    refused(ResourceExistsError, 409, "OperationNotAllowed", "",
+            lambda: pools.begin_abort_latest_operation(*AT, "blue"))
 
 
 @step("read the error of an operation that fails")
@@ -218,7 +219,7 @@ def _():
     poller.result()
     refused(ResourceNotFoundError, 404, "NotFound", "Could not find the agentpool: blue", lambda: get("blue"))
     pools.begin_delete(*AT, "blue").result()
-    same("names", ["system", "apps", "old"], [pool.name for pool in pools.list(*AT)])
+    same("names", ["apps", "old", "system"], [pool.name for pool in pools.list(*AT)])
 
 
 for name, function in STEPS:

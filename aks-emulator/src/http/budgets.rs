@@ -111,6 +111,7 @@ fn price<'a>(call: &Call<'_>, target: &Target<'a>) -> (Budget, String, &'a str) 
         | Target::Machines(ClusterPath { subscription, .. }, ..)
         | Target::PoolAbort(ClusterPath { subscription, .. }, _)
         | Target::PoolUpgradeProfile(ClusterPath { subscription, .. }, _)
+        | Target::PoolUpgradeImage(ClusterPath { subscription, .. }, _)
         | Target::Pools(ClusterPath { subscription, .. })
         | Target::Pool(ClusterPath { subscription, .. }, _) => (ALL_OTHERS, (*subscription).to_owned(), subscription),
     }

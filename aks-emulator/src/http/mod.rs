@@ -259,6 +259,10 @@ async fn route(call: &Call<'_>) -> Result<Reply, Refusal> {
             versions::check_scope(call, subscription, None, "locations/kubernetesVersions")?;
             upgrades::kubernetes_versions(call)
         }
+        Target::PoolUpgradeImage(at, pool) => {
+            versions::check(call, &at, "managedClusters/agentPools")?;
+            upgrades::image(call, &at, pool)
+        }
         Target::Clusters { subscription, resource_group } => {
             versions::check_scope(call, subscription, resource_group, "managedClusters")?;
             cluster::list(call, subscription, resource_group)

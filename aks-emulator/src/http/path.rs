@@ -20,6 +20,7 @@ pub(super) enum Target<'a> {
         subscription: &'a str,
         location: &'a str,
     },
+    PoolUpgradeImage(ClusterPath<'a>, &'a str),
     /// All clusters of a subscription, or of one of its resource groups.
     Clusters {
         subscription: &'a str,
@@ -96,6 +97,9 @@ pub(super) fn parse(path: &str) -> Option<Target<'_>> {
                 [pools, pool, machines, machine] if is(pools, "agentPools") && is(machines, "machines") => {
                     Some(Target::Machines(at, pool, Some(machine)))
                 }
+                [pools, pool, upgrade] if is(pools, "agentPools") && is(upgrade, "upgradeNodeImageVersion") => {
+                    Some(Target::PoolUpgradeImage(at, pool))
+                }
                 [pools, pool, profiles, default]
                     if is(pools, "agentPools") && is(profiles, "upgradeProfiles") && is(default, "default") =>
                 {
@@ -162,6 +166,7 @@ mod tests {
             (format!("{cluster}/AGENTPOOLS/p"), Some(Target::Pool(at, "p"))),
             (format!("{cluster}/agentPools/p/Abort"), Some(Target::PoolAbort(at, "p"))),
             (format!("{cluster}/agentPools/p/upgradeprofiles/default"), Some(Target::PoolUpgradeProfile(at, "p"))),
+            (format!("{cluster}/agentPools/p/upgradeNodeImageVersion"), Some(Target::PoolUpgradeImage(at, "p"))),
             (format!("{cluster}/agentPools/p/other"), None),
             (format!("{cluster}/agentPools/p/DELETEMACHINES"), Some(Target::PoolDeleteMachines(at, "p"))),
             (format!("{cluster}/agentPools/p/Machines"), Some(Target::Machines(at, "p", None))),

@@ -134,7 +134,7 @@ fn begin_preempting(call: &Call<'_>, accepted: &Accepted) {
     runner::start(call.service, &accepted.operation.id);
 }
 
-fn reference(at: &ClusterPath<'_>, name: &str) -> PoolRef {
+pub(super) fn reference(at: &ClusterPath<'_>, name: &str) -> PoolRef {
     PoolRef { cluster: at.key(), pool: name.to_owned() }
 }
 

@@ -1,18 +1,22 @@
-//! What pools and clusters could be upgraded to, and which versions there are. Never upgrades anything.
+//! What pools and clusters could be upgraded to, which versions there are, and the upgrade of an image. Never judges
+//! an upgrade; that is the service's.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::cluster::read;
 use super::path::ClusterPath;
 use super::reply::Reply;
+use super::{operations, pools};
 use crate::service::refusal::Refusal;
-use crate::service::{Cluster, document, syntax, versions};
+use crate::service::rolling::{self, ROLLBACK_SINCE};
+use crate::service::{Cluster, document, images, runner, syntax, versions};
 
 const PROVIDER: &str = "Microsoft.ContainerService/managedClusters";
 
 /// The answer to a GET of `upgradeProfiles/default` of a pool. A pool that runs what the control plane runs has no
-/// `upgrades` (recording 01).
+/// `upgrades` (recording 01); an older one is offered what its PUT would be accepted with.
 pub(super) fn profile(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
     of_cluster(call, at, |cluster| {
         let Some(pool) = cluster.pool(name) else {
@@ -20,8 +24,20 @@ pub(super) fn profile(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Resu
         };
         let (current, control_plane) =
             (pool.text("currentOrchestratorVersion"), cluster.text("currentKubernetesVersion"));
-        let mut properties = upgradable(current, pool.text("osType"), &versions::pool_upgrades(current, control_plane));
-        properties.insert("latestNodeImageVersion".to_owned(), json!(document::NODE_IMAGE));
+        let skip_minors = call.service.settings.switches.node_pools_skip_minors;
+        let offered = versions::upgrades(current, control_plane, skip_minors);
+        let mut properties = upgradable(current, pool.text("osType"), &offered);
+        properties.insert("latestNodeImageVersion".to_owned(), json!(images::latest(cluster, &pool.properties)));
+        if call.api_version >= ROLLBACK_SINCE {
+            let used = pool.recently_used.iter().map(|used| {
+                json!({
+                    "orchestratorVersion": used.pair.version,
+                    "nodeImageVersion": used.pair.image,
+                    "timestamp": used.until.to_string(),
+                })
+            });
+            properties.insert("recentlyUsedVersions".to_owned(), used.collect());
+        }
         let id = document::pool_id(cluster, pool);
         Ok(read(&json!({
             "id": format!("{id}/upgradeProfiles/default"),
@@ -38,12 +54,14 @@ pub(super) fn cluster_profile(call: &Call<'_>, at: &ClusterPath<'_>) -> Result<R
         let current = cluster.text("currentKubernetesVersion");
         let mut control_plane = upgradable(current, "Linux", &versions::control_plane_upgrades(current));
         control_plane.insert("name".to_owned(), json!("master"));
+        let skip_minors = call.service.settings.switches.node_pools_skip_minors;
         let pools: Vec<Value> = cluster
             .pools
             .iter()
             .map(|pool| {
                 let version = pool.text("currentOrchestratorVersion");
-                let mut profile = upgradable(version, pool.text("osType"), &versions::pool_upgrades(version, current));
+                let mut profile =
+                    upgradable(version, pool.text("osType"), &versions::upgrades(version, current, skip_minors));
                 profile.insert("name".to_owned(), json!(pool.name));
                 Value::Object(profile)
             })
@@ -134,4 +152,18 @@ fn of_cluster(
 
 fn only_get(call: &Call<'_>) -> Result<(), Refusal> {
     if call.method == "GET" { Ok(()) } else { Err(Refusal::method(call.method)) }
+}
+
+/// The answer to a POST that brings a pool to the newest node image.
+pub(super) fn image(call: &Call<'_>, at: &ClusterPath<'_>, name: &str) -> Result<Reply, Refusal> {
+    if call.method != "POST" {
+        return Err(Refusal::method(call.method));
+    }
+    let settings = &call.service.settings;
+    let at = pools::reference(at, name);
+    let accepted = call.service.try_change(|state| rolling::upgrade_image(state, settings, &at, call.etags()))?;
+    runner::start(call.service, &accepted.operation.id);
+    Ok(Reply::json(StatusCode::ACCEPTED, &accepted.document)
+        .with("azure-asyncoperation", &operations::url(call, &accepted.operation, "operations"))
+        .with("location", &operations::url(call, &accepted.operation, "operationresults")))
 }

@@ -1,7 +1,7 @@
 //! A node side with faults laid over it: nodes that are late, silent or not written. Never changes what the faults do
 //! not name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, NewInstance, NodeError, NodePool, NodeSide, names,
+    Applied, ClusterSide, Deallocation, Instance, IssuerKeys, Mark, NewInstance, NodeError, NodePool, NodeSide, names,
 };
 use crate::Settings;
 use crate::clock::Clock;
@@ -173,6 +173,25 @@ impl NodeSide for FaultyNodes {
 
     async fn issuer_keys(&self) -> Result<Option<IssuerKeys>, NodeError> {
         self.inner.issuer_keys().await
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        self.inner.marks(pool).await
+    }
+
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError> {
+        self.inner.uncordon(node).await
+    }
+
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError> {
+        self.inner.quarantine(node).await
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError> {
+        let name = names::node(&pool.scale_set, instance.number);
+        let silent = self.is_silent(pool, &name);
+        self.inner.replace(pool, instance, uid).await?;
+        if silent { self.inner.set_reporting(&name, false).await } else { Ok(()) }
     }
 
     fn deallocation(&self) -> Option<&dyn Deallocation> {

@@ -1,6 +1,7 @@
 //! Nodes on a real API server: kept as AKS keeps them, with whatever makes them Ready standing in for the kubelet.
 //! Never touches nodes of other pools.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +16,8 @@ use super::budgets;
 use super::deallocated::is_deallocated;
 use super::drain::{self, error};
 use super::{
-    Applied, ClusterSide, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, kubelet, names, object,
-    reconcile,
+    Applied, ClusterSide, Deallocation, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, kubelet, names,
+    object, reconcile,
 };
 
 /// What the emulator calls itself towards the API server, so that an audit log can tell its evictions from others.
@@ -173,6 +174,48 @@ impl NodeSide for KubernetesNodes {
 
     async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {
         budgets::against(&self.client, nodes).await
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        let nodes = self.nodes_of(pool).await?;
+        Ok(nodes.iter().map(|node| (node.name_any(), mark(node))).collect())
+    }
+
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError> {
+        self.patch(node, |node| {
+            let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable);
+            (cordoned == Some(true)).then(|| json!({"spec": {"unschedulable": null}}))
+        })
+        .await
+    }
+
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError> {
+        self.patch(node, |node| {
+            let labels = json!({object::UPGRADE_STATUS_LABEL: object::QUARANTINED});
+            let patch = || json!({"metadata": {"labels": labels}, "spec": {"unschedulable": true}});
+            (!mark(node).quarantined).then(patch)
+        })
+        .await
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError> {
+        let name = names::node(&pool.scale_set, instance.number);
+        let there = self.nodes().get_opt(&name).await.map_err(|source| error("read node", &name, source))?;
+        match there {
+            Some(node) if mark(&node).uid == uid => self.delete(&name).await?,
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        self.create(pool, instance).await
+    }
+}
+
+/// What a rolling change must know of a node.
+fn mark(node: &Node) -> Mark {
+    let status = node.labels().get(object::UPGRADE_STATUS_LABEL);
+    Mark {
+        uid: node.uid().unwrap_or_default(),
+        quarantined: status.is_some_and(|status| status == object::QUARANTINED),
     }
 }
 

@@ -105,6 +105,15 @@ pub struct NewInstance {
     pub zone: Option<String>,
 }
 
+/// What a rolling change must know of a node beside its [`Instance`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// What tells the node from a later one of its name.
+    pub uid: String,
+    /// Whether it was quarantined and nobody has taken the label off.
+    pub quarantined: bool,
+}
+
 /// Why the node side could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -229,6 +238,31 @@ pub trait NodeSide: Send + Sync + 'static {
     /// # Errors
     /// [`NodeError::Kubernetes`] if the API server refuses.
     async fn delete(&self, node: &str) -> Result<(), NodeError>;
+
+    /// What there is to know of the pool's nodes for a rolling change, by name.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if they cannot be read.
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError>;
+
+    /// Marks a node schedulable.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Cordons a node and labels it `kubernetes.azure.com/upgrade-status: Quarantined`.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the node cannot be written.
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError>;
+
+    /// Reimages an instance: the node with this UID goes with its pods, and one of the same name comes as the pool has
+    /// it now. A node of that name with another UID is the one that came, and stays.
+    ///
+    /// # Errors
+    /// [`NodeError::Kubernetes`] if the API server refuses.
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError>;
 
     /// Machines that are kept, deallocated; `None` for a node side that can only delete them.
     fn deallocation(&self) -> Option<&dyn Deallocation> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Deallocation, Instance, NewInstance, NodeError, NodePool, NodeSide, names};
+use super::{Applied, Deallocation, Instance, Mark, NewInstance, NodeError, NodePool, NodeSide, names};
 
 /// Nodes that exist in name only, for those who need the ARM side alone.
 #[derive(Debug, Default)]
@@ -96,6 +96,22 @@ impl NodeSide for NoNodes {
 
     async fn budgets_against(&self, _nodes: &[String]) -> Result<Vec<String>, NodeError> {
         Ok(Vec::new())
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        Ok(self.list(pool).await?.into_iter().map(|instance| (instance.name, Mark::default())).collect())
+    }
+
+    async fn uncordon(&self, _node: &str) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn quarantine(&self, _node: &str) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, _uid: &str) -> Result<(), NodeError> {
+        self.create(pool, instance).await
     }
 }
 

@@ -12,6 +12,9 @@ use super::{NewInstance, NodePool, machine, names, reconcile};
 pub(crate) const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 /// The label that says in which zone a node is.
 pub(super) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// The label of a node that an upgrade could not drain, and its value.
+pub(super) const UPGRADE_STATUS_LABEL: &str = "kubernetes.azure.com/upgrade-status";
+pub(super) const QUARANTINED: &str = "Quarantined";
 
 /// The node of a new instance.
 pub(super) fn node(pool: &NodePool, instance: &NewInstance) -> Node {
@@ -93,7 +96,6 @@ fn status(pool: &NodePool) -> NodeStatus {
     };
     // AKS reserves CPU by size and, at 250 pods, some 5 GiB at most; a quarter of a small machine.
     let reserved = (mebibytes / 4).min(pool.max_pods * 20 + 50);
-    let windows = pool.os_type == "Windows";
     NodeStatus {
         capacity: Some(quantities(cpus * 1000, mebibytes, "129886128Ki")),
         allocatable: Some(quantities(cpus * 1000 - 140, mebibytes - reserved, "119703055367")),
@@ -104,14 +106,20 @@ fn status(pool: &NodePool) -> NodeStatus {
             kube_proxy_version: String::new(),
             kubelet_version: format!("v{}", pool.kubernetes_version),
             operating_system: pool.os_type.to_ascii_lowercase(),
-            os_image: if windows {
-                "Windows Server 2022 Datacenter".to_owned()
-            } else {
-                "Ubuntu 22.04.5 LTS".to_owned()
-            },
+            os_image: os_image(pool).to_owned(),
             ..NodeSystemInfo::default()
         }),
         ..NodeStatus::default()
+    }
+}
+
+fn os_image(pool: &NodePool) -> &'static str {
+    if pool.os_type == "Windows" {
+        "Windows Server 2022 Datacenter"
+    } else if pool.os_sku.starts_with("AzureLinux") {
+        "Microsoft Azure Linux 3.0"
+    } else {
+        "Ubuntu 22.04.5 LTS"
     }
 }
 

@@ -6,12 +6,10 @@ use uuid::Uuid;
 use super::capacity::Limits;
 use super::operation::Kind;
 use super::state::{Cluster, Pool};
-use super::{initial, merge, syntax};
+use super::{images, initial, merge, rolling, syntax, versions};
 use crate::nodes::names;
 use crate::{ClusterSpec, Error, NodePool};
 
-/// Node image of every pool, as in the newest recording.
-pub(crate) const NODE_IMAGE: &str = "AKSUbuntu-2204gen2containerd-202601.07.0";
 const POOL_TYPE: &str = "Microsoft.ContainerService/managedClusters/agentPools";
 
 /// A stored cluster from a person's description.
@@ -23,8 +21,9 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
         name: spec.name.clone(),
         location: spec.location.clone(),
         properties: cluster_properties(spec),
-        members: cluster_members(),
+        members: cluster_members(&spec.tenant),
         limits: Limits { vcpu_quota: spec.vcpu_quota, vm_sizes: spec.vm_sizes.clone() },
+        latest_node_image: spec.latest_node_image.clone(),
         pools: Vec::new(),
         stopped_pools: Vec::new(),
     };
@@ -36,12 +35,12 @@ pub(crate) fn cluster_from(spec: &ClusterSpec) -> Result<Cluster, Error> {
 }
 
 /// Who the cluster is towards Azure, and its price.
-fn cluster_members() -> Map<String, Value> {
+fn cluster_members(tenant: &str) -> Map<String, Value> {
     map(json!({
         "identity": {
             "type": "SystemAssigned",
             "principalId": "00000000-0000-0000-0000-000000000002",
-            "tenantId": "22222222-3333-4444-5555-666666666666",
+            "tenantId": tenant,
         },
         "sku": {"name": "Base", "tier": "Free"},
     }))
@@ -103,11 +102,11 @@ pub(crate) fn create(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String
     sent.retain(|name, value| name != "vmSize" || value != "");
     let mut properties = merge::merge(&pool_defaults(cluster, &sent), &sent, true);
     merge::normalise(&mut properties);
-    let version = syntax::resolve_version(
-        super::state::text(&properties, "orchestratorVersion"),
-        cluster.text("currentKubernetesVersion"),
-    );
+    let (requested, current) =
+        (super::state::text(&properties, "orchestratorVersion"), cluster.text("currentKubernetesVersion"));
+    let version = versions::resolve(requested, current).unwrap_or_else(|| syntax::resolve_version(requested, current));
     properties.insert("currentOrchestratorVersion".to_owned(), json!(version));
+    properties.insert("nodeImageVersion".to_owned(), json!(images::latest(cluster, &properties)));
     properties.insert("eTag".to_owned(), json!(Uuid::new_v4().to_string()));
     let state = Kind::Create.provisioning_state();
     properties.insert("provisioningState".to_owned(), json!(state));
@@ -134,7 +133,6 @@ fn pool_defaults(cluster: &Cluster, sent: &Map<String, Value>) -> Map<String, Va
         "mode": "User",
         "osType": "Linux",
         "osSKU": "Ubuntu",
-        "nodeImageVersion": NODE_IMAGE,
         "upgradeSettings": upgrade,
         "enableFIPS": false,
         "securityProfile": {"sshAccess": "LocalUser", "enableVTPM": false, "enableSecureBoot": false},
@@ -205,6 +203,7 @@ pub(crate) fn cluster_id(cluster: &Cluster) -> String {
 /// What the nodes of a pool should look like.
 pub(crate) fn node_pool(cluster: &Cluster, pool: &Pool) -> NodePool {
     let strings = |property: &str| merge::strings(pool.get(property));
+    let target = rolling::target(pool);
     NodePool {
         subscription: cluster.subscription.clone(),
         node_resource_group: cluster.text("nodeResourceGroup").to_owned(),
@@ -215,8 +214,8 @@ pub(crate) fn node_pool(cluster: &Cluster, pool: &Pool) -> NodePool {
         vm_size: pool.text("vmSize").to_owned(),
         os_type: pool.text("osType").to_owned(),
         os_sku: pool.text("osSKU").to_owned(),
-        node_image_version: pool.text("nodeImageVersion").to_owned(),
-        kubernetes_version: pool.text("currentOrchestratorVersion").to_owned(),
+        node_image_version: target.image,
+        kubernetes_version: target.version,
         max_pods: pool.get("maxPods").and_then(Value::as_u64).unwrap_or(250),
         labels: merge::labels(&pool.properties),
         taints: strings("nodeTaints"),

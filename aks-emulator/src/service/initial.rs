@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::refusal::Refusal;
 use super::state::{Cluster, Pool};
-use super::{document, merge, validate};
+use super::{document, images, merge, validate};
 use crate::{Error, PoolSpec};
 
 /// The api-version whose properties a description may have.
@@ -34,6 +34,7 @@ pub(super) fn pool(cluster: &Cluster, spec: &PoolSpec, index: usize) -> Result<P
     if let Some(current) = &spec.current_version {
         properties.insert("currentOrchestratorVersion".to_owned(), json!(current));
     }
+    properties.insert("nodeImageVersion".to_owned(), json!(images::initial(&properties)));
     properties.insert("provisioningState".to_owned(), json!("Succeeded"));
     if spec.stopped {
         properties.insert("count".to_owned(), json!(0));
@@ -47,6 +48,8 @@ pub(super) fn pool(cluster: &Cluster, spec: &PoolSpec, index: usize) -> Result<P
         next_instance: 0,
         deallocated: 0,
         deletion_started: None,
+        rolling: None,
+        recently_used: Vec::new(),
     })
 }
 

@@ -33,6 +33,12 @@ pub(crate) enum Kind {
     DeleteMachines,
     StartCluster,
     StopCluster,
+    /// Another version, distribution or image, node by node.
+    Upgrade,
+    /// The newest image.
+    UpgradeImage,
+    /// Settings that need other machines.
+    Reimage,
 }
 
 impl Kind {
@@ -40,7 +46,9 @@ impl Kind {
     pub(crate) fn provisioning_state(self) -> &'static str {
         match self {
             Self::Create => "Creating",
-            Self::Update => "Updating",
+            Self::Update | Self::Reimage => "Updating",
+            Self::Upgrade => "Upgrading",
+            Self::UpgradeImage => "UpgradingNodeImageVersion",
             // What deleteMachines shows is not recorded.
             Self::Scale | Self::DeleteMachines => "Scaling",
             Self::Stop | Self::StopCluster => "Stopping",
@@ -63,6 +71,10 @@ impl Kind {
             Self::StopCluster => 120,
             Self::Start => 188,
             Self::StartCluster => 240,
+            // Recorded for another osSKU (433 to 740 s); versions and images are assumed to be like it.
+            Self::Upgrade | Self::UpgradeImage => 586,
+            // localDNS: 373 to 545 s.
+            Self::Reimage => 459,
         })
     }
 }
@@ -98,17 +110,30 @@ pub(crate) struct OperationError {
     /// What it was caused by, if that is told.
     #[serde(default)]
     pub(crate) details: Vec<OperationError>,
+    /// Whether the operation ends `Canceled` rather than `Failed`.
+    #[serde(default)]
+    canceled: bool,
 }
 
 impl OperationError {
     pub(crate) fn new(code: &str, message: String) -> Self {
-        Self { code: code.to_owned(), message, details: Vec::new() }
+        Self { code: code.to_owned(), message, details: Vec::new(), canceled: false }
     }
 
     /// One that tells the error of the compute provider, in its text and as a detail.
     pub(crate) fn caused(code: &str, inner: &str, message: &str) -> Self {
         let text = format!("Code=\"{inner}\" Message=\"{message}\"");
         Self { details: vec![Self::new(inner, message.to_owned())], ..Self::new(code, text) }
+    }
+
+    /// The same for an operation that gives up rather than fails.
+    pub(crate) fn into_canceled(self) -> Self {
+        Self { canceled: true, ..self }
+    }
+
+    /// The state that an operation and its pool end in.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.canceled { "Canceled" } else { "Failed" }
     }
 
     pub(crate) fn value(&self) -> Value {
@@ -163,7 +188,7 @@ impl Operation {
             return false;
         }
         self.ended = Some(now);
-        let status = if error.is_none() { "Succeeded" } else { "Failed" };
+        let status = error.as_ref().map_or("Succeeded", OperationError::state);
         status.clone_into(&mut self.status);
         self.error = error;
         true

@@ -10,7 +10,7 @@ use super::operation::{Kind, Operation, OperationError};
 use super::preconditions::Preconditions;
 use super::refusal::Refusal;
 use super::state::{Cluster, Pool, State, is_terminal, text};
-use super::{document, merge, syntax, validate};
+use super::{document, merge, rolling, validate};
 use crate::{Applied, Settings};
 
 /// Where a pool is, from the path of a request.
@@ -74,7 +74,7 @@ pub(crate) fn put(state: &mut State, settings: &Settings, put: &Put) -> Result<A
     };
     let recorded = match planned.pool.time_by_deallocation(planned.kind, planned.from, planned.to) {
         Some(recorded) => recorded,
-        None => planned.kind.recorded_duration(planned.from, planned.to),
+        None => planned.recorded_duration(),
     };
     let operation = new_operation(cluster, &put.at, planned.kind, settings.scaled(recorded), state.time);
     let name = planned.pool.name.clone();
@@ -140,9 +140,19 @@ struct Planned {
     to: u64,
 }
 
+impl Planned {
+    /// Whatever else the operation does, it goes on with a change that has not reached all nodes.
+    fn recorded_duration(&self) -> Duration {
+        let own = self.kind.recorded_duration(self.from, self.to);
+        let goes_on = self.pool.rolling.as_ref().is_some_and(rolling::Rolling::is_pending);
+        if goes_on { own.max(Kind::Upgrade.recorded_duration(self.from, self.to)) } else { own }
+    }
+}
+
 fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Result<Planned, Refusal> {
     let properties = document::create(cluster, sent);
     validate::pool(cluster, &put.at.pool, &properties, &put.api_version)?;
+    rolling::check_new(cluster, &properties)?;
     // Recorded as required on a create even where the autoscaler owns it.
     if sent.get("count").is_none_or(Value::is_null) && text(&properties, "type") != "VirtualMachines" {
         return Err(Refusal::required("properties.count"));
@@ -156,6 +166,8 @@ fn plan_create(cluster: &Cluster, put: &Put, sent: &Map<String, Value>) -> Resul
         next_instance: 0,
         deallocated: 0,
         deletion_started: None,
+        rolling: None,
+        recently_used: Vec::new(),
     };
     Ok(Planned { pool, kind: Kind::Create, from: 0, to })
 }
@@ -177,12 +189,19 @@ fn plan_update(
     }
     merge::normalise(&mut properties);
     let count_when_started = apply_power(pool, &mut properties);
-    let kind = kind_of(current, &properties);
+    let request =
+        rolling::Request { cluster, pool, settings, api_version: &put.api_version, sent, properties: &properties, now };
+    let asked = rolling::asked(&request);
+    let kind = kind_of(current, &properties, asked.as_ref());
     pool_idle(pool, kind, now)?;
     validate::change(current, &properties)?;
     validate::pool(cluster, &pool.name, &properties, &put.api_version)?;
     keep_one_system(cluster, pool, &properties)?;
-    refuse_rolling(cluster, put, sent, current, &mut properties)?;
+    rolling::check(&request, asked.as_ref())?;
+    let begun = asked.map(|asked| rolling::Rolling::begin(pool, &asked));
+    if let Some(begun) = &begun {
+        begun.write(&mut properties, settings);
+    }
     properties.insert("provisioningState".to_owned(), json!(kind.provisioning_state()));
     properties.insert("eTag".to_owned(), json!(Uuid::new_v4().to_string()));
     let (from, to) = (number(current, "count"), number(&properties, "count"));
@@ -190,6 +209,7 @@ fn plan_update(
         applied: union(&pool.applied, &merge::applied(&properties)),
         properties,
         count_when_started,
+        rolling: begun.or_else(|| pool.rolling.clone()),
         ..pool.clone()
     };
     Ok(Planned { pool: updated, kind, from, to })
@@ -217,46 +237,18 @@ fn apply_power(pool: &Pool, properties: &mut Map<String, Value>) -> Option<u64> 
     }
 }
 
-fn kind_of(from: &Map<String, Value>, to: &Map<String, Value>) -> Kind {
+fn kind_of(from: &Map<String, Value>, to: &Map<String, Value>, asked: Option<&rolling::Asked>) -> Kind {
     match (validate::power(from) == "Stopped", validate::power(to) == "Stopped") {
         (false, true) => return Kind::Stop,
         (true, false) => return Kind::Start,
         _ => {}
     }
-    if number(from, "count") == number(to, "count") { Kind::Update } else { Kind::Scale }
-}
-
-/// Changes that the service answers by rolling through the nodes, which this emulator does not do yet.
-fn refuse_rolling(
-    cluster: &Cluster,
-    put: &Put,
-    sent: &Map<String, Value>,
-    current: &Map<String, Value>,
-    properties: &mut Map<String, Value>,
-) -> Result<(), Refusal> {
-    let sets_image = sent.get("nodeImageVersion").is_some_and(|v| !v.is_null());
-    if sets_image && put.api_version.as_str() >= "2026-04-01" {
-        return Err(Refusal::not_emulated(
-            "roll a pool back to a node image, which setting nodeImageVersion asks for since 2026-04-01",
-        ));
+    match asked {
+        Some(asked) if asked.upgrade => Kind::Upgrade,
+        _ if number(from, "count") != number(to, "count") => Kind::Scale,
+        Some(_) => Kind::Reimage,
+        None => Kind::Update,
     }
-    for name in ["osSKU", "enableFIPS"] {
-        if current.get(name) != properties.get(name) {
-            return Err(Refusal::not_emulated(&format!("reimage a pool, which a change of {name} needs")));
-        }
-    }
-    let running = text(current, "currentOrchestratorVersion");
-    let requested = text(properties, "orchestratorVersion");
-    if requested == text(current, "orchestratorVersion") {
-        return Ok(());
-    }
-    // A version that names what runs already is stored and nothing more.
-    let same_minor = syntax::minor(requested) == syntax::minor(running);
-    let resolved = syntax::resolve_version(requested, cluster.text("currentKubernetesVersion"));
-    if resolved == running || requested.split('.').count() == 2 && same_minor {
-        return Ok(());
-    }
-    Err(Refusal::not_emulated(&format!("upgrade a pool, from {running} to {resolved}")))
 }
 
 /// Refuses while something runs on the whole cluster, or when it is stopped.

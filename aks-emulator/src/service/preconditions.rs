@@ -67,6 +67,8 @@ mod tests {
             next_instance: 0,
             deallocated: 0,
             deletion_started: None,
+            rolling: None,
+            recently_used: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, merge, power, work};
+use super::{Service, merge, power, rolling, work};
 use crate::Error;
 use crate::rules::Stage;
 
@@ -70,6 +70,7 @@ async fn run(service: &Service, id: &str, token: CancellationToken) {
         return;
     };
     tokio::select! {
+        biased;
         () = token.cancelled() => {}
         outcome = perform(service, &operation) => finish(service, &operation, outcome),
     }
@@ -101,7 +102,7 @@ fn finish(service: &Service, operation: &Operation, outcome: Result<(), Operatio
         }
         if let Some(cluster) = state.clusters.get_mut(&operation.cluster) {
             match &operation.pool {
-                Some(pool) => finish_pool(cluster, pool, operation.kind, error.as_ref()),
+                Some(pool) => finish_pool(cluster, pool, operation.kind, error.as_ref(), now),
                 None => power::finish(cluster, operation.kind, error.as_ref()),
             }
         }
@@ -109,7 +110,13 @@ fn finish(service: &Service, operation: &Operation, outcome: Result<(), Operatio
     });
 }
 
-fn finish_pool(cluster: &mut super::Cluster, name: &str, kind: Kind, error: Option<&OperationError>) {
+fn finish_pool(
+    cluster: &mut super::Cluster,
+    name: &str,
+    kind: Kind,
+    error: Option<&OperationError>,
+    now: jiff::Timestamp,
+) {
     if error.is_none() && matches!(kind, Kind::Delete { .. }) {
         cluster.pools.retain(|pool| !pool.name.eq_ignore_ascii_case(name));
         return;
@@ -127,9 +134,13 @@ fn finish_pool(cluster: &mut super::Cluster, name: &str, kind: Kind, error: Opti
             if kind != Kind::Abort {
                 pool.applied = merge::applied(&pool.properties);
             }
+            // Those two have not gone through the nodes.
+            if !matches!(kind, Kind::Abort | Kind::Stop) {
+                rolling::complete(pool, now);
+            }
         }
         Some(error) => {
-            pool.set("provisioningState", "Failed");
+            pool.set("provisioningState", error.state());
             pool.set("status", json!({"provisioningError": error.value()}));
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::capacity::Limits;
 use super::operation::Operation;
+use super::rolling::{Rolling, Used};
 use crate::Applied;
 
 /// Everything that is kept across a restart.
@@ -55,6 +56,9 @@ pub struct Cluster {
     pub location: String,
     /// `properties` of the managed cluster, except `agentPoolProfiles`, which follow from the pools.
     pub properties: Map<String, Value>,
+    /// Release of the newest node images, such as `202602.10.0`; by default that of the newest recording.
+    #[serde(default)]
+    pub latest_node_image: Option<String>,
     /// What a GET shows beside `properties`: `identity`, `sku`, and `tags` if there are some.
     #[serde(default)]
     pub members: Map<String, Value>,
@@ -108,6 +112,12 @@ pub struct Pool {
     pub(crate) deallocated: u64,
     /// When its deletion was asked for, while that runs.
     pub(crate) deletion_started: Option<Timestamp>,
+    /// A change that has not reached all nodes.
+    #[serde(default)]
+    pub(crate) rolling: Option<Rolling>,
+    /// What it can be rolled back to.
+    #[serde(default)]
+    pub(crate) recently_used: Vec<Used>,
 }
 
 impl Pool {

@@ -7,19 +7,19 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::operation::{Kind, Operation, OperationError};
-use super::{Service, document, shortage};
+use super::{Service, document, rolling, shortage};
 use crate::nodes::victims;
 use crate::{Applied, Instance, NewInstance, NodeError, NodePool};
 
 /// How many nodes are worked on at once.
 const AT_ONCE: usize = 8;
 /// How often readiness is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How often a refused or lost request to the API server is tried again, and the first pause.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// What the texts of failures name, whatever the scale.
-const NOMINAL_DRAIN: &str = "10m0s";
+/// Minutes that the texts of failures name, whatever the scale; upgrades have their own.
+const NOMINAL_DRAIN: u64 = 10;
 
 /// Does an operation's work on nodes. It may be done again from any point, as after a restart.
 pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<(), OperationError> {
@@ -39,11 +39,16 @@ pub(super) async fn nodes(service: &Service, operation: &Operation) -> Result<()
 }
 
 /// Why an attempt ended.
-enum Failure {
+pub(super) enum Failure {
     Nodes(NodeError),
     NotReady {
         expected: usize,
         actual: usize,
+    },
+    Drain {
+        node: String,
+        pods: Vec<String>,
+        minutes: u64,
     },
     /// As the service words it.
     Ended(OperationError),
@@ -56,20 +61,19 @@ impl From<NodeError> for Failure {
 }
 
 impl Failure {
-    fn into_error(self) -> OperationError {
+    pub(super) fn into_error(self) -> OperationError {
         match self {
             Self::Ended(error) => error,
             Self::NotReady { expected, actual } => OperationError::new(
                 "NodesNotReady",
                 format!("Not all nodes reached Ready state. Expected: {expected}, Actual: {actual}"),
             ),
-            Self::Nodes(NodeError::DrainTimedOut { node, pods, .. }) => OperationError::new(
-                "PodDrainFailure",
-                format!(
-                    "Node '{node}' failed to be drained with error: 'Drain did not complete pods [{}] within {NOMINAL_DRAIN}'",
-                    pods.join(", ")
-                ),
-            ),
+            Self::Drain { node, pods, minutes } => {
+                OperationError::new("PodDrainFailure", drain_failure(&node, &pods, minutes))
+            }
+            Self::Nodes(NodeError::DrainTimedOut { node, pods, .. }) => {
+                OperationError::new("PodDrainFailure", drain_failure(&node, &pods, NOMINAL_DRAIN))
+            }
             Self::Nodes(error @ NodeError::Kubernetes { .. }) => {
                 let mut message = error.to_string();
                 if let Some(source) = std::error::Error::source(&error) {
@@ -79,6 +83,16 @@ impl Failure {
             }
         }
     }
+}
+
+/// The text of a drain that took too long, with the time as Go writes it.
+pub(super) fn drain_failure(node: &str, pods: &[String], minutes: u64) -> String {
+    let hours = if minutes >= 60 { format!("{}h", minutes / 60) } else { String::new() };
+    format!(
+        "Node '{node}' failed to be drained with error: 'Drain did not complete pods [{}] within {hours}{}m0s'",
+        pods.join(", "),
+        minutes % 60
+    )
 }
 
 async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure> {
@@ -91,7 +105,8 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
     };
     let switches = &service.settings.switches;
     match operation.kind {
-        Kind::Abort | Kind::StartCluster | Kind::StopCluster => Ok(()),
+        Kind::Abort => rolling::settle(service, operation).await,
+        Kind::StartCluster | Kind::StopCluster => Ok(()),
         Kind::Delete { ignore_budgets } => {
             let all = service.nodes.list(&pool).await?;
             let drain = switches.delete_drains && !ignore_budgets;
@@ -108,11 +123,19 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             stop(service, &pool).await?;
             Ok(service.delete_deallocated(&pool).await?)
         }
-        Kind::Create | Kind::Update | Kind::Scale | Kind::Start => {
+        Kind::Create
+        | Kind::Update
+        | Kind::Scale
+        | Kind::Start
+        | Kind::Upgrade
+        | Kind::Reimage
+        | Kind::UpgradeImage => {
+            rolling::settle(service, operation).await?;
             let applied = applied(service, &operation.cluster, name);
             service.nodes.write(&pool, &applied).await?;
-            service.forget_deallocated(&pool).await?;
-            bring_to_count(service, operation, &pool).await
+            service.forget_deallocated(&pool, operation.kind).await?;
+            bring_to_count(service, operation, &pool).await?;
+            rolling::roll(service, operation).await
         }
     }
 }
@@ -143,11 +166,12 @@ async fn stop(service: &Service, pool: &NodePool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds or takes away nodes until the pool has its count. On an update of an autoscaled pool the number is left
-/// alone, because the autoscaler may have moved it.
+/// Adds or takes away nodes until the pool has its count. On an update or upgrade of an autoscaled pool the number is
+/// left alone, because the autoscaler may have moved it.
 async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePool) -> Result<(), Failure> {
     let raised = raise_to_minimum(service, &operation.cluster, &pool.name);
-    if operation.kind == Kind::Update && is_autoscaled(service, &operation.cluster, &pool.name) {
+    let keeps_count = matches!(operation.kind, Kind::Update | Kind::Upgrade | Kind::Reimage | Kind::UpgradeImage);
+    if keeps_count && is_autoscaled(service, &operation.cluster, &pool.name) {
         if raised {
             create_missing(service, &operation.cluster, &pool.name).await?;
         }
@@ -155,8 +179,9 @@ async fn bring_to_count(service: &Service, operation: &Operation, pool: &NodePoo
     }
     let count = count(service, &operation.cluster, &pool.name);
     let present = service.nodes.list(pool).await?;
+    let present = rolling::regular(service, &operation.cluster, operation.subject(), present);
     if present.len() > count {
-        let gone = victims::choose(&present, present.len() - count);
+        let gone = rolling::victims(service, operation, pool, &present, present.len() - count).await?;
         let budgets = service.settings.switches.scale_in_asks_budgets;
         drain_all(service, &gone, budgets).await?;
         let gone: Vec<String> = gone.into_iter().map(|instance| instance.name).collect();
@@ -208,7 +233,8 @@ pub(super) async fn create_at_most(service: &Service, cluster: &str, name: &str,
         return Ok(());
     };
     let present = service.nodes.list(&pool).await?;
-    let missing = count(service, cluster, name).saturating_sub(present.len()).min(most);
+    let counted = rolling::regular(service, cluster, name, present.clone()).len();
+    let missing = count(service, cluster, name).saturating_sub(counted).min(most);
     let missing = service.restart_deallocated(&pool, missing).await?;
     if missing == 0 {
         return Ok(());
@@ -222,7 +248,7 @@ pub(super) async fn create_at_most(service: &Service, cluster: &str, name: &str,
 }
 
 /// Takes numbers that no instance of the pool ever had.
-fn reserve(
+pub(super) fn reserve(
     service: &Service,
     cluster: &str,
     name: &str,
@@ -246,6 +272,7 @@ async fn wait_ready(service: &Service, operation: &Operation, pool: &NodePool, e
     let deadline = Instant::now() + service.settings.ready_timeout();
     loop {
         let present = service.nodes.list(pool).await?;
+        let present = rolling::regular(service, &operation.cluster, operation.subject(), present);
         let ready = present.iter().filter(|instance| instance.ready).count();
         if operation.kind == Kind::Create {
             let status = format!("CreatingAgentPool: {ready}/{expected} nodes completed");
@@ -315,7 +342,7 @@ fn applied(service: &Service, cluster: &str, name: &str) -> Applied {
 }
 
 /// The pool as its nodes should look, if it is still there.
-fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
+pub(super) fn pool_of(service: &Service, cluster: &str, name: &str) -> Option<NodePool> {
     service.read(|state| {
         let cluster = state.clusters.get(cluster)?;
         let pool = cluster.pool(name)?;

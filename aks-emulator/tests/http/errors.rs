@@ -124,15 +124,6 @@ async fn what_is_allowed_on_system_pools_is_accepted() {
     local.put_and_follow("system", json!({"mode": "User", "count": 0})).await;
 }
 
-#[tokio::test]
-async fn rolling_changes_are_said_to_be_missing_here() {
-    let local = fast().await;
-    for put in [json!({"orchestratorVersion": "1.32"}), json!({"osSKU": "AzureLinux"}), json!({"enableFIPS": true})] {
-        let answer = local.put("apps", put).await;
-        assert_eq!((answer.status, answer.code()), (501, "NotImplementedByEmulator"));
-    }
-}
-
 fn pools(local: &Local) -> Vec<Option<Value>> {
     ["system", "apps", "new"].map(|pool| local.emulator.pool(pool)).to_vec()
 }

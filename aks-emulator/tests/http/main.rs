@@ -17,6 +17,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod kill;
@@ -37,6 +39,8 @@ mod replay;
 #[cfg(test)]
 mod retry_after;
 #[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sign_in;
@@ -48,6 +52,8 @@ mod state;
 mod support;
 #[cfg(test)]
 mod surface;
+#[cfg(test)]
+mod upgrades;
 #[cfg(test)]
 mod versions;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Nodes in memory that do as a test says: report Ready or not, keep their pods, have budgets that disagree.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aks_emulator::{Applied, Instance, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+use aks_emulator::{Applied, Instance, Mark, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 use async_trait::async_trait;
 
 #[derive(Default)]
@@ -60,6 +61,22 @@ impl NodeSide for Staged {
             return Err(NodeError::DrainTimedOut { node: node.to_owned(), pods: vec!["web-0".to_owned()], timeout });
         }
         self.nodes.drain(node, budgets, timeout).await
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        self.nodes.marks(pool).await
+    }
+
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError> {
+        self.nodes.uncordon(node).await
+    }
+
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError> {
+        self.nodes.quarantine(node).await
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError> {
+        self.nodes.replace(pool, instance, uid).await
     }
 
     async fn delete(&self, node: &str) -> Result<(), NodeError> {

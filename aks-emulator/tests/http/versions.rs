@@ -18,10 +18,10 @@ async fn a_cluster_lists_upgrades_of_its_control_plane_and_of_each_pool() {
     assert_eq!(profile["type"], "Microsoft.ContainerService/managedClusters/upgradeprofiles");
     let control_plane = &profile["properties"]["controlPlaneProfile"];
     assert_eq!((&control_plane["name"], &control_plane["kubernetesVersion"]), (&json!("master"), &json!("1.33.5")));
-    assert_eq!(listed(&control_plane["upgrades"]), ["1.34.0", "1.34.1"]);
+    assert_eq!(listed(&control_plane["upgrades"]), ["1.33.6", "1.34.0", "1.34.1", "1.34.2"]);
     let pools = profile["properties"]["agentPoolProfiles"].as_array().unwrap();
     assert_eq!(pools[0], json!({"name": "system", "kubernetesVersion": "1.33.5", "osType": "Linux"}));
-    assert_eq!(listed(&pools[1]["upgrades"]), ["1.33.3", "1.33.4", "1.33.5"]);
+    assert_eq!(listed(&pools[1]["upgrades"]), ["1.32.10", "1.33.3", "1.33.4", "1.33.5"]);
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_location_lists_minors_with_their_patches_and_what_those_lead_to() {
     let minors: Vec<&str> = values.as_array().unwrap().iter().map(|value| value["version"].as_str().unwrap()).collect();
     assert_eq!(minors, ["1.31", "1.32", "1.33", "1.34", "1.35"]);
     assert_eq!(values[2]["isDefault"], true);
-    assert_eq!(values[2]["patchVersions"]["1.33.5"], json!({"upgrades": ["1.34.0", "1.34.1"]}));
+    assert_eq!(values[2]["patchVersions"]["1.33.5"], json!({"upgrades": ["1.33.6", "1.34.0", "1.34.1", "1.34.2"]}));
     assert_eq!(values[0]["capabilities"], json!({"supportPlan": ["KubernetesOfficial"]}));
     let answer = local.get(&path.replace(VERSION, "1")).await;
     assert_eq!(answer.code(), "NoRegisteredProviderFound");

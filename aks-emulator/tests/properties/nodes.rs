@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aks_emulator::{Applied, Instance, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
+use aks_emulator::{Applied, Instance, Mark, NewInstance, NoNodes, NodeError, NodePool, NodeSide};
 use async_trait::async_trait;
 
 /// Nodes in memory with the numbers that each scale set gave since it was last without any.
@@ -62,6 +62,22 @@ impl NodeSide for Watched {
 
     async fn drain(&self, node: &str, budgets: bool, timeout: Duration) -> Result<(), NodeError> {
         self.nodes.drain(node, budgets, timeout).await
+    }
+
+    async fn marks(&self, pool: &NodePool) -> Result<BTreeMap<String, Mark>, NodeError> {
+        self.nodes.marks(pool).await
+    }
+
+    async fn uncordon(&self, node: &str) -> Result<(), NodeError> {
+        self.nodes.uncordon(node).await
+    }
+
+    async fn quarantine(&self, node: &str) -> Result<(), NodeError> {
+        self.nodes.quarantine(node).await
+    }
+
+    async fn replace(&self, pool: &NodePool, instance: &NewInstance, uid: &str) -> Result<(), NodeError> {
+        self.nodes.replace(pool, instance, uid).await
     }
 
     async fn budgets_against(&self, nodes: &[String]) -> Result<Vec<String>, NodeError> {

@@ -27,7 +27,7 @@ impl Pools {
     }
 
     pub async fn get(&self, name: &str) -> azure_core::Result<AgentPool> {
-        self.requests().get(SUBSCRIPTION, GROUP, CLUSTER, name).await
+        nudged(self.requests().get(SUBSCRIPTION, GROUP, CLUSTER, name).into_future()).await
     }
 
     pub async fn properties(&self, name: &str) -> Result<Properties, Problem> {
@@ -35,7 +35,7 @@ impl Pools {
     }
 
     pub async fn put(&self, name: &str, pool: AgentPool) -> azure_core::Result<AgentPool> {
-        self.requests().create_or_update(SUBSCRIPTION, GROUP, CLUSTER, name, pool).await
+        nudged(self.requests().create_or_update(SUBSCRIPTION, GROUP, CLUSTER, name, pool).into_future()).await
     }
 
     /// Begins a PUT of these properties only; the rest stays as it is.
@@ -74,6 +74,16 @@ impl Pools {
                 Ok(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(100)).await,
                 got => return refused(got, StatusCode::NotFound, "NotFound", name),
             }
+        }
+    }
+}
+
+/// Polls a request again and again. The crate waits before another try in a thread, which wakes the task just before
+/// it ends; a task that is faster finds it still there, and nothing would wake it again.
+async fn nudged<T>(mut request: impl Future<Output = T> + Unpin) -> T {
+    loop {
+        if let Ok(answer) = tokio::time::timeout(Duration::from_millis(200), &mut request).await {
+            return answer;
         }
     }
 }

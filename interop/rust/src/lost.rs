@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use azure_mgmt_containerservice::package_preview_2023_01::models::SubResource;
+use azure_core::StatusCode;
+use azure_core::error::ErrorKind;
+use azure_mgmt_containerservice::package_preview_2023_01::models::{
+    ManagedClusterAgentPoolProfileProperties as Properties, SubResource,
+};
 use serde_json::{Value, json};
 
 use crate::crate_pools::Pools;
@@ -58,7 +62,7 @@ pub async fn write_back(pools: &Pools, wire: &Wire) -> Outcome {
     }
     pools.put("web", pool).await?;
     pools.until("web", "Succeeded").await?;
-    let sent = leaves(&wire.last_put("web").await?["properties"]);
+    let sent = leaves(&wire.last_put("web").await?);
     let lacking: Vec<&str> = before.keys().filter(|name| !sent.contains_key(*name)).map(String::as_str).collect();
     same("what the write lacks", &NOT_IN_THE_MODEL[..], &lacking)?;
     // The service sets these; since 2026-04-01 the image is an order to roll back to it.
@@ -78,7 +82,7 @@ pub async fn taints_stay(pools: &Pools, wire: &Wire) -> Outcome {
     pools.put("web", pool).await?;
     pools.until("web", "Succeeded").await?;
     let sent = wire.last_put("web").await?;
-    same("taints that were sent", &None, &sent["properties"].get("nodeTaints"))?;
+    same("taints that were sent", &None, &sent.get("nodeTaints"))?;
     same("taints afterwards", &json!(["team=web:NoSchedule"]), &wire.pool("web").await?["nodeTaints"])?;
     // An empty list, which the crate does not send, clears them.
     let cleared = wire.put("web", json!({"nodeTaints": []})).await?;
@@ -97,6 +101,21 @@ pub async fn overwrites(pools: &Pools, wire: &Wire) -> Outcome {
     let after = wire.pool("web").await?;
     same("count", &json!(2), &after["count"])?;
     same("maxSurge", &json!("33%"), &after["upgradeSettings"]["maxSurge"])
+}
+
+pub async fn sent_twice(pools: &Pools, wire: &Wire) -> Outcome {
+    let before = wire.puts("web").await?.len();
+    let fault = json!({"method": "PUT", "pathEndsWith": "/agentPools/web", "times": 1, "action": "dropAfter"});
+    let rule = wire.lay("faults", fault).await?;
+    // Where the first is still running, the second is told that the pool is busy.
+    let told = pools.begin("web", Properties { tags: Some(json!({"owner": "front"})), ..Properties::default() }).await;
+    wire.end(rule).await?;
+    if let Err(error) = told {
+        let busy = ErrorKind::http_response(StatusCode::Conflict, Some("OperationNotAllowed".to_owned()));
+        same("the second answer", &busy, error.kind())?;
+    }
+    same("writes", &2, &(wire.puts("web").await?.len() - before))?;
+    pools.until("web", "Succeeded").await.map(drop)
 }
 
 pub async fn copy(pools: &Pools, wire: &Wire) -> Outcome {

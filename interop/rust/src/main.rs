@@ -72,6 +72,7 @@ async fn all() -> Outcome {
         "a read-change-write lacks what the model does not know" => lost::write_back(&pools, &wire),
         "a write cannot clear the taints" => lost::taints_stay(&pools, &wire),
         "a write takes back what somebody else changed meanwhile" => lost::overwrites(&pools, &wire),
+        "a write whose answer is lost is sent again" => lost::sent_twice(&pools, &wire),
         "a pool made from another as the model has it is not the same" => lost::copy(&pools, &wire),
     }
     Ok(())

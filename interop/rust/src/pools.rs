@@ -42,7 +42,7 @@ async fn names(pools: &Pools) -> Result<Vec<String>, Problem> {
 
 pub async fn list(pools: &Pools) -> Outcome {
     let names = names(pools).await?;
-    same("names", &["system", "apps", "old"][..], &names.iter().map(String::as_str).collect::<Vec<_>>())
+    same("names", &["apps", "old", "system"][..], &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 pub async fn create(pools: &Pools) -> Outcome {

@@ -51,16 +51,21 @@ impl Wire {
         self.send(Method::DELETE, &format!("/admin/rules/{rule}"), None).await.map(drop)
     }
 
-    /// The body of the newest PUT of a pool, as it was sent.
-    pub async fn last_put(&self, pool: &str) -> Result<Value, Problem> {
+    /// The bodies of all PUTs of a pool, as they were sent.
+    pub async fn puts(&self, pool: &str) -> Result<Vec<Value>, Problem> {
         let journal = self.send(Method::GET, "/admin/journal", None).await?;
         let end = format!("/agentPools/{pool}");
         let exchanges = journal["value"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let put = exchanges
+        let puts = exchanges
             .iter()
-            .rev()
-            .find(|one| one["method"] == "PUT" && one["path"].as_str().is_some_and(|path| path.ends_with(&end)));
-        Ok(put.ok_or(format!("no PUT of {pool} in the journal"))?["request"].clone())
+            .filter(|one| one["method"] == "PUT" && one["path"].as_str().is_some_and(|path| path.ends_with(&end)));
+        Ok(puts.map(|one| one["request"].clone()).collect())
+    }
+
+    /// The properties of the newest PUT of a pool.
+    pub async fn last_put(&self, pool: &str) -> Result<Value, Problem> {
+        let put = self.puts(pool).await?.pop();
+        Ok(put.ok_or_else(|| format!("no PUT of {pool} in the journal"))?["properties"].clone())
     }
 
     /// A pool's properties as the newest api-version shows them.

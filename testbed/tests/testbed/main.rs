@@ -18,6 +18,7 @@ mod operator;
 mod pools;
 mod sign_in;
 mod supervision;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -103,6 +104,14 @@ fn main() -> anyhow::Result<()> {
             "the_operator_is_a_process_with_its_own_rights",
             operator::the_operator_is_a_process_with_its_own_rights,
         ),
+        trial(&bench, "an_upgrade_asks_budgets", upgrades::an_upgrade_asks_budgets),
+        trial(
+            &bench,
+            "a_drain_that_fails_leaves_two_versions_until_a_write",
+            upgrades::a_drain_that_fails_leaves_two_versions_until_a_write,
+        ),
+        trial(&bench, "a_quarantined_node_waits_for_its_release", upgrades::a_quarantined_node_waits_for_its_release),
+        trial(&bench, "an_upgrade_goes_on_after_a_restart", upgrades::an_upgrade_goes_on_after_a_restart),
         trial(&bench, "components_die_with_their_holder", supervision::components_die_with_their_holder),
         trial(&bench, "components_die_with_their_supervisor", supervision::components_die_with_their_supervisor),
         trial(&bench, "an_early_end_shows_the_log", supervision::an_early_end_shows_the_log),

@@ -11,13 +11,13 @@ use crate::directory::{Caller, Unaccepted, at};
 use crate::service::refusal::Refusal;
 
 /// Refuses a request without a token that is taken, and one whose caller has no role for it.
-pub(super) fn check(app: &App, parts: &Parts, base: &str) -> Result<(), Box<Reply>> {
+pub(super) fn check(app: &App, parts: &Parts) -> Result<(), Box<Reply>> {
     let is_versioned = parameter(parts.uri.query().unwrap_or_default(), "api-version").is_some();
     // The gateway looks for the api-version first.
     if app.service.settings.authentication == Authentication::Off || !is_versioned {
         return Ok(());
     }
-    let caller = caller(app, parts, base)?;
+    let caller = caller(app, parts)?;
     match action::of(parts.method.as_str(), parts.uri.path()) {
         Some((action, scope)) if !app.directory.allows(&caller, &action) => {
             Err(Box::new(no_role(&caller, &action, &scope)))
@@ -28,8 +28,7 @@ pub(super) fn check(app: &App, parts: &Parts, base: &str) -> Result<(), Box<Repl
 
 /// The answer to a request while its caller's role is not known everywhere.
 pub(in super::super) fn role_missing(app: &App, parts: &Parts) -> Reply {
-    let base = base(app, &parts.headers);
-    let caller = caller(app, parts, &base);
+    let caller = caller(app, parts);
     let nobody = "00000000-0000-0000-0000-000000000000".to_owned();
     let caller = match caller {
         Ok(caller) => caller,
@@ -46,7 +45,8 @@ fn no_role(caller: &Caller, action: &str, scope: &str) -> Reply {
     Reply::from(Refusal::no_role(&caller.client_id, &caller.object_id, action, scope))
 }
 
-fn caller(app: &App, parts: &Parts, base: &str) -> Result<Caller, Box<Reply>> {
+fn caller(app: &App, parts: &Parts) -> Result<Caller, Box<Reply>> {
+    let base = base(app, &parts.headers);
     let authority = format!("{base}/{}", app.directory.tenant);
     let challenge = |refusal: Refusal, error: &str| {
         let text =
@@ -68,7 +68,7 @@ fn caller(app: &App, parts: &Parts, base: &str) -> Result<Caller, Box<Reply>> {
             Unaccepted::Invalid => (Refusal::invalid_token(), "The access token is invalid."),
             Unaccepted::Expired(time) => (Refusal::expired_token(at(time)), "The access token expired."),
             Unaccepted::Audience(resource) => {
-                let refusal = Refusal::token_audience(&resource, &audience::allowed(base));
+                let refusal = Refusal::token_audience(&resource, &audience::allowed(&base));
                 (refusal, "The access token has been obtained from wrong audience or resource.")
             }
             Unaccepted::Tenant(issuer) => {

@@ -4,6 +4,7 @@ mod access;
 mod capacity;
 mod cluster;
 mod gateway;
+mod upgrades;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -321,11 +322,6 @@ impl Refusal {
             "UnmarshalError",
             format!("converting the request body failed: json: unknown field \"{field}\""),
         )
-    }
-
-    /// What the real service does and this emulator does not do yet.
-    pub(crate) fn not_emulated(what: &str) -> Self {
-        Self::provider(501, "NotImplementedByEmulator", format!("the emulator does not {what}; the real service would"))
     }
 }
 
