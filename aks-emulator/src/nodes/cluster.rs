@@ -22,12 +22,6 @@ pub trait ClusterSide: Send + Sync {
     /// [`NodeError::Kubernetes`] if they cannot be read.
     async fn all_pods(&self) -> Result<Vec<Pod>, NodeError>;
 
-    /// Marks a node schedulable again.
-    ///
-    /// # Errors
-    /// [`NodeError::Kubernetes`] if the node cannot be written.
-    async fn reopen(&self, node: &str) -> Result<(), NodeError>;
-
     /// From now on, nobody but the emulator changes the labels and taints that nodes have from these pools; those of
     /// an earlier call are forgotten.
     ///
@@ -52,14 +46,6 @@ impl ClusterSide for KubernetesNodes {
     async fn all_pods(&self) -> Result<Vec<Pod>, NodeError> {
         let pods = Api::<Pod>::all(self.client.clone()).list(&ListParams::default()).await;
         pods.map(|list| list.items).map_err(|source| error("list", "pods", source))
-    }
-
-    async fn reopen(&self, node: &str) -> Result<(), NodeError> {
-        self.patch(node, |node| {
-            let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable);
-            (cordoned == Some(true)).then(|| serde_json::json!({"spec": {"unschedulable": null}}))
-        })
-        .await
     }
 
     async fn protect(&self, pools: &[NodePool]) -> Result<(), NodeError> {

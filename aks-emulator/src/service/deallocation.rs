@@ -47,9 +47,11 @@ impl Service {
         Ok(missing - stopped.len())
     }
 
-    /// Deletes the deallocated machines of a pool that no longer keeps any.
-    pub(super) async fn forget_deallocated(&self, pool: &NodePool) -> Result<(), NodeError> {
-        if self.deallocates(&pool.name) { Ok(()) } else { self.delete_deallocated(pool).await }
+    /// Deletes the deallocated machines of a pool that no longer keeps any, and those that an upgrade or a reimage would
+    /// leave behind as they were.
+    pub(super) async fn forget_deallocated(&self, pool: &NodePool, by: Kind) -> Result<(), NodeError> {
+        let rolls = matches!(by, Kind::Upgrade | Kind::Reimage | Kind::UpgradeImage);
+        if self.deallocates(&pool.name) && !rolls { Ok(()) } else { self.delete_deallocated(pool).await }
     }
 
     /// Deletes all deallocated machines of a pool.

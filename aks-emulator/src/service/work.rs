@@ -133,7 +133,7 @@ async fn attempt(service: &Service, operation: &Operation) -> Result<(), Failure
             rolling::settle(service, operation).await?;
             let applied = applied(service, &operation.cluster, name);
             service.nodes.write(&pool, &applied).await?;
-            service.forget_deallocated(&pool).await?;
+            service.forget_deallocated(&pool, operation.kind).await?;
             bring_to_count(service, operation, &pool).await?;
             rolling::roll(service, operation).await
         }

@@ -18,7 +18,7 @@ use kube::ResourceExt;
 
 use super::{Service, work};
 use crate::nodes::{POOL_LABEL, must_leave, victims};
-use crate::{ClusterSide, NodeError, NodePool};
+use crate::{NodeError, NodePool};
 use fit::Space;
 use pools::Autoscaled;
 
@@ -98,7 +98,7 @@ async fn look(service: &Service, memory: &mut Memory) -> Result<(), NodeError> {
         }
         return Ok(());
     }
-    shrink(service, cluster, memory, &autoscaled, (&nodes, &pods)).await
+    shrink(service, memory, &autoscaled, (&nodes, &pods)).await
 }
 
 /// The pool that grows now, and by how much: one under its minimum first.
@@ -162,7 +162,6 @@ async fn complete(service: &Service, pool: &Autoscaled) -> Result<(), NodeError>
 /// newest.
 async fn shrink(
     service: &Service,
-    cluster: &dyn ClusterSide,
     memory: &mut Memory,
     autoscaled: &[Autoscaled],
     (nodes, pods): (&[Node], &[Pod]),
@@ -190,7 +189,7 @@ async fn shrink(
         let due = nodes_of(&pool.nodes, nodes).filter(due).map(ResourceExt::name_any);
         if let Some(node) = due.max_by_key(|name| (empty(name), name.clone())) {
             memory.unneeded.remove(&node);
-            take_away(service, cluster, pool, &node).await?;
+            take_away(service, pool, &node).await?;
         }
     }
     Ok(())
@@ -198,25 +197,20 @@ async fn shrink(
 
 /// Cordons, drains as budgets allow, and deletes a node, and lowers the count. A node whose pods do not leave in time
 /// stays and is opened again.
-async fn take_away(
-    service: &Service,
-    cluster: &dyn ClusterSide,
-    pool: &Autoscaled,
-    node: &str,
-) -> Result<(), NodeError> {
+async fn take_away(service: &Service, pool: &Autoscaled, node: &str) -> Result<(), NodeError> {
     tracing::info!(pool = pool.nodes.name, node, "the autoscaler takes a node away");
     service.nodes.cordon(node).await?;
     match service.nodes.drain(node, true, service.settings.drain_timeout()).await {
         Err(error @ NodeError::DrainTimedOut { .. }) => {
             tracing::info!(%error, "the autoscaler keeps the node");
-            return cluster.reopen(node).await;
+            return service.nodes.uncordon(node).await;
         }
         other => other?,
     }
     let step = service.autoscaling.lock().await;
     if !service.read(|state| pools::is_current(state, pool)) {
         drop(step);
-        return cluster.reopen(node).await;
+        return service.nodes.uncordon(node).await;
     }
     // The node first: what a crash leaves in between is a count that lacks a node, which the next start creates.
     service.take_away(&pool.nodes, &[node.to_owned()]).await?;

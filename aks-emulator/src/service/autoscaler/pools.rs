@@ -36,7 +36,8 @@ impl Autoscaled {
     }
 }
 
-/// The pools that the autoscaler may move now: it pauses for stopped pools and clusters, and while an operation runs.
+/// The pools that the autoscaler may move now: it pauses for stopped pools and clusters, and while an operation
+/// runs or an upgrade is unfinished.
 pub(super) fn autoscaled(state: &State) -> Vec<Autoscaled> {
     let pools =
         state.clusters.iter().flat_map(|(key, cluster)| cluster.pools.iter().map(move |pool| (key, cluster, pool)));
@@ -52,9 +53,9 @@ fn of_pool(state: &State, key: &str, cluster: &Cluster, pool: &Pool) -> Option<A
     });
     let movable = pool.get("enableAutoScaling") == Some(&json!(true))
         && pool.text("type") == "VirtualMachineScaleSets"
+        && pool.rolling.is_none()
         && [&cluster.properties, &pool.properties].into_iter().all(|properties| idle(properties) && runs(properties));
-    let half_way = pool.rolling.is_some();
-    (movable && !busy && !half_way).then_some(Autoscaled {
+    (movable && !busy).then_some(Autoscaled {
         cluster: key.to_owned(),
         nodes: document::node_pool(cluster, pool),
         count: number("count").unwrap_or_default(),
