@@ -8,6 +8,7 @@ mod bad_input;
 mod capacity;
 mod drift;
 mod eviction;
+mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
@@ -60,5 +61,6 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(faults::stories());
     stories
 }
