@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story unit interop bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story faults unit interop bench fuzz lint crds check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: assets ## Runs all tests, on a real control plane where there is something
 
 story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME=demote
 	$(CARGO) test -p nodepool-operator --test stories -- $(NAME)
+
+faults: assets ## Lays every fault on every request of a step (some 6 minutes; make test tells a sample)
+	NODEPOOL_FAULTS=all $(CARGO) test -p nodepool-operator --test stories -- every_fault
 
 unit: ## Runs the tests that need no control plane
 	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel
