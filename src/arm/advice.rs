@@ -3,7 +3,7 @@
 
 /// What an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+enum Class {
     /// Another operation runs, or too many requests were made: it passes by itself.
     Wait,
     /// Azure could not answer now.
@@ -96,8 +96,7 @@ const REPORT: &str = "report it as a defect of the operator, with this message a
 
 impl Class {
     /// The class of an error answer.
-    #[must_use]
-    pub fn of(status: u16, code: &str) -> Self {
+    fn of(status: u16, code: &str) -> Self {
         match status {
             // A code can't make a conflict or a throttled request anything else than a wait.
             409 | 412 | 429 => Self::Wait,

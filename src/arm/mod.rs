@@ -9,7 +9,7 @@ mod resource_id;
 mod sign_in;
 mod write;
 
-pub use advice::{Class, remedy};
+pub use advice::remedy;
 pub use client::{ArmClient, ArmOptions, ArmOptionsError};
 pub use document::{PoolDocument, cluster};
 pub use error::ArmError;

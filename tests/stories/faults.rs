@@ -1,5 +1,5 @@
 //! Every fault at every request: whatever becomes of one request of a step, the step is made once and ends well. The
-//! table is generated; a seeded sample of it is told, and all of it with `NODEPOOL_FAULTS=all`.
+//! table is generated; one case in seven is told, and all of it with `NODEPOOL_FAULTS=all`.
 
 use std::io::Write as _;
 use std::time::Duration;
