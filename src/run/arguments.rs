@@ -8,6 +8,7 @@ use nodepool_kernel::{Settings, Span};
 use url::Url;
 
 use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
+use crate::metrics::MetricsAddress;
 
 /// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
 #[derive(Debug, Clone, Args)]
@@ -94,6 +95,10 @@ pub struct Arguments {
     /// Wait after a write that Azure refused; doubles with each refusal, up to an hour
     #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub retry_seconds: Duration,
+
+    /// IP address and port that metrics are served on, at `/metrics`; empty serves none
+    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_address: MetricsAddress,
 
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
