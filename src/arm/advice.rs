@@ -208,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn what_got_no_answer_has_a_class_too() {
+        let endpoint = || "e".to_owned();
+        assert_eq!(class(&ArmError::answered(400, br#"{"code":"QuotaExceeded","message":"M"}"#, None)), "fix_capacity");
+        assert_eq!(class(&ArmError::Lost { endpoint: endpoint(), detail: "d".into() }), "retry_later");
+        assert_eq!(class(&ArmError::OverBudget { after: std::time::Duration::ZERO }), "wait");
+        let odd = ArmError::Malformed { what: "w".into(), endpoint: endpoint(), detail: "d".into() };
+        assert_eq!(class(&odd), "report");
+        let refused = azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "AADSTS7000215:");
+        assert_eq!(class(&ArmError::unanswered("e", refused)), "fix_permissions");
+    }
+
+    #[test]
     fn a_missing_permission_is_named_with_its_scope() {
         let plain = "The client 'c' with object id 'o' does not have authorization to perform action \
             'Microsoft.ContainerService/managedClusters/agentPools/write' over scope '/subscriptions/s' or the scope is \

@@ -12,6 +12,7 @@ mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod metrics;
 mod sign_in;
 mod support;
 mod system;
@@ -61,6 +62,7 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories
 }
