@@ -98,10 +98,11 @@ impl ArmClient {
         request.set_body(write.body.to_string().into_bytes());
         let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
         let operation = answer.operation.map(|url| Operation::at(&url, &self.options.endpoint)).transpose();
-        Ok(operation.unwrap_or_else(|error| {
+        let operation = operation.unwrap_or_else(|error| {
             tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
             None
-        }))
+        });
+        Ok(operation.map(|operation| operation.of_pool(pool)))
     }
 
     /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.
@@ -114,7 +115,7 @@ impl ArmClient {
             return absent(&ArmError::OverBudget { after }, Some(after));
         }
         let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
-        match self.exchange.make(Call { kind: Kind::ReadOperation, pool: None, request }).await {
+        match self.exchange.make(Call { kind: Kind::ReadOperation, pool: operation.pool(), request }).await {
             Ok(Answer { status, body, retry_after, .. }) => {
                 next(operation, &Response::Answered { status, body: &body, retry_after })
             }
