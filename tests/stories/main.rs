@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod metrics;
 mod sign_in;
 mod support;
 mod system;
@@ -63,6 +64,7 @@ fn all() -> Vec<Story> {
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
     stories.extend(failures::stories());
+    stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories
 }
