@@ -156,7 +156,7 @@ mod tests {
         assert!(matches!(judge(lost_race), Outcome::Superseded));
         assert!(matches!(judge(answered(429)), Outcome::Postponed { .. }));
         assert!(matches!(judge(answered(503)), Outcome::Unknown { .. }));
-        let lost = ArmError::Lost { endpoint: "e".into(), detail: "d".into() };
+        let lost = ArmError::Lost { what: "w".into(), endpoint: "e".into(), detail: "d".into(), correlation: None };
         assert!(matches!(judge(lost), Outcome::Unknown { .. }));
     }
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
@@ -12,9 +11,10 @@ use azure_core::http::{
     Transport,
 };
 use nodepool_kernel::{Approved, Cluster, Step};
-use serde_json::Value;
 use url::Url;
 
+use super::answer::{Answer, Asked};
+use super::bounded::Bounded;
 use super::budget::{self, Budget};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
@@ -22,8 +22,6 @@ use super::resource_id::ClusterId;
 use super::sign_in::{Authentication, SignIn, SignInError};
 use super::write::PoolWrite;
 
-/// The id that joins what Azure logs about one request.
-const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -135,8 +133,10 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error, or an answer that is not a managed cluster.
     pub async fn cluster(&self) -> Result<Cluster, ArmError> {
-        let document = self.get("the cluster", &self.options.cluster.to_string()).await?;
-        cluster(&self.options.cluster, &document).map_err(|detail| self.malformed("the cluster", detail))
+        let asked = self.asked("the cluster");
+        let request = self.request(&self.options.cluster.to_string(), Method::Get);
+        let answer = self.send(asked, &self.read, request, READ_TIMEOUT).await?;
+        cluster(&self.options.cluster, &answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
     /// One pool.
@@ -145,8 +145,9 @@ impl ArmClient {
     /// No answer, an error (404 when there is no such pool), or an answer that is not a pool.
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
         let what = format!("pool {name}");
-        let document = self.get(&what, &self.pool_path(name)).await?;
-        PoolDocument::parse(document).map_err(|detail| self.malformed(&what, detail))
+        let request = self.request(&self.pool_path(name), Method::Get);
+        let answer = self.send(self.asked(&what), &self.read, request, READ_TIMEOUT).await?;
+        PoolDocument::of(name, answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
     /// Writes a pool, once. Only an approved step can be written.
@@ -154,13 +155,17 @@ impl ArmClient {
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
     pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
-        let mut request = self.request(&self.pool_path(&approved.get().pool), Method::Put);
+        let name = &approved.get().pool;
+        let mut request = self.request(&self.pool_path(name), Method::Put);
         request.insert_header("content-type", "application/json");
         if let Some(tag) = &write.if_match {
             request.insert_header("if-match", tag.clone());
         }
         request.set_body(write.body.to_string().into_bytes());
-        self.send(&self.write, request, WRITE_TIMEOUT).await.map(|_| ())
+        let what = format!("the write of pool {name}");
+        let answer = self.send(self.asked(&what), &self.write, request, WRITE_TIMEOUT).await?;
+        // A page of something in between is no word of ARM that the write was accepted.
+        PoolDocument::of(name, answer.document()?).map(drop).map_err(|detail| answer.malformed(detail))
     }
 
     fn pool_path(&self, name: &str) -> String {
@@ -176,36 +181,24 @@ impl ArmClient {
         request
     }
 
-    async fn get(&self, what: &str, path: &str) -> Result<Value, ArmError> {
-        let body = self.send(&self.read, self.request(path, Method::Get), READ_TIMEOUT).await?;
-        serde_json::from_slice(&body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
-    }
-
-    async fn send(&self, pipeline: &Pipeline, mut request: Request, limit: Duration) -> Result<Vec<u8>, ArmError> {
-        let endpoint = self.options.endpoint.as_str();
+    async fn send<'a>(
+        &self,
+        asked: Asked<'a>,
+        pipeline: &Pipeline,
+        mut request: Request,
+        limit: Duration,
+    ) -> Result<Answer<'a>, ArmError> {
         let context = Context::new();
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await;
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(ArmError::unanswered(endpoint, error)),
-            Err(_) => {
-                let detail = format!("nothing came within {} s", limit.as_secs());
-                return Err(ArmError::Lost { endpoint: endpoint.to_owned(), detail });
-            }
-        };
-        let status = u16::from(response.status());
-        if (200..300).contains(&status) {
-            return Ok(response.body().as_ref().to_vec());
+        match tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await {
+            Ok(Ok(response)) => Answer::take(asked, response),
+            Ok(Err(error)) => Err(asked.unanswered(error)),
+            Err(_) => Err(asked.lost(format!("nothing complete came within {} s", limit.as_secs()))),
         }
-        let seconds = |name: &HeaderName| response.headers().get_optional_str(name)?.parse::<u64>().ok();
-        let retry_after = seconds(&RETRY_AFTER).map(Duration::from_secs);
-        let correlation = response.headers().get_optional_str(&CORRELATION).map(str::to_owned);
-        Err(ArmError::answered(status, response.body().as_ref(), retry_after).correlated(correlation))
     }
 
-    fn malformed(&self, what: &str, detail: String) -> ArmError {
-        ArmError::Malformed { what: what.to_owned(), endpoint: self.options.endpoint.to_string(), detail }
+    fn asked<'a>(&'a self, what: &'a str) -> Asked<'a> {
+        Asked { what, endpoint: &self.options.endpoint }
     }
 }
 
@@ -217,7 +210,7 @@ fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmOptionsError> {
         builder = builder.tls_certs_merge(authorities(path)?);
     }
     let client = builder.build().map_err(ArmOptionsError::Transport)?;
-    Ok(Transport::new(Arc::new(client)))
+    Ok(Transport::new(Arc::new(Bounded(client))))
 }
 
 fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ArmOptionsError> {
