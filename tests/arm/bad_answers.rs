@@ -35,7 +35,11 @@ async fn an_answer_of_success_that_is_no_document_is_malformed() {
         ("nothing", reply("200 OK", "application/json", ""), "it is empty (status 200)"),
         ("no content", Reply::whole("204 No Content", &[&format!("x-ms-request-id: {ID}")], ""), "it is empty"),
         ("gzip", gzip, "it is encoded as gzip"),
-        ("too large", reply("200 OK", "application/json", format!("\"{}\"", "x".repeat(10 << 20))), "larger than 8 MiB"),
+        (
+            "too large",
+            reply("200 OK", "application/json", format!("\"{}\"", "x".repeat(10 << 20))),
+            "larger than 8 MiB",
+        ),
         ("without properties", json_reply(&json!({"name": "apps"})), "properties is missing"),
         ("properties are no object", json_reply(&json!({"name": "apps", "properties": 5})), "properties is missing"),
     ] {
@@ -75,7 +79,14 @@ async fn an_error_answer_that_is_no_error_of_arm_is_told_by_its_status() {
         ("a page of a 404", "404 Not Found", "text/html", PAGE, "text/html", false),
         ("no code", "500 Oops", "application/json", r#"{"error": "broken"}"#, r#"{"error": "broken"}"#, true),
         ("a number as code", "400 Bad Request", "application/json", r#"{"code": 7, "message": "m"}"#, "7", false),
-        ("a sentence as code", "400 Bad Request", "application/json", r#"{"code": "a b", "message": "m"}"#, "a b", false),
+        (
+            "a sentence as code",
+            "400 Bad Request",
+            "application/json",
+            r#"{"code": "a b", "message": "m"}"#,
+            "a b",
+            false,
+        ),
         ("no JSON", "409 Conflict", "application/json", "{", "application/json: {", false),
         ("the server gave up", "408 Request Timeout", "text/plain", "late", "late", true),
     ] {

@@ -14,12 +14,22 @@ async fn an_answer_that_breaks_off_is_lost() {
     let chunk = format!("{:x}\r\n{half}\r\n", half.len());
     for (name, reply, detail, correlation) in [
         ("shorter than said", Reply::cut("200 OK", &["content-length: 5000", &id], half), "broke off", Some(ID)),
-        ("a chunk is missing", Reply::cut("200 OK", &["transfer-encoding: chunked", &id], chunk), "broke off", Some(ID)),
+        (
+            "a chunk is missing",
+            Reply::cut("200 OK", &["transfer-encoding: chunked", &id], chunk),
+            "broke off",
+            Some(ID),
+        ),
         ("no chunk", Reply::cut("200 OK", &["transfer-encoding: chunked", &id], "zz\r\n"), "broke off", Some(ID)),
         ("within the head", Reply::raw("HTTP/1.1 200 OK\r\ncontent-le"), "no answer", None),
         ("before anything", Reply::raw(""), "no answer", None),
         ("another protocol", Reply::raw("220 mail.example ESMTP\r\n"), "no answer", None),
-        ("a head without end", Reply::whole("200 OK", &[&format!("x: {}", "x".repeat(2 << 20))], half), "no answer", None),
+        (
+            "a head without end",
+            Reply::whole("200 OK", &[&format!("x: {}", "x".repeat(2 << 20))], half),
+            "no answer",
+            None,
+        ),
     ] {
         let server = Server::start(reply).await;
         for (what, error) in errors(&client(server.endpoint(), CLUSTER)).await {
@@ -74,7 +84,10 @@ async fn odd_answers_that_say_all_are_taken() {
         ("in chunks", Reply::cut("200 OK", &["transfer-encoding: chunked"], chunks)),
         ("up to the end of the connection", Reply::cut("200 OK", &[], &document)),
         ("of HTTP/1.0", Reply::raw(format!("HTTP/1.0 200 OK\r\n\r\n{document}"))),
-        ("a URL of 3 KB and 60 long headers", Reply::whole("201 Created", &[vec![url.as_str()], vec![&long; 60]].concat(), &document)),
+        (
+            "a URL of 3 KB and 60 long headers",
+            Reply::whole("201 Created", &[vec![url.as_str()], vec![&long; 60]].concat(), &document),
+        ),
         ("6 MB", Reply::whole("200 OK", &[], large.to_string())),
     ] {
         let server = Server::start(reply).await;

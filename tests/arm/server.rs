@@ -116,7 +116,8 @@ async fn read(stream: &mut TcpStream) -> Option<String> {
         }
     };
     let head = String::from_utf8_lossy(&read[..end]).into_owned();
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let missing = length.unwrap_or(0_usize).saturating_sub(read.len() - end);
     stream.read_exact(&mut vec![0; missing]).await.ok()?;
     Some(head)

@@ -3,9 +3,7 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use nodepool_kernel::{
-    Approved, Change, Known, Node, Readiness, Settings, Snapshot, Step, Time, guard,
-};
+use nodepool_kernel::{Approved, Change, Known, Node, Readiness, Settings, Snapshot, Step, Time, guard};
 use nodepool_operator::api::{NodePoolPolicy, NodePoolPolicySpec, intent};
 use nodepool_operator::arm::{
     ArmClient, ArmError, ArmOptions, Authentication, Cloud, ClusterId, PoolDocument, PoolWrite, SignIn, cluster,
@@ -13,8 +11,7 @@ use nodepool_operator::arm::{
 use serde_json::{Value, json};
 
 /// The cluster of tests that have no other.
-pub const CLUSTER: &str =
-    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
+pub const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
 /// The time of all snapshots.
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
