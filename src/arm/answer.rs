@@ -15,6 +15,10 @@ const CORRELATIONS: [HeaderName; 2] =
     [HeaderName::from_static("x-ms-correlation-request-id"), HeaderName::from_static("x-ms-request-id")];
 const LOCATION: HeaderName = HeaderName::from_static("location");
 const CONTENT_ENCODING: HeaderName = HeaderName::from_static("content-encoding");
+/// Where an answer names the operation that carries out a write.
+const OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
+/// The longest wait that is taken from an answer.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// The longest id that is kept; Azure's have 36 characters.
 const LONGEST_ID: usize = 100;
 
@@ -27,7 +31,7 @@ pub(super) struct Asked<'a> {
     pub(super) endpoint: &'a Url,
 }
 
-/// An answer of success.
+/// What was answered.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     asked: Asked<'a>,
@@ -47,22 +51,46 @@ impl Asked<'_> {
 }
 
 impl<'a> Answer<'a> {
-    /// Takes an answer.
-    ///
-    /// # Errors
-    /// Any but one of success: an error of ARM, or a redirect, which is never followed.
-    pub(super) fn take(asked: Asked<'a>, response: RawResponse) -> Result<Self, ArmError> {
-        let status = u16::from(response.status());
-        match status {
-            200..300 => Ok(Self { asked, response }),
-            300..400 => Err(redirected(asked, status, response.headers())),
-            _ => Err(refused(asked, status, &response)),
-        }
+    /// Whatever was answered.
+    pub(super) const fn of(asked: Asked<'a>, response: RawResponse) -> Self {
+        Self { asked, response }
     }
 
-    /// The headers.
-    pub(super) fn headers(&self) -> &Headers {
-        self.response.headers()
+    /// The HTTP status.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().into()
+    }
+
+    /// The body; of one that is too large, the beginning.
+    pub(super) fn body(&self) -> &[u8] {
+        self.response.body().as_ref()
+    }
+
+    /// How long to wait, when ARM says so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.header(&RETRY_AFTER)?.parse().ok()?;
+        Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    }
+
+    /// The URL of the operation that carries out a write.
+    pub(super) fn operation(&self) -> Option<&str> {
+        self.header(&OPERATION)
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.response.headers().get_optional_str(name)
+    }
+
+    /// The answer if it is one of success.
+    ///
+    /// # Errors
+    /// Any other: an error of ARM, or a redirect, which is never followed.
+    pub(super) fn accepted(self) -> Result<Self, ArmError> {
+        match self.status() {
+            200..300 => Ok(self),
+            300..400 => Err(self.redirected()),
+            _ => Err(self.refused()),
+        }
     }
 
     /// The body, which must be JSON.
@@ -70,32 +98,58 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// Says what it is instead.
     pub(super) fn document(&self) -> Result<Value, ArmError> {
-        let body: &[u8] = self.response.body().as_ref();
-        let header = |name: &HeaderName| self.headers().get_optional_str(name).map(|value| shown(value, 100));
+        let (body, told) = (self.body(), |name: &HeaderName| self.header(name).map(|value| shown(value, LONGEST_ID)));
         if body.len() > LIMIT {
             return Err(self.malformed(format!("it is larger than {} MiB", LIMIT >> 20)));
         }
-        if let Some(encoding) = header(&CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
+        if let Some(encoding) = told(&CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
             return Err(self.malformed(format!("it is encoded as {encoding}, which was not asked for")));
         }
         if body.is_empty() {
-            return Err(self.malformed(format!("it is empty (status {})", u16::from(self.response.status()))));
+            return Err(self.malformed(format!("it is empty (status {})", self.status())));
         }
         serde_json::from_slice(body).map_err(|error| {
-            let sort = header(&CONTENT_TYPE).unwrap_or_else(|| "no content-type".to_owned());
+            let sort = told(&CONTENT_TYPE).unwrap_or_else(|| "no content-type".to_owned());
             self.malformed(format!("it is not JSON ({error}; {sort})"))
         })
     }
 
     /// The error of an answer that is not what ARM answers.
     pub(super) fn malformed(&self, detail: String) -> ArmError {
-        let Asked { what, endpoint } = self.asked;
         ArmError::Malformed {
-            what: what.to_owned(),
-            endpoint: endpoint.to_string(),
+            what: self.asked.what.to_owned(),
+            endpoint: self.asked.endpoint.to_string(),
             detail,
-            correlation: correlation(self.headers()),
+            correlation: correlation(self.response.headers()),
         }
+    }
+
+    fn redirected(&self) -> ArmError {
+        // Of the target no more than the host: the rest may be signed.
+        let target = self.header(&LOCATION).and_then(|target| self.asked.endpoint.join(target).ok());
+        let host = target.as_ref().and_then(Url::host_str);
+        ArmError::Redirected {
+            what: self.asked.what.to_owned(),
+            endpoint: self.asked.endpoint.to_string(),
+            status: self.status(),
+            to: host.map_or_else(|| "no known host".to_owned(), |host| shown(host, 255)),
+            correlation: correlation(self.response.headers()),
+        }
+    }
+
+    fn refused(&self) -> ArmError {
+        let mut error = ArmError::answered(self.status(), self.body(), self.retry_after());
+        if let ArmError::Answered { code, message, .. } = &mut error
+            && code == ArmError::NO_CODE
+        {
+            let sort =
+                self.header(&CONTENT_TYPE).map_or_else(String::new, |sort| format!("{}: ", shown(sort, LONGEST_ID)));
+            let Asked { what, endpoint } = self.asked;
+            *message = format!(
+                "what {endpoint} answered about {what} is no error of Azure Resource Manager, but {sort}{message}"
+            );
+        }
+        error.correlated(correlation(self.response.headers()))
     }
 }
 
@@ -103,34 +157,4 @@ impl<'a> Answer<'a> {
 pub(super) fn correlation(headers: &Headers) -> Option<String> {
     let ids = CORRELATIONS.into_iter().filter_map(|name| headers.get_optional_string(&name));
     ids.map(|id| shown(&id, LONGEST_ID)).find(|id| !id.is_empty())
-}
-
-fn redirected(asked: Asked<'_>, status: u16, headers: &Headers) -> ArmError {
-    // Of the target no more than the host: the rest may be signed.
-    let target = headers.get_optional_str(&LOCATION).and_then(|target| asked.endpoint.join(target).ok());
-    let host = target.as_ref().and_then(Url::host_str);
-    ArmError::Redirected {
-        what: asked.what.to_owned(),
-        endpoint: asked.endpoint.to_string(),
-        status,
-        to: host.map_or_else(|| "no known host".to_owned(), |host| shown(host, 255)),
-        correlation: correlation(headers),
-    }
-}
-
-fn refused(asked: Asked<'_>, status: u16, response: &RawResponse) -> ArmError {
-    let headers = response.headers();
-    let seconds = headers.get_optional_str(&RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
-    let mut error = ArmError::answered(status, response.body().as_ref(), seconds.map(Duration::from_secs));
-    if let ArmError::Answered { code, message, .. } = &mut error
-        && code == ArmError::NO_CODE
-    {
-        let sort =
-            headers.get_optional_str(&CONTENT_TYPE).map_or_else(String::new, |sort| format!("{}: ", shown(sort, 100)));
-        *message = format!(
-            "what {} answered about {} is no error of Azure Resource Manager, but {sort}{message}",
-            asked.endpoint, asked.what
-        );
-    }
-    error.correlated(correlation(headers))
 }

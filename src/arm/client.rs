@@ -15,15 +15,13 @@ use url::Url;
 
 use super::answer::{Answer, Asked};
 use super::bounded::Bounded;
-use super::budget::{self, Budget};
+use super::budget::{self, Budget, Urgency};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
+use super::operation::{Operation, Progress, Response, next};
 use super::resource_id::ClusterId;
 use super::sign_in::{Authentication, SignIn, SignInError};
 use super::write::PoolWrite;
-
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where ARM is and which cluster is meant.
 #[derive(Debug, Clone)]
@@ -40,6 +38,10 @@ pub struct ArmOptions {
     pub ca_file: Option<PathBuf>,
     /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
     pub request_share: f64,
+    /// How long a read may take, its repetitions included.
+    pub read_timeout: Duration,
+    /// How long a write may take.
+    pub write_timeout: Duration,
 }
 
 /// Why a client can't be made.
@@ -77,8 +79,10 @@ pub enum ArmOptionsError {
 
 /// A client for one managed cluster.
 pub struct ArmClient {
-    read: Pipeline,
-    write: Pipeline,
+    /// Repeats what was not answered, or with a passing error.
+    repeating: Pipeline,
+    /// Sends once.
+    single: Pipeline,
     budget: Budget,
     options: ArmOptions,
 }
@@ -102,8 +106,8 @@ impl ArmClient {
             max_total_elapsed: azure_core::time::Duration::seconds(5),
             ..ExponentialRetryOptions::default()
         };
-        let (read, write) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
-        Ok(Self { read, write, budget: Budget::new(options.request_share), options })
+        let (repeating, single) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
+        Ok(Self { repeating, single, budget: Budget::new(options.request_share), options })
     }
 
     /// Takes the budget for a read of the cluster.
@@ -111,21 +115,22 @@ impl ArmClient {
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
     pub fn afford_read(&self) -> Result<(), ArmError> {
-        self.afford(&[(budget::Request::ReadCluster, 1)])
+        self.afford(&[(budget::Request::ReadCluster, 1)], Urgency::Urgent)
     }
 
     /// Takes the budget for a step: the cluster and so many pools are read, then `pool` is written.
     ///
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
-    pub fn afford_step(&self, pool: &str, pools_read: usize) -> Result<(), ArmError> {
+    pub fn afford_step(&self, pool: &str, pools_read: usize, urgency: Urgency) -> Result<(), ArmError> {
         let pools_read = u32::try_from(pools_read).unwrap_or(u32::MAX);
         let write = budget::Request::WritePool(pool.to_owned());
-        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read), (write, 1)])
+        let reads = [(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read)];
+        self.afford(&[&reads[..], &[(write, 1)]].concat(), urgency)
     }
 
-    fn afford(&self, requests: &[(budget::Request, u32)]) -> Result<(), ArmError> {
-        self.budget.take(requests).map_err(|after| ArmError::OverBudget { after })
+    fn afford(&self, requests: &[(budget::Request, u32)], urgency: Urgency) -> Result<(), ArmError> {
+        self.budget.take(requests, urgency).map_err(|after| ArmError::OverBudget { after })
     }
 
     /// The cluster with all its pools, in one request.
@@ -133,9 +138,7 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error, or an answer that is not a managed cluster.
     pub async fn cluster(&self) -> Result<Cluster, ArmError> {
-        let asked = self.asked("the cluster");
-        let request = self.request(&self.options.cluster.to_string(), Method::Get);
-        let answer = self.send(asked, &self.read, request, READ_TIMEOUT).await?;
+        let answer = self.get("the cluster", &self.options.cluster.to_string()).await?;
         cluster(&self.options.cluster, &answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
@@ -145,27 +148,52 @@ impl ArmClient {
     /// No answer, an error (404 when there is no such pool), or an answer that is not a pool.
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
         let what = format!("pool {name}");
-        let request = self.request(&self.pool_path(name), Method::Get);
-        let answer = self.send(self.asked(&what), &self.read, request, READ_TIMEOUT).await?;
+        let answer = self.get(&what, &self.pool_path(name)).await?;
         PoolDocument::of(name, answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
-    /// Writes a pool, once. Only an approved step can be written.
+    /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only
+    /// an approved step can be written.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
-        let name = &approved.get().pool;
-        let mut request = self.request(&self.pool_path(name), Method::Put);
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let mut request = self.request(&self.pool_path(pool), Method::Put);
         request.insert_header("content-type", "application/json");
         if let Some(tag) = &write.if_match {
             request.insert_header("if-match", tag.clone());
         }
         request.set_body(write.body.to_string().into_bytes());
-        let what = format!("the write of pool {name}");
-        let answer = self.send(self.asked(&what), &self.write, request, WRITE_TIMEOUT).await?;
+        let what = format!("the write of pool {pool}");
+        let sent = self.send(self.asked(&what), &self.single, request, self.options.write_timeout);
+        let answer = sent.await?.accepted()?;
         // A page of something in between is no word of ARM that the write was accepted.
-        PoolDocument::of(name, answer.document()?).map(drop).map_err(|detail| answer.malformed(detail))
+        PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
+        let operation = answer.operation().map(|url| Operation::at(url, &self.options.endpoint)).transpose();
+        Ok(operation.unwrap_or_else(|error| {
+            tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
+            None
+        }))
+    }
+
+    /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.
+    pub async fn poll(&self, operation: &Operation) -> Progress {
+        let absent = |error: &ArmError, retry_after| {
+            let why = error.to_string();
+            next(operation, &Response::Absent { why: &why, retry_after })
+        };
+        if let Err(after) = self.budget.take(&[(budget::Request::ReadOperation, 1)], Urgency::Urgent) {
+            return absent(&ArmError::OverBudget { after }, Some(after));
+        }
+        let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
+        match self.send(self.asked("the operation"), &self.single, request, self.options.read_timeout).await {
+            Ok(answer) => {
+                let (status, body, retry_after) = (answer.status(), answer.body(), answer.retry_after());
+                next(operation, &Response::Answered { status, body, retry_after })
+            }
+            Err(error) => absent(&error, None),
+        }
     }
 
     fn pool_path(&self, name: &str) -> String {
@@ -176,11 +204,15 @@ impl ArmClient {
         let mut url = self.options.endpoint.clone();
         url.set_path(path);
         url.query_pairs_mut().clear().append_pair("api-version", &self.options.api_version);
-        let mut request = Request::new(url, method);
-        request.insert_header("accept", "application/json");
-        request
+        accepting_json(Request::new(url, method))
     }
 
+    async fn get<'a>(&'a self, what: &'a str, path: &str) -> Result<Answer<'a>, ArmError> {
+        let request = self.request(path, Method::Get);
+        self.send(self.asked(what), &self.repeating, request, self.options.read_timeout).await?.accepted()
+    }
+
+    /// Sends a request and returns whatever is answered.
     async fn send<'a>(
         &self,
         asked: Asked<'a>,
@@ -191,15 +223,20 @@ impl ArmClient {
         let context = Context::new();
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         match tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await {
-            Ok(Ok(response)) => Answer::take(asked, response),
+            Ok(Ok(response)) => Ok(Answer::of(asked, response)),
             Ok(Err(error)) => Err(asked.unanswered(error)),
-            Err(_) => Err(asked.lost(format!("nothing complete came within {} s", limit.as_secs()))),
+            Err(_) => Err(asked.lost(format!("no whole answer came within {} s", limit.as_secs_f64()))),
         }
     }
 
     fn asked<'a>(&'a self, what: &'a str) -> Asked<'a> {
         Asked { what, endpoint: &self.options.endpoint }
     }
+}
+
+fn accepting_json(mut request: Request) -> Request {
+    request.insert_header("accept", "application/json");
+    request
 }
 
 /// What requests go over. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`).
@@ -271,6 +308,8 @@ mod tests {
             },
             ca_file: None,
             request_share: 1.0,
+            read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with a request to ARM. Never holds a token or a signed URL.
 
+use std::error::Error;
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
@@ -198,13 +199,19 @@ impl ArmError {
 }
 
 /// An error and its causes, from the outermost on.
-fn causes(error: &azure_core::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// The message of the innermost cause: outer ones only say that a request failed.
-fn innermost(error: &azure_core::Error) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+/// The message of the innermost cause: outer ones only say that a request failed. A URL in it loses its query, which may
+/// be a signature.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let innermost = causes(error).last().unwrap_or(error);
+    let text = innermost.to_string();
+    match innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
+        Some(url) => text.replace(url.as_str(), url.as_str().split('?').next().unwrap_or_default()),
+        None => text,
+    }
 }
 
 /// Whether a text can be the code of an error: a word, perhaps with dots, dashes and underscores.
@@ -239,6 +246,16 @@ mod tests {
         assert_eq!(parts(&ArmError::answered(409, provider, None)), (409, "OperationNotAllowed", "busy"));
         let gateway = br#"{"error":{"code":"ResourceNotFound","message":"gone"}}"#;
         assert_eq!(parts(&ArmError::answered(404, gateway, None)), (404, "ResourceNotFound", "gone"));
+    }
+
+    #[test]
+    fn a_signature_is_not_in_the_cause() {
+        let answer = http::Response::builder().status(500).body("").unwrap();
+        let url = "https://host/path?s=secret".parse().unwrap();
+        let error = reqwest::Response::from(answer).error_for_status().unwrap_err().with_url(url);
+        assert!(error.to_string().contains("secret"), "{error}");
+        let said = innermost(&error);
+        assert!(said.contains("https://host/path") && !said.contains("secret"), "{said}");
     }
 
     #[test]

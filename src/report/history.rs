@@ -17,7 +17,7 @@ pub fn take_outcome(
     retry_after: impl Fn(u32) -> Time,
 ) {
     let (at, word, detail) = match outcome {
-        Outcome::Accepted { at } => {
+        Outcome::Accepted { at, .. } => {
             status.attempt = None;
             (at, "Started", None)
         }

@@ -271,7 +271,7 @@ fn an_object_that_is_no_policy_is_stalled_and_says_why() {
 /// A status in which a step of the policy was taken by ARM at some earlier time.
 fn begun(step: &Step) -> NodePoolPolicyStatus {
     let mut status = NodePoolPolicyStatus::default();
-    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW }, |_| NOW);
+    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
     status.operation = Some(Operation {
         kind: "Scaling".into(),
         since: "2026-01-01T00:00:00Z".into(),
@@ -357,7 +357,7 @@ fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
     let detail = status.history.last().unwrap().detail.as_deref();
     assert_eq!((outcomes(&status), detail), (vec!["Started", "Failed"], Some("PodDrainFailure: too many budgets")));
     for _ in 0..30 {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW }, |_| NOW);
+        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
     }
     assert_eq!(status.history.len(), 10);
 }

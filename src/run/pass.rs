@@ -140,7 +140,7 @@ impl Pass {
     fn take(&mut self, step: &Step, outcome: &Outcome) {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
-            Outcome::Accepted { at } => {
+            Outcome::Accepted { at, .. } => {
                 self.ledger.sent(InFlight { step: step.clone(), since: *at });
                 self.ledger.accepted(&step.policy);
             }

@@ -160,7 +160,8 @@ async fn seen(property: &str, value: &Value) -> AgentPool {
 
 #[tokio::test]
 async fn unknown_values_are_kept_as_what_they_are_and_missing_ones_are_not_made_up() {
-    let cases: [(&str, Value, fn(&AgentPool) -> bool); 9] = [
+    type Holds = fn(&AgentPool) -> bool;
+    let cases: [(&str, Value, Holds); 9] = [
         ("mode", json!("Gateway"), |pool| pool.mode == Mode::Other("Gateway".into())),
         ("mode", json!(null), |pool| pool.mode == Mode::Other("unset".into())),
         ("provisioningState", json!("Frobnicating"), |pool| pool.state.operation() == Some("Frobnicating")),

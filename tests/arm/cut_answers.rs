@@ -1,11 +1,13 @@
 //! Answers that do not arrive whole, and odd ones that do: what is known is told, and the outcome of a write is unknown
 //! exactly when no status came with it.
 
-use nodepool_operator::arm::ArmError;
+use std::time::Duration;
+
+use nodepool_operator::arm::{ArmClient, ArmError, ArmOptions};
 use serde_json::json;
 
 use crate::server::{Reply, Server};
-use crate::support::{CLUSTER, ID, approved, client, errors, managed_cluster, pool, tells};
+use crate::support::{CLUSTER, ID, approved, client, errors, managed_cluster, options, pool, provider, tells};
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_lost() {
@@ -39,6 +41,29 @@ async fn an_answer_that_breaks_off_is_lost() {
         }
         let writes = server.requests().iter().filter(|request| request.starts_with("PUT")).count();
         assert_eq!(writes, 1, "{name}: a write goes once");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_lost() {
+    let length = "content-length: 5000";
+    for (name, reply) in [
+        ("nothing", Reply::raw("").then_hangs()),
+        ("half of the head", Reply::raw("HTTP/1.1 200 OK\r\ncontent-le").then_hangs()),
+        ("half of the body", Reply::cut("200 OK", &[length], r#"{"name": "apps""#).then_hangs()),
+        ("an error without its body", Reply::cut("500 Oops", &[length], "").then_hangs()),
+    ] {
+        provider();
+        let server = Server::start(reply).await;
+        let limit = Duration::from_millis(400);
+        let options = ArmOptions { read_timeout: limit, write_timeout: limit, ..options(server.endpoint(), CLUSTER) };
+        for (what, error) in errors(&ArmClient::new(options).unwrap()).await {
+            let said = tells(what, server.endpoint(), &error);
+            assert!(matches!(error, ArmError::Lost { .. }), "{name}: {said}");
+            assert!(said.ends_with("no whole answer came within 0.4 s"), "{name}: {said}");
+            assert!(error.outcome_unknown(), "{name}: {said}");
+        }
+        assert_eq!(server.requests().len(), 3, "{name}: nothing is asked twice");
     }
 }
 
@@ -95,7 +120,8 @@ async fn odd_answers_that_say_all_are_taken() {
         let read = client.pool("apps").await.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(read.pool().count, 2, "{name}");
         let (approved, write) = approved();
-        client.put_pool(&approved, &write).await.map(drop).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let written = client.put_pool(&approved, &write).await;
+        assert!(written.is_ok(), "{name}: {written:?}");
     }
     let server = Server::start(Reply::whole("200 OK", &[], managed_cluster().to_string())).await;
     assert_eq!(client(server.endpoint(), CLUSTER).cluster().await.unwrap().pools.len(), 2);

@@ -118,7 +118,7 @@ fn recordings() -> Option<Vec<Exchange>> {
 
 /// Not with a macro, whose output the test harness would swallow.
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 /// Whether the typed view says what the properties of the document say.

@@ -38,6 +38,8 @@ pub fn options(endpoint: &str, cluster: &str) -> ArmOptions {
         },
         ca_file: None,
         request_share: 1e4,
+        read_timeout: Duration::from_secs(20),
+        write_timeout: Duration::from_secs(20),
     }
 }
 
