@@ -148,7 +148,8 @@ impl ArmError {
     /// The error of a request that got no answer.
     #[must_use]
     pub fn unanswered(what: &str, endpoint: &str, error: azure_core::Error) -> Self {
-        let (what, endpoint, detail) = (what.to_owned(), endpoint.to_owned(), innermost(&error));
+        let (what, endpoint) = (what.to_owned(), endpoint.to_owned());
+        let detail = shown(&innermost(&error), LONGEST_MESSAGE);
         match error.kind() {
             ErrorKind::Connection => Self::NotSent { what, endpoint, detail, source: Box::new(error) },
             ErrorKind::Credential => Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) },

@@ -11,6 +11,9 @@
 mod bad_answers;
 mod cut_answers;
 mod emulated;
+#[path = "../../fuzz/hold/mod.rs"]
+mod hold;
+mod input;
 mod recorded;
 mod server;
 mod support;

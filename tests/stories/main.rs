@@ -12,6 +12,10 @@ mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod machine;
+#[path = "../arm/server.rs"]
+#[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
+mod server;
 mod sign_in;
 mod support;
 mod system;
@@ -61,6 +65,7 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(machine::stories());
     stories.extend(faults::stories());
     stories
 }
