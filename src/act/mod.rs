@@ -93,7 +93,7 @@ pub async fn act(
     }
     let fresh = match observer.fresh(&step, in_flight).await {
         Ok(fresh) => fresh,
-        Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
+        Err(error) if error.says_absent() => return Outcome::Superseded,
         Err(error) => return not_sent(error),
     };
     if !plan(&fresh.snapshot).policies.iter().any(|policy| policy.steps.contains(&step)) {

@@ -1,6 +1,8 @@
 //! What an error of Azure calls for: one table from status and code to a class, with what a person can do. Never decides
 //! when a write is repeated.
 
+use super::error::ArmError;
+
 /// What an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -20,7 +22,7 @@ enum Class {
 
 /// Codes of which more is known than their status tells. Sources: recorded error bodies and the troubleshooting manuals
 /// of AKS, one group a line of the manual.
-const CODES: [(Class, &[&str], &str); 10] = [
+const CODES: [(Class, &[&str], &str); 11] = [
     (
         Class::FixCapacity,
         &["ErrCode_InsufficientVCPUQuota", "QuotaExceeded", "InsufficientVCPUQuota", "PublicIPCountLimitReached"],
@@ -78,6 +80,11 @@ const CODES: [(Class, &[&str], &str); 10] = [
         "the region does not serve this api-version: if it lasts, choose another with --arm-api-version",
     ),
     (Class::RetryLater, &["InternalOperationError", "InternalServerError"], RETRY_LATER),
+    (
+        Class::RetryLater,
+        &[ArmError::NO_CODE],
+        "check --arm-endpoint and what is between, such as a proxy: this is no answer of Azure Resource Manager",
+    ),
     (
         Class::Report,
         &[
@@ -176,6 +183,8 @@ mod tests {
             (404, "ResourceNotFound", Class::FixPolicy),
             (500, "SomethingNew", Class::RetryLater),
             (503, "", Class::RetryLater),
+            (403, ArmError::NO_CODE, Class::RetryLater),
+            (429, ArmError::NO_CODE, Class::Wait),
             (415, "", Class::Report),
         ] {
             assert_eq!(Class::of(status, code), class, "{status} {code}");

@@ -189,6 +189,12 @@ impl ArmError {
         }
     }
 
+    /// Whether Azure says that what was asked for does not exist. A 404 of something in between does not say so.
+    #[must_use]
+    pub fn says_absent(&self) -> bool {
+        matches!(self, Self::Answered { status: 404, code, .. } if code != Self::NO_CODE)
+    }
+
     /// The HTTP status of the answer, if there was one.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
@@ -257,6 +263,13 @@ mod tests {
         assert!(error.to_string().contains("secret"), "{error}");
         let said = innermost(&error);
         assert!(said.contains("https://host/path") && !said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn only_an_error_of_azure_says_that_something_is_absent() {
+        assert!(ArmError::answered(404, br#"{"code":"NotFound","message":"gone"}"#, None).says_absent());
+        assert!(!ArmError::answered(404, b"<html>", None).says_absent());
+        assert!(!ArmError::answered(403, br#"{"code":"NotFound","message":"gone"}"#, None).says_absent());
     }
 
     #[test]

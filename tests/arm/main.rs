@@ -16,4 +16,5 @@ mod hold;
 mod input;
 mod recorded;
 mod server;
+mod signed;
 mod support;
