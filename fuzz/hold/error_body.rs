@@ -16,7 +16,7 @@ pub fn hold(input: &[u8]) {
     assert!(is_fit(&error.to_string(), LONGEST_MESSAGE + AROUND), "{error}");
     assert_eq!(error.outcome_unknown(), status == 408 || status >= 500, "{error}");
     assert_eq!(error.status(), Some(status));
-    let ArmError::Answered { code, message, .. } = &error else { panic!("{error}") };
+    let ArmError::Answered { code, message, .. } = &error else { unreachable!("{error}") };
     assert!(is_fit(message, LONGEST_MESSAGE) && is_fit(code, 100) && !code.is_empty(), "{code}: {message}");
     if code != ArmError::NO_CODE {
         let document: Value = serde_json::from_slice(body).expect("a code was read");

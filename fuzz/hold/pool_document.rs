@@ -43,7 +43,7 @@ fn changes_only(document: &PoolDocument, change: &Change, about: &str, wanted: &
     let PoolWrite { body, if_match } = PoolWrite::new(document, change);
     let read = document.properties();
     let written = body["properties"].as_object().expect("properties are written");
-    assert_eq!(body.as_object().map(|body| body.len()), Some(1), "{body}");
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{body}");
     assert_eq!(written.get(about), Some(wanted));
     let tag = read.get("eTag").and_then(Value::as_str).filter(|tag| !tag.is_empty());
     assert_eq!(if_match.as_deref(), tag);

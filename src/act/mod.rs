@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
+use nodepool_kernel::{Approved, Change, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
 use crate::arm::{ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
 use crate::observe::{Observer, now};
@@ -88,7 +88,8 @@ pub async fn act(
     settings: &Settings,
 ) -> Outcome {
     let step = approved.into_inner();
-    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step), Urgency::Ordinary) {
+    let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
+    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step), urgency) {
         return not_sent(error);
     }
     let fresh = match observer.fresh(&step, in_flight).await {
@@ -96,7 +97,7 @@ pub async fn act(
         Err(error) if error.says_absent() => return Outcome::Superseded,
         Err(error) => return not_sent(error),
     };
-    if !plan(&fresh.snapshot).policies.iter().any(|policy| policy.steps.contains(&step)) {
+    if !plan(&fresh.snapshot, settings).policies.iter().any(|policy| policy.steps.contains(&step)) {
         return Outcome::Superseded;
     }
     let approved = match guard(step, &fresh.snapshot, settings) {

@@ -111,6 +111,17 @@ impl Class {
         }
     }
 
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::RetryLater => "retry_later",
+            Self::FixPolicy => "fix_policy",
+            Self::FixPermissions => "fix_permissions",
+            Self::FixCapacity => "fix_capacity",
+            Self::Report => "report",
+        }
+    }
+
     const fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::FixPermissions,
@@ -119,6 +130,18 @@ impl Class {
             _ => Self::FixPolicy,
         }
     }
+}
+
+/// What an error calls for, as logs and metrics name it.
+pub(super) fn class(error: &ArmError) -> &'static str {
+    let class = match error {
+        ArmError::Answered { status, code, .. } => Class::of(*status, code),
+        ArmError::OverBudget { .. } => Class::Wait,
+        ArmError::NotSent { .. } | ArmError::Lost { .. } => Class::RetryLater,
+        ArmError::SignIn { .. } => Class::FixPermissions,
+        ArmError::Malformed { .. } | ArmError::Redirected { .. } => Class::Report,
+    };
+    class.name()
 }
 
 /// What a person can do about an error answer.
@@ -189,6 +212,21 @@ mod tests {
         ] {
             assert_eq!(Class::of(status, code), class, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn what_got_no_answer_has_a_class_too() {
+        let endpoint = || "e".to_owned();
+        assert_eq!(class(&ArmError::answered(400, br#"{"code":"QuotaExceeded","message":"M"}"#, None)), "fix_capacity");
+        assert_eq!(
+            class(&ArmError::Lost { what: "w".into(), endpoint: endpoint(), detail: "d".into(), correlation: None }),
+            "retry_later"
+        );
+        assert_eq!(class(&ArmError::OverBudget { after: std::time::Duration::ZERO }), "wait");
+        let odd = ArmError::Malformed { what: "w".into(), endpoint: endpoint(), detail: "d".into(), correlation: None };
+        assert_eq!(class(&odd), "report");
+        let refused = azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "AADSTS7000215:");
+        assert_eq!(class(&ArmError::unanswered("w", "e", refused)), "fix_permissions");
     }
 
     #[test]

@@ -23,36 +23,36 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const LONGEST_ID: usize = 100;
 
 /// What was asked for, and where, as errors name it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
     /// The request's kind: `the cluster`, `pool apps`, `the write of pool apps`.
-    pub(super) what: &'a str,
+    pub(super) what: String,
     /// Where it went.
-    pub(super) endpoint: &'a Url,
+    pub(super) endpoint: Url,
 }
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
-    asked: Asked<'a>,
+pub(super) struct Answer {
+    asked: Asked,
     response: RawResponse,
 }
 
-impl Asked<'_> {
+impl Asked {
     /// The error of a request that got no answer.
     pub(super) fn unanswered(self, error: azure_core::Error) -> ArmError {
-        ArmError::unanswered(self.what, self.endpoint.as_str(), error)
+        ArmError::unanswered(&self.what, self.endpoint.as_str(), error)
     }
 
     /// The error of a request that was sent and whose answer did not come, and why.
     pub(super) fn lost(self, detail: String) -> ArmError {
-        ArmError::Lost { what: self.what.to_owned(), endpoint: self.endpoint.to_string(), detail, correlation: None }
+        ArmError::Lost { what: self.what, endpoint: self.endpoint.to_string(), detail, correlation: None }
     }
 }
 
-impl<'a> Answer<'a> {
+impl Answer {
     /// Whatever was answered.
-    pub(super) const fn of(asked: Asked<'a>, response: RawResponse) -> Self {
+    pub(super) const fn of(asked: Asked, response: RawResponse) -> Self {
         Self { asked, response }
     }
 
@@ -81,16 +81,23 @@ impl<'a> Answer<'a> {
         self.response.headers().get_optional_str(name)
     }
 
-    /// The answer if it is one of success.
-    ///
-    /// # Errors
-    /// Any other: an error of ARM, or a redirect, which is never followed.
-    pub(super) fn accepted(self) -> Result<Self, ArmError> {
+    /// The id by which Azure's support finds the request.
+    pub(super) fn correlation(&self) -> Option<String> {
+        correlation(self.response.headers())
+    }
+
+    /// The error that it is, if it is one: an error of ARM, or a redirect, which is never followed.
+    pub(super) fn error(&self) -> Option<ArmError> {
         match self.status() {
-            200..300 => Ok(self),
-            300..400 => Err(self.redirected()),
-            _ => Err(self.refused()),
+            200..300 => None,
+            300..400 => Some(self.redirected()),
+            _ => Some(self.refused()),
         }
+    }
+
+    /// The answer if it is no error.
+    pub(super) fn accepted(self) -> Result<Self, ArmError> {
+        self.error().map_or(Ok(self), Err)
     }
 
     /// The body, which must be JSON.
@@ -117,10 +124,10 @@ impl<'a> Answer<'a> {
     /// The error of an answer that is not what ARM answers.
     pub(super) fn malformed(&self, detail: String) -> ArmError {
         ArmError::Malformed {
-            what: self.asked.what.to_owned(),
+            what: self.asked.what.clone(),
             endpoint: self.asked.endpoint.to_string(),
             detail,
-            correlation: correlation(self.response.headers()),
+            correlation: self.correlation(),
         }
     }
 
@@ -129,11 +136,11 @@ impl<'a> Answer<'a> {
         let target = self.header(&LOCATION).and_then(|target| self.asked.endpoint.join(target).ok());
         let host = target.as_ref().and_then(Url::host_str);
         ArmError::Redirected {
-            what: self.asked.what.to_owned(),
+            what: self.asked.what.clone(),
             endpoint: self.asked.endpoint.to_string(),
             status: self.status(),
             to: host.map_or_else(|| "no known host".to_owned(), |host| shown(host, 255)),
-            correlation: correlation(self.response.headers()),
+            correlation: self.correlation(),
         }
     }
 
@@ -144,12 +151,12 @@ impl<'a> Answer<'a> {
         {
             let sort =
                 self.header(&CONTENT_TYPE).map_or_else(String::new, |sort| format!("{}: ", shown(sort, LONGEST_ID)));
-            let Asked { what, endpoint } = self.asked;
+            let Asked { what, endpoint } = &self.asked;
             *message = format!(
                 "what {endpoint} answered about {what} is no error of Azure Resource Manager, but {sort}{message}"
             );
         }
-        error.correlated(correlation(self.response.headers()))
+        error.correlated(self.correlation())
     }
 }
 

@@ -68,6 +68,19 @@ async fn an_answer_that_takes_too_long_is_lost() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_asked_for_is_told_and_not_waited() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let body = r#"{"code": "Throttled", "message": "please retry again in 60 seconds"}"#;
+        let server = Server::start(Reply::whole(status, &["retry-after: 60"], body)).await;
+        for (what, error) in errors(&client(server.endpoint(), CLUSTER)).await {
+            let ArmError::Answered { code, retry_after, .. } = &error else { panic!("{what}: {error}") };
+            assert_eq!((code.as_str(), *retry_after), ("Throttled", Some(Duration::from_mins(1))), "{what}");
+        }
+        assert_eq!(server.requests().len(), 3, "{status}: nothing is asked twice");
+    }
+}
+
+#[tokio::test]
 async fn an_error_whose_body_breaks_off_is_an_error() {
     let id = format!("x-ms-correlation-request-id: {ID}");
     for (status, unknown) in [("400 Bad Request", false), ("412 Precondition Failed", false), ("500 Oops", true)] {
