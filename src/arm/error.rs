@@ -106,8 +106,8 @@ const LONGEST_MESSAGE: usize = 2000;
 const LONGEST_EXCERPT: usize = 200;
 
 impl ArmError {
-    /// The code of an error answer that has none of its own.
-    pub const NO_CODE: &'static str = "UnknownError";
+    /// The code of an error answer that is none of ARM: without a code of its own.
+    pub const NO_CODE: &'static str = "NotAnArmError";
 
     /// The error of an answer's body, in either of ARM's two forms: `{"error": {"code", "message"}}` of the gateway,
     /// or `{"code", "message"}` of the AKS resource provider.
