@@ -75,6 +75,10 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
 async fn unhealthy(lane: Lane) -> anyhow::Result<Scene> {
     let scene = two_system_pools(lane).await?;
     scene.move_add_ons_off("one").await?;
+    // What is started anew in this story does not go back there.
+    for node in scene.node_names("one").await? {
+        scene.bed.cluster.cordon(&node, true).await?;
+    }
     let deployments = Api::<Deployment>::namespaced(scene.bed.cluster.client(), "kube-system");
     let ask_for = async |node_selector: Value| {
         let patch = json!({"spec": {"template": {"spec": {"nodeSelector": node_selector}}}});
