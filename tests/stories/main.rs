@@ -8,6 +8,7 @@ mod bad_input;
 mod capacity;
 mod drift;
 mod eviction;
+mod failures;
 mod faults;
 mod foreign;
 mod identity;
@@ -62,6 +63,7 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(failures::stories());
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories
