@@ -28,6 +28,8 @@ struct Generator {
     plan: Plan,
     namespaces: [String; 2],
     counter: usize,
+    /// Whether there is room on all nodes, so that the other constraints decide.
+    roomy: bool,
 }
 
 /// The world of that number.
@@ -42,7 +44,9 @@ pub fn plan(seed: u64, world: u64, namespaces: [String; 2]) -> Plan {
         running: vec![],
         pending: vec![],
     };
-    let mut generator = Generator { dice: Dice::new(seed, world), plan: empty, namespaces, counter: 0 };
+    let mut dice = Dice::new(seed, world);
+    let roomy = dice.chance(50);
+    let mut generator = Generator { dice, plan: empty, namespaces, counter: 0, roomy };
     for index in 0..generator.dice.between(2, 5) {
         generator.node(index);
     }
@@ -50,7 +54,7 @@ pub fn plan(seed: u64, world: u64, namespaces: [String; 2]) -> Plan {
         let pod = generator.running();
         generator.plan.running.push(pod);
     }
-    for _ in 0..generator.dice.between(4, 7) {
+    for _ in 0..generator.dice.between(6, 10) {
         let pod = generator.pending();
         generator.plan.pending.push(pod);
     }
@@ -90,14 +94,14 @@ impl Generator {
         let (amounts, taints) = (self.amounts(), self.taints());
         self.plan.nodes.push(json!({
             "metadata": {"name": name, "labels": labels},
-            "spec": {"unschedulable": self.dice.chance(8), "taints": taints},
+            "spec": {"unschedulable": self.dice.chance(6), "taints": taints},
             "status": {
                 "capacity": amounts, "allocatable": amounts,
                 "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}]
             }
         }));
         let limit = if self.dice.chance(70) { json!({"count": self.dice.between(1, 3)}) } else { Value::Null };
-        let drivers = if self.dice.rarely(15) {
+        let drivers = if self.dice.rarely(10) {
             json!([])
         } else {
             json!([{"name": DRIVER, "nodeID": name, "allocatable": limit}])
@@ -108,6 +112,9 @@ impl Generator {
     }
 
     fn amounts(&mut self) -> Value {
+        if self.roomy {
+            return json!({"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110", "test.dev/gpu": "16", "hugepages-2Mi": "1Gi"});
+        }
         let mut amounts = json!({
             "cpu": self.dice.pick(&["1", "1500m", "2", "3.5"]),
             "memory": self.dice.pick(&["1Gi", "2G", "2560Mi"]),
@@ -125,8 +132,11 @@ impl Generator {
 
     fn taints(&mut self) -> Value {
         let mut taints = Vec::new();
+        if self.roomy && self.dice.chance(60) {
+            return json!(taints);
+        }
         for (percent, key, effect) in
-            [(25, "team", "NoSchedule"), (10, "drain", "NoExecute"), (10, "soft", "PreferNoSchedule")]
+            [(15, "team", "NoSchedule"), (6, "drain", "NoExecute"), (10, "soft", "PreferNoSchedule")]
         {
             if self.dice.chance(percent) {
                 taints.push(json!({"key": key, "value": self.dice.pick(&["x", "y", ""]), "effect": effect}));
@@ -288,13 +298,15 @@ impl Generator {
                 self.claim(&mut pod);
             }
         }
-        self.oddities(&mut pod);
+        if self.dice.rarely(10) {
+            pod["spec"]["schedulingGates"] = json!([{"name": "test.dev/wait"}]);
+        }
         pod
     }
 
     fn tolerations(&mut self) -> Value {
         let mut tolerations = Vec::new();
-        for (percent, key) in [(50, "team"), (40, "drain"), (40, "node.kubernetes.io/unschedulable")] {
+        for (percent, key) in [(60, "team"), (50, "drain"), (40, "node.kubernetes.io/unschedulable")] {
             if self.dice.chance(percent) {
                 let mut toleration = json!({"key": key, "operator": "Exists"});
                 if self.dice.chance(40) {
@@ -360,7 +372,7 @@ impl Generator {
         let name = format!("{}-v{}", self.plan.name, self.counter);
         let runs = pod["spec"].get("nodeName").is_some();
         let missing = !runs && self.dice.rarely(25);
-        let late = !runs && self.dice.rarely(25);
+        let late = !runs && self.dice.rarely(12);
         let shared = self.shared_claim(pod).filter(|_| self.dice.chance(25));
         if shared.is_none() && !missing {
             self.volume(&name, pod, late);
@@ -402,25 +414,19 @@ impl Generator {
             volume["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}});
         }
         if self.dice.chance(30) {
-            volume["metadata"]["labels"]["topology.kubernetes.io/zone"] = json!(self.dice.pick(&["z1", "z2", "z1__z2"]));
+            volume["metadata"]["labels"]["topology.kubernetes.io/zone"] =
+                json!(self.dice.pick(&["z1", "z2", "z1__z2"]));
         }
         let mut claim = json!({
             "metadata": {"name": name, "namespace": namespace, "labels": labels},
             "spec": {"accessModes": [mode], "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}
         });
         if !late {
-            volume["spec"]["claimRef"] = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": name});
+            volume["spec"]["claimRef"] =
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": name});
             claim["spec"]["volumeName"] = json!(name);
         }
         self.plan.volumes.push(volume);
         self.plan.claims.push(claim);
-    }
-
-    fn oddities(&mut self, pod: &mut Value) {
-        if self.dice.rarely(10) {
-            pod["spec"]["schedulingGates"] = json!([{"name": "test.dev/wait"}]);
-        } else if self.dice.rarely(10) {
-            pod["spec"]["resourceClaims"] = json!([{"name": "device", "resourceClaimName": "absent"}]);
-        }
     }
 }

@@ -130,7 +130,11 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = self.decisions - self.bound;
-        writeln!(f, "{} pods in {} worlds: {} bound, {refused} without a place", self.decisions, self.worlds, self.bound)?;
+        writeln!(
+            f,
+            "{} pods in {} worlds: {} bound, {refused} without a place",
+            self.decisions, self.worlds, self.bound
+        )?;
         writeln!(f, "  kernel sees a place, scheduler none: {}", self.unsafe_.len())?;
         writeln!(f, "  kernel is stricter: {} {:?}", self.strict(), self.stricter)?;
         writeln!(f, "  both refuse, by the kernel's reasons: {:?}", self.refused)?;

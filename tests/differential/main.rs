@@ -60,7 +60,11 @@ async fn compare() -> anyhow::Result<()> {
     futures::future::try_join_all((0..SLOTS).map(|slot| run.slot(slot))).await?;
     let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     eprintln!("NODEPOOL_SEED={seed}: {tally}");
-    ensure!(tally.unsafe_.is_empty(), "the kernel sees places that the scheduler does not:\n{}", tally.unsafe_.join("\n"));
+    ensure!(
+        tally.unsafe_.is_empty(),
+        "the kernel sees places that the scheduler does not:\n{}",
+        tally.unsafe_.join("\n")
+    );
     ensure!(tally.strict() * 100 < tally.decisions, "the kernel is too strict: {:?}", tally.stricter);
     Ok(())
 }
@@ -89,6 +93,9 @@ impl Run {
         let plan = generate::plan(self.seed, world, namespaces.clone());
         let mut stage = Stage::set(&self.client, &plan, namespaces.clone()).await?;
         for pending in &plan.pending {
+            if self.with_tally(|tally| tally.decisions) >= self.wanted {
+                break;
+            }
             self.place(&mut stage, pending, namespaces).await?;
         }
         self.with_tally(|tally| tally.worlds += 1);
@@ -107,7 +114,7 @@ impl Run {
             let pod = stage.submit(pending).await?;
             let opinion = Opinion::of(stage, storage, namespaces, &pod)?;
             let mut decision = self.decisions.of(&pod).await?;
-            if !matches!(opinion.compare(&decision), Comparison::Same) {
+            if matches!(opinion.compare(&decision), Comparison::Unsafe(_)) {
                 decision = self.decisions.settled(&pod).await?;
             }
             if attempt < AGAIN && !matches!(opinion.compare(&decision), Comparison::Same) {
@@ -116,7 +123,11 @@ impl Run {
                 continue;
             }
             if let Comparison::Stricter(kind) = opinion.compare(&decision) {
-                eprintln!("stricter by {kind} ({}): {decision:?} of {}", opinion.why, pod.metadata.name.as_deref().unwrap_or_default());
+                eprintln!(
+                    "stricter by {kind} ({}): {decision:?} of {}",
+                    opinion.why,
+                    pod.metadata.name.as_deref().unwrap_or_default()
+                );
             }
             self.with_tally(|tally| tally.count(&opinion, &decision));
             match decision {

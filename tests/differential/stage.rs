@@ -83,7 +83,12 @@ impl Decisions {
         }
     }
 
-    async fn until(&self, pod: &Pod, patience: Duration, enough: impl Fn(&Decision) -> bool) -> anyhow::Result<Decision> {
+    async fn until(
+        &self,
+        pod: &Pod,
+        patience: Duration,
+        enough: impl Fn(&Decision) -> bool,
+    ) -> anyhow::Result<Decision> {
         let mut changed = self.changed.clone();
         let (name, uid) = (pod.name_any(), pod.uid());
         let look = async {
@@ -105,7 +110,8 @@ fn decision(pod: &Pod) -> Option<Decision> {
         return Some(Decision::Bound(node));
     }
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let condition = conditions?.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let condition =
+        conditions?.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     let reason = condition.reason.clone().unwrap_or_default();
     Some(Decision::Refused(format!("{reason}: {}", condition.message.clone().unwrap_or_default())))
 }
@@ -146,6 +152,7 @@ pub struct Stage {
     client: Client,
     world: String,
     namespaces: [String; 2],
+    has_volumes: bool,
     /// The nodes, with the taints that controllers add.
     pub nodes: Vec<Node>,
     /// What nodes can attach.
@@ -161,6 +168,7 @@ impl Stage {
             client: client.clone(),
             world: plan.name.clone(),
             namespaces,
+            has_volumes: !plan.volumes.is_empty(),
             nodes: Vec::new(),
             csi_nodes: Vec::new(),
             running: Vec::new(),
@@ -209,6 +217,9 @@ impl Stage {
     /// The claims and volumes as they are now.
     pub async fn storage(&self) -> anyhow::Result<(Vec<PersistentVolumeClaim>, Vec<PersistentVolume>)> {
         let mut claims = Vec::new();
+        if !self.has_volumes {
+            return Ok((claims, Vec::new()));
+        }
         for namespace in &self.namespaces {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
             claims.extend(api.list(&self.mine()).await?.items);
@@ -264,7 +275,8 @@ impl Stage {
         wait_for(&format!("the claims of {} to be bound", self.world), DEADLINE, async || {
             let (claims, _) = self.storage().await?;
             let bound = |claim: &PersistentVolumeClaim| {
-                let late = claim.spec.as_ref().is_some_and(|spec| spec.storage_class_name.as_deref() == Some(LATE_CLASS));
+                let late =
+                    claim.spec.as_ref().is_some_and(|spec| spec.storage_class_name.as_deref() == Some(LATE_CLASS));
                 late || claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"))
             };
             Ok(if claims.iter().all(bound) { Ok(()) } else { Err("not bound") })

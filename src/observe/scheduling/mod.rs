@@ -9,6 +9,8 @@ mod requests;
 mod selectors;
 mod spread;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use nodes::node;
 pub use pods::{resident, respawned};
