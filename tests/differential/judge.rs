@@ -10,6 +10,10 @@ use nodepool_operator::observe::scheduling::{Storage, node, resident};
 
 use crate::stage::{Decision, Stage};
 
+/// Kinds in which the kernel means to be stricter: claims that are bound when a pod needs them, because nobody knows
+/// where such a volume will be; and nodes without a volume's driver, because it would never be attached there.
+const EXPLAINED: [&str; 2] = ["Claim", "DriverMissing"];
+
 /// What the kernel says of one pod.
 pub struct Opinion {
     /// Nodes that it thinks feasible.
@@ -30,6 +34,17 @@ pub enum Comparison {
     Stricter(String),
     /// The kernel sees a place and the scheduler none.
     Unsafe(String),
+}
+
+impl Comparison {
+    /// Whether the two may differ because the scheduler had not seen everything yet.
+    pub fn may_be_early(&self) -> bool {
+        match self {
+            Self::Same => false,
+            Self::Stricter(kind) => !EXPLAINED.contains(&kind.as_str()),
+            Self::Unsafe(_) => true,
+        }
+    }
 }
 
 impl Opinion {
@@ -120,6 +135,11 @@ impl Tally {
             Comparison::Stricter(kind) => *self.stricter.entry(kind).or_default() += 1,
             Comparison::Unsafe(what) => self.unsafe_.push(format!("{}: {what}", self.decisions)),
         }
+    }
+
+    /// Pods for which the kernel is stricter in no way that it means to be.
+    pub fn unexplained(&self) -> Vec<&str> {
+        self.stricter.keys().map(String::as_str).filter(|kind| !EXPLAINED.contains(kind)).collect()
     }
 
     pub fn strict(&self) -> usize {
