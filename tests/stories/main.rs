@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod capacity;
+mod crashes;
 mod drift;
 mod eviction;
 mod faults;
@@ -13,8 +14,10 @@ mod foreign;
 mod identity;
 mod lifecycle;
 mod sign_in;
+mod steps;
 mod support;
 mod system;
+mod table;
 mod user_pool;
 
 use std::sync::Arc;
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
     // The control planes end here and not with the process, so that their folders go too.
     drop(lanes);
+    table::print_counts()?;
     conclusion.exit()
 }
 
@@ -62,5 +66,6 @@ fn all() -> Vec<Story> {
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
     stories.extend(faults::stories());
+    stories.extend(crashes::stories());
     stories
 }
