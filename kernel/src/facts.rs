@@ -145,9 +145,18 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } => false,
+            Change::Labels { .. } | Change::Repair { .. } => false,
         };
-        takes_away || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+        takes_away
+            || self.goes_on_removing(pool)
+            || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+    }
+
+    /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to
+    /// have, or ARM blames a removal.
+    pub(crate) fn goes_on_removing(&self, pool: &AgentPool) -> bool {
+        let nodes = u32::try_from(self.nodes_of(&pool.name).len()).unwrap_or(u32::MAX);
+        pool.ended_badly() && (nodes > pool.count || pool.removal_failed())
     }
 
     /// Whether any write to the pool would resume or start an upgrade.
@@ -158,7 +167,7 @@ impl<'a> Facts<'a> {
 
 /// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, or
 /// a failed or canceled pool with nodes of several versions or images.
-fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
+pub(crate) fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
     let mixed = || {
         let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
         nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
@@ -194,7 +203,8 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
             pool.taints.extend(new);
         }
-        Change::Labels { .. } => {}
+        // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
+        Change::Labels { .. } | Change::Repair { .. } => {}
     }
 }
 
@@ -206,6 +216,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
+        Change::Repair { .. } => {}
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn act(
         Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
         Err(error) => return not_sent(error),
     };
-    if !plan(&fresh.snapshot).policies.iter().any(|policy| policy.steps.contains(&step)) {
+    if !plan(&fresh.snapshot, settings).policies.iter().any(|policy| policy.steps.contains(&step)) {
         return Outcome::Superseded;
     }
     let approved = match guard(step, &fresh.snapshot, settings) {

@@ -87,6 +87,22 @@ pub struct Arguments {
     #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub retry_seconds: Duration,
 
+    /// How often a failed operation is tried again before somebody has to look; 0 leaves a failed pool as it is
+    #[arg(long, env = "REPAIRS", value_name = "TIMES", default_value_t = 3)]
+    pub repairs: u32,
+
+    /// How many times as long as usual an operation in Azure may take before it is reported as Stalled
+    #[arg(long, env = "OPERATION_PATIENCE", value_name = "FACTOR", default_value = "1", value_parser = patience)]
+    pub operation_patience: f64,
+
+    /// How many steps may run side by side
+    #[arg(long, env = "STEPS_IN_PARALLEL", value_name = "STEPS", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
+    pub steps_in_parallel: u16,
+
+    /// How long a step that takes away system capacity may wait before no other disruptive step begins before it
+    #[arg(long, env = "PRIORITY_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    pub priority_after_seconds: Duration,
+
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -175,6 +191,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(problem)
 }
 
+/// A positive number. Below 1 it is only for an emulator, whose time runs faster.
+fn patience(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && (0.000_1..=100.0).contains(factor));
+    factor.ok_or_else(|| format!("{text:?} is not a factor such as 1 or 2.5"))
+}
+
 /// A positive number. Above 1 it is only for an emulator, whose time runs faster.
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share: &f64| share.is_finite() && (0.01..=10_000.0).contains(share));
@@ -190,7 +212,9 @@ impl Arguments {
             min_ready_system_nodes: self.min_ready_system_nodes,
             ready_for: span(self.system_node_ready_seconds),
             stale_after: span(self.stale_after_seconds),
-            ..Settings::default()
+            steps_in_parallel: usize::from(self.steps_in_parallel),
+            repairs: self.repairs,
+            priority_after: span(self.priority_after_seconds),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nodepool_kernel::{Cluster, InFlight, Known, Step};
+use nodepool_kernel::{Cluster, InFlight, Known, Step, Time};
 use tokio::time::Instant;
 
 /// Writes under way, waits and delays.
@@ -12,6 +12,7 @@ pub(super) struct Ledger {
     in_flight: Vec<InFlight>,
     delays: BTreeMap<String, Delay>,
     waits: BTreeMap<String, Wait>,
+    held_up: BTreeMap<String, Time>,
 }
 
 /// No write for a policy before `until`.
@@ -102,6 +103,17 @@ impl Ledger {
     /// When the first wait becomes overdue.
     pub(super) fn next_overdue(&self, limit: Duration) -> Option<Instant> {
         self.waits.values().map(|wait| wait.since + limit).filter(|at| Instant::now() < *at).min()
+    }
+
+    /// Takes note of the policies with a step that waits for other steps.
+    pub(super) fn held_up<'a>(&mut self, policies: impl Iterator<Item = &'a str>, now: Time) {
+        let since = |policy: &str| self.held_up.get(policy).copied().unwrap_or(now);
+        self.held_up = policies.map(|policy| (policy.to_owned(), since(policy))).collect();
+    }
+
+    /// Since when a step of the policy has waited for other steps.
+    pub(super) fn held_up_since(&self, policy: &str) -> Option<Time> {
+        self.held_up.get(policy).copied()
     }
 
     /// Forgets policies that are gone.

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, InFlight, Plan, PolicyPlan, Settings, Snapshot, Step, Time, Verdict, decide, plan};
+use nodepool_kernel::{
+    Approved, InFlight, Known, Plan, PolicyPlan, Problem, Settings, Snapshot, Step, Time, Verdict, decide, plan,
+};
 use tokio::time::Instant;
 
 use super::arguments::Arguments;
@@ -14,7 +16,7 @@ use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_end, take_outcome};
+use crate::report::{Circumstances, Hold, Publisher, Rest, malformed, notices, status, take_outcome, take_rest};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
@@ -50,15 +52,53 @@ impl Pass {
             (snapshot, plan) = self.plan();
             verdicts = decide(&plan, &snapshot, &self.settings);
         }
+        self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
         self.report(&snapshot, &plan, &verdicts).await;
         self.next_pass(&snapshot, &verdicts)
     }
 
+    /// The snapshot and the plan on it, with the ends of operations recorded first: whether a failed one is tried again,
+    /// and when, is part of the plan.
     fn plan(&mut self) -> (Snapshot, Plan) {
         self.ledger.observe(&self.observer.cluster());
-        let snapshot = self.observer.snapshot(self.ledger.in_flight());
-        let plan = plan(&snapshot);
+        let (snapshot, plan) = self.plan_once();
+        if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
+    }
+
+    fn plan_once(&self) -> (Snapshot, Plan) {
+        let mut snapshot = self.observer.snapshot(self.ledger.in_flight());
+        if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
+            for intent in intents {
+                intent.waits_since = self.ledger.held_up_since(&intent.policy);
+            }
+        }
+        let plan = plan(&snapshot, &self.settings);
         (snapshot, plan)
+    }
+
+    /// Records how operations have ended on the pools that are at rest. Tells whether there was anything to record.
+    fn record_ends(&self, snapshot: &Snapshot, plan: &Plan) -> bool {
+        let Some(cluster) = snapshot.cluster.value() else { return false };
+        let retry_at = |failures| retry_at(self.arguments.retry_seconds, failures);
+        let mut recorded = false;
+        for (name, row) in self.store.policies() {
+            let PolicyRow::Valid(policy) = row else { continue };
+            let Some(plan) = plan.policies.iter().find(|plan| plan.policy == name) else { continue };
+            let Some(pool) = cluster.pool(&plan.pool) else { continue };
+            if snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name) {
+                continue;
+            }
+            let generation = policy.metadata.generation.unwrap_or_default();
+            let rest = Rest { now: snapshot.now, pool, plan, generation, retry_at: &retry_at };
+            let before = policy.status.clone().unwrap_or_default();
+            let mut status = before.clone();
+            take_rest(&mut status, &rest);
+            if status != before {
+                recorded = true;
+                self.store.change_status(&policy, |working| *working = status);
+            }
+        }
+        recorded
     }
 
     async fn refresh(&self) {
@@ -105,22 +145,12 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
-        self.end_operation(&step);
         if !self.own_labels(&step).await {
             return;
         }
         let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
         self.take(&step, &outcome);
-    }
-
-    /// Records the end of the operation before this step: the pool is at rest, or the step would not be approved.
-    fn end_operation(&self, step: &Step) {
-        let cluster = self.observer.cluster();
-        let pool = cluster.value().and_then(|cluster| cluster.pool(&step.pool));
-        if let (Some(policy), Some(pool)) = (self.policy(&step.policy), pool) {
-            self.store.change_status(&policy, |status| take_end(status, pool, std::slice::from_ref(step), now()));
-        }
     }
 
     /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
@@ -207,6 +237,8 @@ impl Pass {
         verdicts: &[Verdict],
     ) -> NodePoolPolicyStatus {
         let delayed = self.ledger.delayed(&plan.policy);
+        let attempt = policy.status.as_ref().and_then(|status| status.attempt.as_ref());
+        let attempt = attempt.filter(|attempt| Some(attempt.generation) == policy.metadata.generation);
         let about = Circumstances {
             now: snapshot.now,
             hold: Hold::of(policy),
@@ -218,6 +250,8 @@ impl Pass {
             settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
             overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
             delayed: delayed.map(|(reason, _)| reason),
+            failures: attempt.map_or(0, |attempt| attempt.failures),
+            patience: self.arguments.operation_patience,
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
@@ -292,7 +326,17 @@ impl Pass {
 /// When the next attempt after a refused write is due.
 fn next_attempt(snapshot: &Snapshot) -> Option<Time> {
     let intents = snapshot.intents.value()?;
-    intents.iter().filter_map(|intent| intent.backing_off(snapshot.now).map(|attempt| attempt.next)).min()
+    intents.iter().filter_map(|intent| intent.backing_off(snapshot.now).map(|(_, next)| next)).min()
+}
+
+/// The policies with a step that could be made but for other steps.
+fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = &'a str> {
+    let held =
+        |name: &str| plan.policies.iter().any(|plan| plan.policy == name && plan.problems.iter().any(Problem::holds));
+    verdicts.iter().filter_map(move |verdict| match verdict {
+        Verdict::Waits { step, .. } if !held(&step.policy) => Some(step.policy.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether any policy asks for a change, or can't be fulfilled as ARM was last seen.
