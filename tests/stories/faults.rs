@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::steps::Step;
 use super::support::{Scene, Story, story};
-use super::table::{self, Case, OPERATOR, Setting, bounded, last_request, open, outcomes, until};
+use super::table::{self, Case, OPERATOR, Setting, TIMEOUT, bounded, last_request, open, outcomes, until};
 
 pub fn stories() -> Vec<Story> {
     let told = |name, setting| {
@@ -76,6 +76,7 @@ enum Kind {
     DropAfter,
     Reset,
     Delay,
+    DelayPastTimeout,
     Busy,
     EtagMismatch,
     PreconditionFailed,
@@ -86,7 +87,7 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Throttled,
         Self::ThrottledWithoutHint,
         Self::InternalError,
@@ -97,6 +98,7 @@ impl Kind {
         Self::DropAfter,
         Self::Reset,
         Self::Delay,
+        Self::DelayPastTimeout,
         Self::Busy,
         Self::EtagMismatch,
         Self::PreconditionFailed,
@@ -118,6 +120,7 @@ impl Kind {
             Self::DropAfter => "closed after it is handled",
             Self::Reset => "reset before it is handled",
             Self::Delay => "a delay",
+            Self::DelayPastTimeout => "a delay past the timeout",
             Self::Busy => "409 OperationNotAllowed",
             Self::EtagMismatch => "409 EtagMismatch",
             Self::PreconditionFailed => "412",
@@ -183,19 +186,35 @@ impl Case for Fault {
         let foreign = self.foreign(scene, number);
         self.happens(scene, change.policy.clone(), foreign.as_ref()).await?;
         let after = scene.ready(pool).await?;
+        until("every write to be handled", || {
+            let lost = matches!(self.kind, Kind::DropBefore | Kind::Reset);
+            lost || scene.bed.emulator.journal().writes().iter().all(|write| write.status.is_some())
+        })
+        .await?;
         scene.bed.emulator.idle().await;
         change.is_all_that_changed(scene, foreign.as_ref())?;
-        let (effects, sent) = if self.kind == Kind::OperationFails { (2, 3) } else { (1, 2) };
+        let (effects, sent) = self.most_writes();
         bounded(scene, sequence, pool, effects, sent)?;
         let outcomes = outcomes(&before, &after);
         let failed = outcomes.iter().any(|outcome| outcome == "Failed");
         ensure!(failed == (self.kind == Kind::OperationFails), "the history says {outcomes:?}");
-        ensure!(outcomes.last().is_some_and(|last| last == "Succeeded"), "the history says {outcomes:?}");
+        ensure!(outcomes.last().is_some_and(|last| last == "Succeeded"), "the history says {outcomes:?}: {after:?}");
         Ok(())
     }
 }
 
 impl Fault {
+    /// How many writes may have an effect, and how many may be sent.
+    fn most_writes(self) -> (usize, usize) {
+        match (self.kind, self.request) {
+            // The one that makes it, and the one that has the failed operation made again.
+            (Kind::OperationFails, _) => (2, 3),
+            // The write that was given up is handled after the one that took its place, and changes nothing then.
+            (Kind::DelayPastTimeout, Request::Put) => (2, 2),
+            _ => (1, 2),
+        }
+    }
+
     fn foreign(self, scene: &Scene, number: usize) -> Option<Foreign> {
         let pool = self.request.pool(self.step.pool());
         let changed = match self.kind {
@@ -258,6 +277,7 @@ impl Fault {
             Kind::EtagMismatch => Action::Refuse(RequestFailure::EtagMismatch),
             Kind::PreconditionFailed => error(412, "PreconditionFailed"),
             Kind::Forbidden => Action::RoleMissing,
+            Kind::DelayPastTimeout => Action::Delay(TIMEOUT * 2),
             Kind::Delay | Kind::OperationFails => Action::Delay(Duration::from_millis(500)),
             Kind::ForeignChange | Kind::Stale => match foreign {
                 Some(foreign) if self.kind == Kind::Stale => stale_answer(scene, foreign).await,

@@ -30,7 +30,7 @@ pub const OPERATOR: &str = "nodepool-operator";
 
 /// Settings that make the operator as quick as the testbed. At rest it hardly reads ARM, so that the requests of a case
 /// are those of its step.
-const QUICK: [&str; 14] = [
+const QUICK: [&str; 18] = [
     "--system-node-ready-seconds",
     "0.5",
     "--arm-refresh-seconds",
@@ -43,9 +43,16 @@ const QUICK: [&str; 14] = [
     "0.3",
     "--retry-seconds",
     "0.5",
+    "--arm-read-timeout-seconds",
+    "1",
+    "--arm-write-timeout-seconds",
+    "1",
     "--log",
     "info,nodepool_operator=debug",
 ];
+
+/// How long the operator waits for an answer of ARM, as above.
+pub const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is not known about the service, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,10 +161,13 @@ pub fn bounded(scene: &Scene, after: u64, pool: &str, effects: usize, sent: usiz
     Ok(())
 }
 
-/// What has been added to the history since `before`.
+/// What has been added to the history since `before`, which has lost its oldest entries where there was no room.
 pub fn outcomes(before: &NodePoolPolicyStatus, after: &NodePoolPolicyStatus) -> Vec<String> {
-    let added = after.history.iter().filter(|entry| !before.history.contains(entry));
-    added.map(|entry| entry.outcome.clone()).collect()
+    let kept = (0..=before.history.len()).find_map(|lost| {
+        let kept = before.history.get(lost..)?;
+        after.history.starts_with(kept).then_some(kept.len())
+    });
+    after.history.iter().skip(kept.unwrap_or_default()).map(|entry| entry.outcome.clone()).collect()
 }
 
 /// The number of the last request to ARM.
