@@ -8,24 +8,27 @@ use azure_core::http::headers::{HeaderName, RETRY_AFTER};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, Request, RetryOptions,
-    Transport,
+    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, RawResponse, Request,
+    RetryOptions, Transport,
 };
 use nodepool_kernel::{Approved, Cluster, Step};
 use serde_json::Value;
 use url::Url;
 
-use super::budget::{self, Budget};
+use super::budget::{self, Budget, Urgency};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
+use super::operation::{Operation, Progress, Response, next};
 use super::resource_id::ClusterId;
 use super::sign_in::{Authentication, SignIn, SignInError};
 use super::write::PoolWrite;
 
 /// The id that joins what Azure logs about one request.
 const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Where an answer names the operation that carries out a write.
+const OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
+/// The longest wait that is taken from an answer.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Where ARM is and which cluster is meant.
 #[derive(Debug, Clone)]
@@ -42,6 +45,10 @@ pub struct ArmOptions {
     pub ca_file: Option<PathBuf>,
     /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
     pub request_share: f64,
+    /// How long a read may take, its repetitions included.
+    pub read_timeout: Duration,
+    /// How long a write may take.
+    pub write_timeout: Duration,
 }
 
 /// Why a client can't be made.
@@ -79,8 +86,10 @@ pub enum ArmOptionsError {
 
 /// A client for one managed cluster.
 pub struct ArmClient {
-    read: Pipeline,
-    write: Pipeline,
+    /// Repeats what was not answered, or with a passing error.
+    repeating: Pipeline,
+    /// Sends once.
+    single: Pipeline,
     budget: Budget,
     options: ArmOptions,
 }
@@ -104,8 +113,8 @@ impl ArmClient {
             max_total_elapsed: azure_core::time::Duration::seconds(5),
             ..ExponentialRetryOptions::default()
         };
-        let (read, write) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
-        Ok(Self { read, write, budget: Budget::new(options.request_share), options })
+        let (repeating, single) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
+        Ok(Self { repeating, single, budget: Budget::new(options.request_share), options })
     }
 
     /// Takes the budget for a read of the cluster.
@@ -113,21 +122,22 @@ impl ArmClient {
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
     pub fn afford_read(&self) -> Result<(), ArmError> {
-        self.afford(&[(budget::Request::ReadCluster, 1)])
+        self.afford(&[(budget::Request::ReadCluster, 1)], Urgency::Urgent)
     }
 
     /// Takes the budget for a step: the cluster and so many pools are read, then `pool` is written.
     ///
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
-    pub fn afford_step(&self, pool: &str, pools_read: usize) -> Result<(), ArmError> {
+    pub fn afford_step(&self, pool: &str, pools_read: usize, urgency: Urgency) -> Result<(), ArmError> {
         let pools_read = u32::try_from(pools_read).unwrap_or(u32::MAX);
         let write = budget::Request::WritePool(pool.to_owned());
-        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read), (write, 1)])
+        let reads = [(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read)];
+        self.afford(&[&reads[..], &[(write, 1)]].concat(), urgency)
     }
 
-    fn afford(&self, requests: &[(budget::Request, u32)]) -> Result<(), ArmError> {
-        self.budget.take(requests).map_err(|after| ArmError::OverBudget { after })
+    fn afford(&self, requests: &[(budget::Request, u32)], urgency: Urgency) -> Result<(), ArmError> {
+        self.budget.take(requests, urgency).map_err(|after| ArmError::OverBudget { after })
     }
 
     /// The cluster with all its pools, in one request.
@@ -149,18 +159,43 @@ impl ArmClient {
         PoolDocument::parse(document).map_err(|detail| self.malformed(&what, detail))
     }
 
-    /// Writes a pool, once. Only an approved step can be written.
+    /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only
+    /// an approved step can be written.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
-        let mut request = self.request(&self.pool_path(&approved.get().pool), Method::Put);
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let mut request = self.request(&self.pool_path(pool), Method::Put);
         request.insert_header("content-type", "application/json");
         if let Some(tag) = &write.if_match {
             request.insert_header("if-match", tag.clone());
         }
         request.set_body(write.body.to_string().into_bytes());
-        self.send(&self.write, request, WRITE_TIMEOUT).await.map(|_| ())
+        let answer = self.send(&self.single, request, self.options.write_timeout).await?.accepted()?;
+        let operation = answer.operation.map(|url| Operation::at(&url, &self.options.endpoint)).transpose();
+        Ok(operation.unwrap_or_else(|error| {
+            tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
+            None
+        }))
+    }
+
+    /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.
+    pub async fn poll(&self, operation: &Operation) -> Progress {
+        let absent = |error: &ArmError, retry_after| {
+            let why = error.to_string();
+            next(operation, &Response::Absent { why: &why, retry_after })
+        };
+        if let Err(after) = self.budget.take(&[(budget::Request::ReadOperation, 1)], Urgency::Urgent) {
+            return absent(&ArmError::OverBudget { after }, Some(after));
+        }
+        let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
+        match self.send(&self.single, request, self.options.read_timeout).await {
+            Ok(Answer { status, body, retry_after, .. }) => {
+                next(operation, &Response::Answered { status, body: &body, retry_after })
+            }
+            Err(error) => absent(&error, None),
+        }
     }
 
     fn pool_path(&self, name: &str) -> String {
@@ -171,42 +206,71 @@ impl ArmClient {
         let mut url = self.options.endpoint.clone();
         url.set_path(path);
         url.query_pairs_mut().clear().append_pair("api-version", &self.options.api_version);
-        let mut request = Request::new(url, method);
-        request.insert_header("accept", "application/json");
-        request
+        accepting_json(Request::new(url, method))
     }
 
     async fn get(&self, what: &str, path: &str) -> Result<Value, ArmError> {
-        let body = self.send(&self.read, self.request(path, Method::Get), READ_TIMEOUT).await?;
-        serde_json::from_slice(&body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
+        let request = self.request(path, Method::Get);
+        let answer = self.send(&self.repeating, request, self.options.read_timeout).await?.accepted()?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
     }
 
-    async fn send(&self, pipeline: &Pipeline, mut request: Request, limit: Duration) -> Result<Vec<u8>, ArmError> {
+    /// Sends a request and returns whatever is answered.
+    async fn send(&self, pipeline: &Pipeline, mut request: Request, limit: Duration) -> Result<Answer, ArmError> {
         let endpoint = self.options.endpoint.as_str();
         let context = Context::new();
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await;
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(ArmError::unanswered(endpoint, error)),
+        match sent {
+            Ok(Ok(response)) => Ok(Answer::of(&response)),
+            Ok(Err(error)) => Err(ArmError::unanswered(endpoint, error)),
             Err(_) => {
-                let detail = format!("nothing came within {} s", limit.as_secs());
-                return Err(ArmError::Lost { endpoint: endpoint.to_owned(), detail });
+                let detail = format!("nothing came within {} s", limit.as_secs_f64());
+                Err(ArmError::Lost { endpoint: endpoint.to_owned(), detail })
             }
-        };
-        let status = u16::from(response.status());
-        if (200..300).contains(&status) {
-            return Ok(response.body().as_ref().to_vec());
         }
-        let seconds = |name: &HeaderName| response.headers().get_optional_str(name)?.parse::<u64>().ok();
-        let retry_after = seconds(&RETRY_AFTER).map(Duration::from_secs);
-        let correlation = response.headers().get_optional_str(&CORRELATION).map(str::to_owned);
-        Err(ArmError::answered(status, response.body().as_ref(), retry_after).correlated(correlation))
     }
 
     fn malformed(&self, what: &str, detail: String) -> ArmError {
         ArmError::Malformed { what: what.to_owned(), endpoint: self.options.endpoint.to_string(), detail }
     }
+}
+
+/// What ARM answered.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    retry_after: Option<Duration>,
+    correlation: Option<String>,
+    /// The URL of the operation that carries out a write.
+    operation: Option<String>,
+}
+
+impl Answer {
+    fn of(response: &RawResponse) -> Self {
+        let header = |name: &HeaderName| response.headers().get_optional_str(name);
+        let seconds = header(&RETRY_AFTER).and_then(|text| text.parse::<u64>().ok());
+        Self {
+            status: u16::from(response.status()),
+            body: response.body().as_ref().to_vec(),
+            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)),
+            correlation: header(&CORRELATION).map(str::to_owned),
+            operation: header(&OPERATION).map(str::to_owned),
+        }
+    }
+
+    /// The answer if it is no error.
+    fn accepted(self) -> Result<Self, ArmError> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        Err(ArmError::answered(self.status, &self.body, self.retry_after).correlated(self.correlation))
+    }
+}
+
+fn accepting_json(mut request: Request) -> Request {
+    request.insert_header("accept", "application/json");
+    request
 }
 
 /// What requests go over. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`).
@@ -278,6 +342,8 @@ mod tests {
             },
             ca_file: None,
             request_share: 1.0,
+            read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(1),
         }
     }
 

@@ -5,14 +5,17 @@ mod budget;
 mod client;
 mod document;
 mod error;
+mod operation;
 mod resource_id;
 mod sign_in;
 mod write;
 
 pub use advice::remedy;
+pub use budget::Urgency;
 pub use client::{ArmClient, ArmOptions, ArmOptionsError};
 pub use document::{PoolDocument, cluster};
 pub use error::ArmError;
+pub use operation::{End, Operation, OperationUrlError, Progress, Response, next};
 pub use resource_id::{ClusterId, ClusterIdError};
 pub use sign_in::{Authentication, Cloud, SignIn, SignInError};
 pub use write::PoolWrite;

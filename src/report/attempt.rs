@@ -6,7 +6,7 @@ use nodepool_kernel::{Problem, ProvisioningState, Time};
 use super::history::Rest;
 use super::status::{rfc3339, shortened};
 use crate::api::{Attempt, NodePoolPolicyStatus, outcome};
-use crate::arm;
+use crate::arm::{self, End};
 
 /// The status whose remedy fits an operation that failed for a reason that nobody knows: Azure could not do it now.
 const FAILED_LATER: u16 = 500;
@@ -71,11 +71,17 @@ pub(super) fn found(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
     }
 }
 
+/// Code and message of what failed: from the operation, else as the pool keeps them.
+pub(super) fn failure<'a>(rest: &Rest<'a>) -> Option<(&'a str, &'a str)> {
+    match rest.end {
+        Some(End::Failed { code, message } | End::Canceled { code, message }) => Some((code, message)),
+        _ => rest.pool.failure.as_ref().map(|failure| (failure.code.as_str(), failure.message.as_str())),
+    }
+}
+
 /// Counts what ARM keeps of the pool's last operation.
 fn note_pool(status: &mut NodePoolPolicyStatus, outcome: &str, rest: &Rest<'_>) {
-    let failure = rest.pool.failure.as_ref();
-    let code = failure.map_or("unknown", |failure| failure.code.as_str());
-    let message = failure.map_or("Azure gives no reason", |failure| failure.message.as_str());
+    let (code, message) = failure(rest).unwrap_or(("unknown", "Azure gives no reason"));
     let remedy = if outcome == outcome::CANCELED { String::new() } else { arm::remedy(FAILED_LATER, code, message) };
     note(status, outcome, rest.generation, Failure { code, message, remedy, correlation: None }, rest.retry_at);
 }

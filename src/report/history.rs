@@ -6,6 +6,7 @@ use super::attempt;
 use super::status::{Circumstances, rfc3339, shortened};
 use crate::act::Outcome;
 use crate::api::{HistoryEntry, NodePoolPolicyStatus, Operation, outcome};
+use crate::arm::End;
 
 const LIMIT: usize = 10;
 
@@ -18,7 +19,7 @@ pub fn take_outcome(
     retry_after: impl Fn(u32) -> Time,
 ) {
     let (at, word, detail) = match outcome {
-        Outcome::Accepted { at } => (at, outcome::STARTED, None),
+        Outcome::Accepted { at, .. } => (at, outcome::STARTED, None),
         Outcome::Unknown { at, error } => (at, outcome::UNKNOWN, Some(error.clone())),
         Outcome::Rejected { at, code, message, remedy, correlation } => {
             let failure = attempt::Failure { code, message, remedy: remedy.clone(), correlation: correlation.clone() };
@@ -67,6 +68,8 @@ pub struct Rest<'a> {
     pub now: Time,
     /// The pool, which no operation is known to run on.
     pub pool: &'a AgentPool,
+    /// How the operation of the policy's step ended, if ARM told.
+    pub end: Option<&'a End>,
     /// What is still to be done by the policy.
     pub plan: &'a PolicyPlan,
     /// The policy's generation.
@@ -84,8 +87,8 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
     match status.operation.take() {
         Some(Operation { step: Some(step), field, .. }) => {
             let end = end_of(&step, rest);
-            let failure = rest.pool.failure.as_ref().filter(|_| end == outcome::FAILED);
-            let detail = failure.map(|failure| shortened(&format!("{}: {}", failure.code, failure.message)));
+            let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);
+            let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
             let (field, step) = (field.unwrap_or_default(), shortened(&step));
             let entry = HistoryEntry { time: rfc3339(rest.now), field, step, outcome: end.to_owned(), detail };
             record(&mut status.history, entry);
@@ -96,8 +99,14 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
     }
 }
 
-/// What became of a step on a pool that is at rest.
+/// What became of a step on a pool that is at rest: what the operation said, else what the pool shows.
 fn end_of(step: &str, rest: &Rest<'_>) -> &'static str {
+    match rest.end {
+        Some(End::Succeeded) => return outcome::SUCCEEDED,
+        Some(End::Failed { .. }) => return outcome::FAILED,
+        Some(End::Canceled { .. }) => return outcome::CANCELED,
+        None => {}
+    }
     match rest.pool.state {
         ProvisioningState::Failed => outcome::FAILED,
         ProvisioningState::Canceled => outcome::CANCELED,

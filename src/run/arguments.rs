@@ -71,6 +71,14 @@ pub struct Arguments {
     #[arg(long, env = "ARM_REQUEST_SHARE", value_name = "SHARE", default_value = "0.8", value_parser = share)]
     pub arm_request_share: f64,
 
+    /// How long a read of ARM may take, its repetitions included
+    #[arg(long, env = "ARM_READ_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub arm_read_timeout_seconds: Duration,
+
+    /// How long a write to ARM may take before its outcome counts as unknown
+    #[arg(long, env = "ARM_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub arm_write_timeout_seconds: Duration,
+
     /// The oldest view that a decision may rest on
     #[arg(long, env = "STALE_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub stale_after_seconds: Duration,
@@ -228,6 +236,8 @@ impl Arguments {
             sign_in: self.azure.sign_in(),
             ca_file: self.azure.ca_file.clone(),
             request_share: self.arm_request_share,
+            read_timeout: self.arm_read_timeout_seconds,
+            write_timeout: self.arm_write_timeout_seconds,
         }
     }
 

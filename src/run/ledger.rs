@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nodepool_kernel::{Cluster, InFlight, Known, Step, Time};
+use nodepool_kernel::Time;
 use tokio::time::Instant;
 
-/// Writes under way, waits and delays.
+/// Waits and delays.
 #[derive(Default)]
 pub(super) struct Ledger {
-    in_flight: Vec<InFlight>,
     delays: BTreeMap<String, Delay>,
     waits: BTreeMap<String, Wait>,
     held_up: BTreeMap<String, Time>,
@@ -33,33 +32,9 @@ struct Wait {
 }
 
 impl Ledger {
-    /// Writes that ARM accepted, or may have accepted, and that have not ended.
-    pub(super) fn in_flight(&self) -> &[InFlight] {
-        &self.in_flight
-    }
-
-    /// The write that is under way for a policy.
-    pub(super) fn in_flight_of(&self, policy: &str) -> Option<&Step> {
-        self.in_flight.iter().map(|flight| &flight.step).find(|step| step.policy == policy)
-    }
-
-    /// Takes note of a write that has, or may have, begun.
-    pub(super) fn sent(&mut self, flight: InFlight) {
-        self.in_flight.push(flight);
-    }
-
     /// Takes note that ARM took a write for a policy.
     pub(super) fn accepted(&mut self, policy: &str) {
         self.delays.remove(policy);
-    }
-
-    /// Drops the writes that an observation, begun after they were sent, shows to have ended.
-    pub(super) fn observe(&mut self, cluster: &Known<Cluster>) {
-        let Known::Seen { at, value } = cluster else { return };
-        self.in_flight.retain(|flight| {
-            let busy = value.pool(&flight.step.pool).is_some_and(|pool| pool.state.operation().is_some());
-            *at <= flight.since || busy
-        });
     }
 
     /// Delays the next write for a policy: by `first`, twice as long with each write in a row that comes to nothing, and

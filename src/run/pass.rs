@@ -10,6 +10,7 @@ use nodepool_kernel::{
 use tokio::time::Instant;
 
 use super::arguments::Arguments;
+use super::flights::Flights;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
@@ -32,13 +33,15 @@ pub(super) struct Pass {
     pub(super) publisher: Publisher,
     pub(super) wake: Arc<Wake>,
     pub(super) ledger: Ledger,
+    pub(super) flights: Flights,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
 impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
-        if self.is_arm_due() {
+        let ended = self.follow().await;
+        if ended || self.is_arm_due() {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
@@ -60,13 +63,13 @@ impl Pass {
     /// The snapshot and the plan on it, with the ends of operations recorded first: whether a failed one is tried again,
     /// and when, is part of the plan.
     fn plan(&mut self) -> (Snapshot, Plan) {
-        self.ledger.observe(&self.observer.cluster());
+        self.flights.observe(&self.observer.cluster());
         let (snapshot, plan) = self.plan_once();
         if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
     }
 
     fn plan_once(&self) -> (Snapshot, Plan) {
-        let mut snapshot = self.observer.snapshot(self.ledger.in_flight());
+        let mut snapshot = self.observer.snapshot(self.flights.all());
         if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
             for intent in intents {
                 intent.waits_since = self.ledger.held_up_since(&intent.policy);
@@ -77,9 +80,10 @@ impl Pass {
     }
 
     /// Records how operations have ended on the pools that are at rest. Tells whether there was anything to record.
-    fn record_ends(&self, snapshot: &Snapshot, plan: &Plan) -> bool {
+    fn record_ends(&mut self, snapshot: &Snapshot, plan: &Plan) -> bool {
         let Some(cluster) = snapshot.cluster.value() else { return false };
-        let retry_at = |failures| retry_at(self.arguments.retry_seconds, failures);
+        let retry_seconds = self.arguments.retry_seconds;
+        let retry_at = move |failures| retry_at(retry_seconds, failures);
         let mut recorded = false;
         for (name, row) in self.store.policies() {
             let PolicyRow::Valid(policy) = row else { continue };
@@ -89,16 +93,28 @@ impl Pass {
                 continue;
             }
             let generation = policy.metadata.generation.unwrap_or_default();
-            let rest = Rest { now: snapshot.now, pool, plan, generation, retry_at: &retry_at };
+            let end = self.flights.end_of(&name);
+            let rest = Rest { now: snapshot.now, pool, end, plan, generation, retry_at: &retry_at };
             let before = policy.status.clone().unwrap_or_default();
             let mut status = before.clone();
             take_rest(&mut status, &rest);
+            self.flights.end_is_recorded(&name);
             if status != before {
                 recorded = true;
                 self.store.change_status(&policy, |working| *working = status);
             }
         }
         recorded
+    }
+
+    /// Asks once about each operation that is due. Tells whether one has ended, or tells nothing any more.
+    async fn follow(&mut self) -> bool {
+        let mut ended = false;
+        for (pool, operation) in self.flights.due() {
+            let progress = self.arm.poll(&operation).await;
+            ended |= self.flights.progressed(&pool, progress, now(), self.arguments.arm_poll_seconds);
+        }
+        ended
     }
 
     async fn refresh(&self) {
@@ -118,11 +134,8 @@ impl Pass {
         if let Some(failures) = self.observer.failed_reads() {
             return poll.saturating_mul(2_u32.saturating_pow(failures.get().min(16) - 1)).min(refresh.max(poll));
         }
-        if self.observer.is_busy() || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
-            poll
-        } else {
-            refresh
-        }
+        let busy = self.observer.is_busy_beyond(&self.flights.followed()) || self.flights.are_to_be_seen();
+        if busy || self.ledger.next_delay().is_some() { poll } else { refresh }
     }
 
     /// Whether a policy was written after ARM was last read: what is about to be done or refused needs a newer view.
@@ -148,7 +161,7 @@ impl Pass {
         if !self.own_labels(&step).await {
             return;
         }
-        let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
+        let outcome = act(approved, &self.observer, &self.arm, &self.flights.all(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
         self.take(&step, &outcome);
     }
@@ -170,12 +183,12 @@ impl Pass {
     fn take(&mut self, step: &Step, outcome: &Outcome) {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
-            Outcome::Accepted { at } => {
-                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+            Outcome::Accepted { at, operation } => {
+                self.flights.sent(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
             }
             Outcome::Unknown { at, error } => {
-                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+                self.flights.sent(InFlight { step: step.clone(), since: *at }, None, poll);
                 self.ledger.delay(&step.policy, poll, None, error.clone());
             }
             Outcome::Superseded | Outcome::Refused(_) => {
@@ -207,6 +220,7 @@ impl Pass {
     async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
         let rows = self.store.policies();
         self.ledger.retain(|policy| rows.contains_key(policy));
+        self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
         for (name, row) in rows {
             match row {
@@ -246,7 +260,7 @@ impl Pass {
             verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
             pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
             nodes: &snapshot.nodes,
-            in_flight: self.ledger.in_flight_of(&plan.policy),
+            in_flight: self.flights.of(&plan.policy),
             settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
             overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
             delayed: delayed.map(|(reason, _)| reason),
@@ -304,6 +318,7 @@ impl Pass {
         let mut at_latest = |at: Option<Instant>| due = at.map_or(due, |at| due.min(at));
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
+        at_latest(self.flights.next_poll());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {
             Verdict::Refused(refusal) => !refusal.is_lasting(),

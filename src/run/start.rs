@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::Arguments;
+use super::flights::Flights;
 use super::ledger::Ledger;
 use super::pass::Pass;
 use super::wake::Wake;
@@ -80,6 +81,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         publisher: Publisher::new(&clients.request),
         wake: Arc::clone(&wake),
         ledger: Ledger::default(),
+        flights: Flights::default(),
         stopping: stopping.clone(),
         arguments,
         arm,

@@ -15,7 +15,7 @@ use crate::report::{Rest, take_outcome, take_rest};
 /// A status in which a step of the policy was taken by ARM at some earlier time.
 fn begun(step: &Step) -> NodePoolPolicyStatus {
     let mut status = NodePoolPolicyStatus::default();
-    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW }, |_| NOW);
+    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
     status.operation = Some(Operation {
         kind: "Scaling".into(),
         since: "2026-01-01T00:00:00Z".into(),
@@ -101,7 +101,7 @@ fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
     let detail = status.history.last().unwrap().detail.as_deref();
     assert_eq!((outcomes(&status), detail), (vec!["Started", "Failed"], Some("PodDrainFailure: too many budgets")));
     for _ in 0..30 {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW }, |_| NOW);
+        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
     }
     assert_eq!(status.history.len(), 10);
 }
@@ -140,7 +140,7 @@ fn failed_operations_are_counted_until_one_succeeds() {
     let mut status = begun(&scale());
     let running = status.operation.clone();
     for (failures, next) in [(1, "2027-01-15T08:01:00Z"), (2, "2027-01-15T08:02:00Z")] {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW }, |_| NOW);
+        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
         status.operation.clone_from(&running);
         rest(&mut status, &failed("QuotaExceeded"), &[]);
         assert_eq!(attempt(&status), Some(("Failed", failures, Some(next))));
@@ -162,7 +162,7 @@ fn a_failure_by_another_hand_counts_for_the_policy_that_governs_the_pool() {
     let mut other = NodePoolPolicyStatus::default();
     let problems = vec![Problem::ConflictingPolicy { winner: "w".into() }];
     let plan = PolicyPlan { policy: "p".into(), pool: "apps".into(), problems, steps: vec![], drift: vec![] };
-    let rest = Rest { now: NOW, pool: &failed("X"), plan: &plan, generation: 4, retry_at: &|_| NOW };
+    let rest = Rest { now: NOW, pool: &failed("X"), end: None, plan: &plan, generation: 4, retry_at: &|_| NOW };
     take_rest(&mut other, &rest);
     assert_eq!(attempt(&other), None);
 }

@@ -89,7 +89,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
     let (problems, drift) = (vec![], vec![]);
     let plan = PolicyPlan { policy: "apps".into(), pool: pool.name.clone(), problems, steps: steps.to_vec(), drift };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
-    take_rest(status, &Rest { now: NOW, pool, plan: &plan, generation: 4, retry_at: &retry_at });
+    take_rest(status, &Rest { now: NOW, pool, end: None, plan: &plan, generation: 4, retry_at: &retry_at });
 }
 
 fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Option<&str>) -> NodePoolPolicyStatus {
