@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use aks_emulator::ForeignRequest;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
@@ -30,6 +31,9 @@ pub const POOLS: [&str; 2] = ["apps", "flex"];
 /// A label of the pools that nobody's policy names.
 pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
 const TAINT: &str = "team=shop:NoSchedule";
+
+/// What somebody else changes: the pool, the property and its value.
+pub type Foreign = (&'static str, &'static str, Value);
 
 /// What differs between two documents of the same pool that nobody changed: the eTag, and how its last operation went.
 const OF_THE_SERVICE: [&str; 3] = ["eTag", "provisioningState", "currentOrchestratorVersion"];
@@ -116,8 +120,8 @@ impl Step {
 
 impl Change {
     /// Sees that the pool is as asked, and that nothing else of any pool is another than before. `foreign` is what
-    /// somebody else changed meanwhile: a pool, a property and its value.
-    pub fn is_all_that_changed(&self, scene: &Scene, foreign: Option<&(&str, &str, Value)>) -> anyhow::Result<()> {
+    /// somebody else changed meanwhile.
+    pub fn is_all_that_changed(&self, scene: &Scene, foreign: Option<&Foreign>) -> anyhow::Result<()> {
         for (before, after) in self.before.iter().zip(documents(scene)) {
             let mut wanted = before["properties"].clone();
             let name = &before["name"];
@@ -152,6 +156,26 @@ pub fn present(scene: &Scene, pool: &str) -> Value {
         "labels": if labels.is_null() { json!({}) } else { labels },
         "mode": scene.in_arm(pool, "mode"),
     })
+}
+
+/// Another surge of a pool, which no policy names.
+pub fn surge_of(scene: &Scene, pool: &'static str, number: usize) -> Foreign {
+    let mut settings = scene.in_arm(pool, "upgradeSettings");
+    settings["maxSurge"] = json!(format!("{}%", 10 + number % 40));
+    (pool, "upgradeSettings", settings)
+}
+
+/// Somebody else's write, who sends back what could be lost by leaving it out.
+pub fn write_by_somebody_else(scene: &Scene, (pool, property, value): &Foreign) -> ForeignRequest {
+    let target = format!("{}/agentPools/{pool}?api-version=2025-10-01", scene.bed.emulator.cluster_id());
+    let mut properties = json!({*property: value});
+    for collection in ["nodeLabels", "nodeTaints", "tags"] {
+        let present = scene.in_arm(pool, collection);
+        if !present.is_null() {
+            properties[collection] = present;
+        }
+    }
+    ForeignRequest::new("PUT", &target, Some(json!({ "properties": properties })))
 }
 
 fn taint() -> Value {

@@ -18,7 +18,7 @@ use super::support::{Scene, binary, policy};
 /// How many cases of a table are told in each setting: a number, `all`, or those whose words contain a text.
 const CASES: &str = "NODEPOOL_FAULTS";
 /// So many are told unless that says otherwise.
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 24;
 /// Another seed draws another sample.
 const SEED: &str = "NODEPOOL_SEED";
 /// After so many failures the rest of a table is not told.
@@ -68,6 +68,11 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// Whether pools have eTags.
+    pub const fn has_etags(self) -> bool {
+        matches!(self, Self::WithEtags | Self::WithEtagsAndOmissionClears)
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::WithoutEtags => "without eTags",
@@ -96,7 +101,7 @@ pub async fn open(lane: Lane, setting: Setting, past_the_door: bool) -> anyhow::
     let mut builder = Testbed::builder(lane)
         .emulator(|settings| {
             let switches = &mut settings.switches;
-            switches.etags = matches!(setting, Setting::WithEtags | Setting::WithEtagsAndOmissionClears);
+            switches.etags = setting.has_etags();
             switches.omission_retains_collections = setting != Setting::WithEtagsAndOmissionClears;
             switches.operation_urls_forbidden = setting == Setting::WithOperationsForbidden;
         })
@@ -113,7 +118,8 @@ pub async fn open(lane: Lane, setting: Setting, past_the_door: bool) -> anyhow::
     let scene = Scene::of(bed, operator);
     for pool in POOLS {
         let (key, value) = FOREIGN_LABEL;
-        let foreign = json!({"nodeLabels": {key: value}, "tags": {"owner": "shop"}, "upgradeSettings": {"maxSurge": "33%"}});
+        let foreign =
+            json!({"nodeLabels": {key: value}, "tags": {"owner": "shop"}, "upgradeSettings": {"maxSurge": "33%"}});
         scene.edit_by_hand(pool, foreign).await?;
         scene.bed.emulator.idle().await;
         let spec = json!({"count": 1, "taints": [], "labels": {"turn": "0"}, "mode": "User"});
@@ -124,7 +130,12 @@ pub async fn open(lane: Lane, setting: Setting, past_the_door: bool) -> anyhow::
 }
 
 /// Tells the cases of a table that are drawn, or asked for.
-pub async fn tell<C: Case>(mut scene: Scene, kind: &'static str, setting: Setting, all: Vec<C>) -> anyhow::Result<Scene> {
+pub async fn tell<C: Case>(
+    mut scene: Scene,
+    kind: &'static str,
+    setting: Setting,
+    all: Vec<C>,
+) -> anyhow::Result<Scene> {
     let (began, size) = (Instant::now(), all.len());
     let seed = seed()?;
     enter(kind, &all);
@@ -153,7 +164,8 @@ pub async fn tell<C: Case>(mut scene: Scene, kind: &'static str, setting: Settin
 /// an effect, and not too many requests.
 pub fn bounded(scene: &Scene, after: u64, pool: &str, effects: usize, sent: usize) -> anyhow::Result<()> {
     let journal = scene.bed.emulator.journal().after(after).by_user_agent(OPERATOR);
-    let writes: Vec<_> = journal.writes().iter().map(|write| (write.resource_name().to_owned(), write.status)).collect();
+    let writes: Vec<_> =
+        journal.writes().iter().map(|write| (write.resource_name().to_owned(), write.status)).collect();
     let with_effect = writes.iter().filter(|(_, status)| status.is_some_and(|status| status < 300)).count();
     ensure!(writes.iter().all(|(name, _)| name == pool), "it wrote to other pools: {writes:?}");
     ensure!((1..=effects).contains(&with_effect) && writes.len() <= sent, "writes were answered {writes:?}");
@@ -201,12 +213,12 @@ fn drawn<C: Case>(all: Vec<C>, seed: u64) -> Vec<(usize, C)> {
             cases.sort_by_key(|(number, _)| *number);
         }
     }
-    let mut seen = [0; Step::ALL.len()];
+    let mut turns = [0; Step::ALL.len()];
     // Steps that undo each other take turns, so that few have to be prepared.
     cases.sort_by_cached_key(|(_, case)| {
         let step = Step::ALL.iter().position(|step| *step == case.step()).unwrap_or_default();
-        seen[step] += 1;
-        (seen[step], step)
+        turns[step] += 1;
+        (turns[step], step)
     });
     cases
 }
@@ -241,7 +253,9 @@ fn enter<C: Case>(kind: &'static str, all: &[C]) {
 fn count<C: Case>(kind: &'static str, case: &C) {
     let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     let field = counts.iter_mut().find(|field| (field.0, field.1, field.2) == (kind, case.row(), case.column()));
-    field.into_iter().for_each(|field| field.3 += 1);
+    if let Some(field) = field {
+        field.3 += 1;
+    }
 }
 
 /// Prints how many cases passed, a table of rows and columns for each kind.
@@ -252,7 +266,12 @@ pub fn print_counts() -> anyhow::Result<()> {
         let of_kind: Vec<Field> = counts.iter().filter(|field| field.0 == kind).copied().collect();
         let columns = in_order(of_kind.iter().map(|field| field.2));
         let total: usize = of_kind.iter().map(|field| field.3).sum();
-        writeln!(out, "\n{kind}: {total} cases passed\n\n| | {} |\n|{}", columns.join(" | "), " --- |".repeat(columns.len() + 1))?;
+        writeln!(
+            out,
+            "\n{kind}: {total} cases passed\n\n| | {} |\n|{}",
+            columns.join(" | "),
+            " --- |".repeat(columns.len() + 1)
+        )?;
         for row in in_order(of_kind.iter().map(|field| field.1)) {
             let cell = |column: &&str| {
                 let field = of_kind.iter().find(|field| field.1 == row && field.2 == *column);
