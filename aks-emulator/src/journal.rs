@@ -196,6 +196,12 @@ impl Recorder {
         Journal(newest)
     }
 
+    /// How many have arrived, those included that are not kept.
+    pub(crate) fn count(&self) -> u64 {
+        let entries = self.entries();
+        entries.forgotten + u64::try_from(entries.kept.len()).unwrap_or(u64::MAX)
+    }
+
     /// The exchange with this number, if it is kept.
     pub(crate) fn exchange(&self, sequence: u64) -> Option<Exchange> {
         let entries = self.entries();

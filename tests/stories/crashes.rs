@@ -16,7 +16,7 @@ use testbed::door::{Door, Fate, Held, Request};
 
 use super::steps::{Foreign, Step, surge_of, write_by_somebody_else};
 use super::support::{Scene, Story, story};
-use super::table::{self, Case, OPERATOR, Setting, bounded, last_request, open, outcomes, until};
+use super::table::{self, Case, OPERATOR, Setting, bounded, open, outcomes, until};
 
 pub fn stories() -> Vec<Story> {
     let told = |name, setting| {
@@ -212,16 +212,16 @@ impl Case for Crash {
     async fn tell(self, scene: &mut Scene, number: usize) -> anyhow::Result<()> {
         let change = self.step.begin(scene, number).await?;
         let pool = self.step.pool();
-        let (before, sequence) = (scene.status(pool).await?, last_request(scene));
+        let (before, sequence) = (scene.status(pool).await?, scene.bed.emulator.requests());
         let held = match self.moment {
             Moment::Late => self.late(scene, change.policy.clone()).await.map(|()| None)?,
             _ => Some(self.killed(scene, change.policy.clone(), &before, sequence).await?),
         };
         let foreign = self.somebody_else_writes(scene, number).await?;
-        let killed_at = last_request(scene);
+        let killed_at = scene.bed.emulator.requests();
         scene.operator.restart().await?;
         until("the next process to look", || {
-            scene.bed.emulator.journal().after(killed_at).iter().any(|exchange| exchange.resource_name() == "local")
+            scene.bed.emulator.journal_after(killed_at).iter().any(|exchange| exchange.resource_name() == "local")
         })
         .await?;
         let after = scene.ready(pool).await?;
@@ -279,7 +279,7 @@ impl Crash {
         ensure!(applied.metadata.generation == Some(generation), "the policy has not changed by one");
         let request = held.arrived().await?;
         scene.operator.kill().await?;
-        let at = scene.bed.emulator.journal().after(sequence).by_user_agent(OPERATOR).writes().len();
+        let at = scene.bed.emulator.journal_after(sequence).by_user_agent(OPERATOR).writes().len();
         self.has_its_fate(scene, &request)?;
         if self.point == Point::Put {
             ensure!(at == usize::from(self.moment == Moment::After), "{at} writes have come to ARM");
@@ -315,7 +315,7 @@ impl Crash {
             return Ok(());
         }
         until("the late write to be handled", || {
-            let writes = scene.bed.emulator.journal().after(sequence).by_user_agent(OPERATOR).writes();
+            let writes = scene.bed.emulator.journal_after(sequence).by_user_agent(OPERATOR).writes();
             writes.iter().all(|write| write.status.is_some())
         })
         .await

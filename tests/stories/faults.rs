@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::steps::{Foreign, Step, surge_of, write_by_somebody_else};
 use super::support::{Scene, Story, story};
-use super::table::{self, Case, OPERATOR, Setting, TIMEOUT, bounded, last_request, open, outcomes, until};
+use super::table::{self, Case, OPERATOR, Setting, TIMEOUT, bounded, open, outcomes, until};
 
 pub fn stories() -> Vec<Story> {
     let told = |name, setting| {
@@ -183,13 +183,13 @@ impl Case for Fault {
     async fn tell(self, scene: &mut Scene, number: usize) -> anyhow::Result<()> {
         let change = self.step.begin(scene, number).await?;
         let pool = self.step.pool();
-        let (before, sequence) = (scene.status(pool).await?, last_request(scene));
+        let (before, sequence) = (scene.status(pool).await?, scene.bed.emulator.requests());
         let foreign = self.foreign(scene, number);
         self.happens(scene, change.policy.clone(), foreign.as_ref()).await?;
         let after = scene.ready(pool).await?;
         until("every write to be handled", || {
             let lost = matches!(self.kind, Kind::DropBefore | Kind::Reset);
-            lost || scene.bed.emulator.journal().after(sequence).writes().iter().all(|write| write.status.is_some())
+            lost || scene.bed.emulator.journal_after(sequence).writes().iter().all(|write| write.status.is_some())
         })
         .await?;
         scene.bed.emulator.idle().await;
@@ -251,11 +251,11 @@ impl Fault {
 
     /// The cluster is read as it was before the step until it has been read three times after the write.
     async fn lags(self, scene: &Scene, policy: Value) -> anyhow::Result<()> {
-        let (sequence, emulator) = (last_request(scene), &scene.bed.emulator);
+        let (sequence, emulator) = (scene.bed.emulator.requests(), &scene.bed.emulator);
         let stale = emulator.stale_clusters();
         scene.apply(policy).await?;
         until("the cluster to be read after the write", || {
-            let journal = emulator.journal().after(sequence).by_user_agent(OPERATOR);
+            let journal = emulator.journal_after(sequence).by_user_agent(OPERATOR);
             let since = journal.iter().skip_while(|exchange| !exchange.is_write());
             since.filter(|exchange| exchange.resource_name() == "local").count() >= 3
         })

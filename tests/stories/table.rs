@@ -163,7 +163,7 @@ pub async fn tell<C: Case>(
 /// Sees what must be so after any case: writes to no other pool, so many writes to this one that were sent and that had
 /// an effect, and not too many requests.
 pub fn bounded(scene: &Scene, after: u64, pool: &str, effects: usize, sent: usize) -> anyhow::Result<()> {
-    let journal = scene.bed.emulator.journal().after(after).by_user_agent(OPERATOR);
+    let journal = scene.bed.emulator.journal_after(after).by_user_agent(OPERATOR);
     let writes: Vec<_> =
         journal.writes().iter().map(|write| (write.resource_name().to_owned(), write.status)).collect();
     let with_effect = writes.iter().filter(|(_, status)| status.is_some_and(|status| status < 300)).count();
@@ -180,11 +180,6 @@ pub fn outcomes(before: &NodePoolPolicyStatus, after: &NodePoolPolicyStatus) -> 
         after.history.starts_with(kept).then_some(kept.len())
     });
     after.history.iter().skip(kept.unwrap_or_default()).map(|entry| entry.outcome.clone()).collect()
-}
-
-/// The number of the last request to ARM.
-pub fn last_request(scene: &Scene) -> u64 {
-    scene.bed.emulator.journal().last().map_or(0, |exchange| exchange.sequence)
 }
 
 /// Waits until `fits`.
