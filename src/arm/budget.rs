@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::telemetry::Kind;
+
 /// What a request counts on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Request {
@@ -40,6 +42,16 @@ struct Published {
 }
 
 impl Request {
+    /// What it is for.
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::ReadCluster => Kind::ReadCluster,
+            Self::ReadPool => Kind::ReadPool,
+            Self::WritePool(_) => Kind::WritePool,
+            Self::ReadOperation => Kind::ReadOperation,
+        }
+    }
+
     /// Source: the service limits of AKS, "throttling limits on AKS resource provider APIs".
     const fn published(&self) -> Published {
         match self {
@@ -77,10 +89,8 @@ impl Budget {
         let mut wait = Duration::ZERO;
         let mut left = Vec::new();
         for (request, number) in requests {
-            let Published { burst, a_second } = request.published();
-            let (most, a_second) = ((burst * self.share).max(1.0), a_second * self.share);
-            let bucket = buckets.get(request).copied().unwrap_or(Bucket { tokens: most, at: now });
-            let tokens = (bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * a_second).min(most);
+            let (most, a_second) = self.size(request);
+            let tokens = self.tokens(request, buckets.get(request), now);
             let reserve = if urgency == Urgency::Ordinary { most * RESERVE } else { 0.0 };
             let needed = (f64::from(*number) + reserve).min(most);
             if tokens < needed {
@@ -94,11 +104,49 @@ impl Budget {
         buckets.extend(left);
         Ok(())
     }
+
+    /// Takes what has been sent already, even if it is not there.
+    pub(super) fn spend(&self, request: &Request, number: u32) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let tokens = self.tokens(request, buckets.get(request), now) - f64::from(number);
+        buckets.insert(request.clone(), Bucket { tokens, at: now });
+    }
+
+    /// How many requests of each kind may be made now; of the pools' own buckets the one with the least.
+    pub(super) fn left(&self) -> BTreeMap<Kind, f64> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let untouched =
+            [Request::ReadCluster, Request::ReadPool, Request::WritePool(String::new()), Request::ReadOperation];
+        let mut left: BTreeMap<Kind, f64> =
+            untouched.iter().map(|request| (request.kind(), self.size(request).0)).collect();
+        for (request, bucket) in buckets.iter() {
+            let tokens = self.tokens(request, Some(bucket), now);
+            left.entry(request.kind()).and_modify(|least| *least = least.min(tokens));
+        }
+        left
+    }
+
+    /// How many requests may come at once, and how many a second in the long run.
+    fn size(&self, request: &Request) -> (f64, f64) {
+        let Published { burst, a_second } = request.published();
+        ((burst * self.share).max(1.0), a_second * self.share)
+    }
+
+    fn tokens(&self, request: &Request, bucket: Option<&Bucket>, now: Instant) -> f64 {
+        let (most, a_second) = self.size(request);
+        bucket.map_or(most, |bucket| (bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * a_second).min(most))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shown(budget: &Budget, kind: Kind) -> String {
+        budget.left()[&kind].to_string()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_empties_and_fills_again_as_published() {
@@ -157,5 +205,27 @@ mod tests {
         assert_eq!(taken(Urgency::Urgent), 2);
         let small = Budget::new(0.01);
         assert_eq!(small.take(&write, Urgency::Ordinary), Ok(()), "a bucket of one is not all reserve");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_without_asking_is_owed_and_shown() {
+        let budget = Budget::new(1.0);
+        assert_eq!(shown(&budget, Kind::ReadCluster), "60");
+        budget.spend(&Request::ReadCluster, 62);
+        assert_eq!(shown(&budget, Kind::ReadCluster), "-2");
+        let read = [(Request::ReadCluster, 1)];
+        assert_eq!(budget.take(&read, Urgency::Urgent), Err(Duration::from_secs(3)));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(budget.take(&read, Urgency::Urgent), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_the_pools_the_one_with_the_least_is_shown() {
+        let budget = Budget::new(1.0);
+        budget.spend(&Request::WritePool("one".into()), 3);
+        budget.spend(&Request::WritePool("two".into()), 5);
+        budget.spend(&Request::WritePool("three".into()), 1);
+        assert_eq!(shown(&budget, Kind::WritePool), "15");
+        assert_eq!(shown(&budget, Kind::ReadOperation), "200");
     }
 }

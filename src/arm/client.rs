@@ -1,96 +1,26 @@
 //! Requests to ARM, one at a time. Never retries a write, never follows a redirect, never logs a body or a token.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use azure_core::http::headers::{HeaderName, RETRY_AFTER};
-use azure_core::http::policies::Policy;
-use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
-use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, RawResponse, Request,
-    RetryOptions, Transport,
-};
+use azure_core::http::{Method, Request};
 use nodepool_kernel::{Approved, Cluster, Step};
+use prometheus_client::registry::Registry;
 use serde_json::Value;
-use url::Url;
 
 use super::budget::{self, Budget, Urgency};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
+use super::exchange::{Answer, Call, Exchange};
 use super::operation::{Operation, Progress, Response, next};
-use super::resource_id::ClusterId;
-use super::sign_in::{Authentication, SignIn, SignInError};
+use super::options::{ArmOptions, ArmOptionsError};
+use super::telemetry::{Kind, Telemetry};
 use super::write::PoolWrite;
-
-/// The id that joins what Azure logs about one request.
-const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-/// Where an answer names the operation that carries out a write.
-const OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
-/// The longest wait that is taken from an answer.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
-
-/// Where ARM is and which cluster is meant.
-#[derive(Debug, Clone)]
-pub struct ArmOptions {
-    /// The endpoint, `https://management.azure.com` in the public cloud.
-    pub endpoint: Url,
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The api-version of all requests.
-    pub api_version: String,
-    /// How to sign in.
-    pub sign_in: SignIn,
-    /// A file of certificates, in PEM, of authorities to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
-    pub request_share: f64,
-    /// How long a read may take, its repetitions included.
-    pub read_timeout: Duration,
-    /// How long a write may take.
-    pub write_timeout: Duration,
-}
-
-/// Why a client can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ArmOptionsError {
-    /// An endpoint on another machine needs a sign-in.
-    #[error(
-        "--azure-auth none is accepted only for an --arm-endpoint on this machine (127.0.0.1, [::1] or localhost), not for {endpoint}: use --azure-auth workload"
-    )]
-    UnauthenticatedRemote {
-        /// The endpoint.
-        endpoint: Url,
-    },
-    /// Tokens go over TLS only.
-    #[error("--arm-endpoint {endpoint} is not https: a token would be sent in the clear")]
-    TokenInTheClear {
-        /// The endpoint.
-        endpoint: Url,
-    },
-    /// The sign-in can't be made as told.
-    #[error(transparent)]
-    SignIn(#[from] SignInError),
-    /// The certificates can't be used.
-    #[error("--azure-ca-file {}: {problem}", path.display())]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The HTTP client can't be made.
-    #[error("the HTTP client can't be made")]
-    Transport(#[source] reqwest::Error),
-}
 
 /// A client for one managed cluster.
 pub struct ArmClient {
-    /// Repeats what was not answered, or with a passing error.
-    repeating: Pipeline,
-    /// Sends once.
-    single: Pipeline,
-    budget: Budget,
+    exchange: Exchange,
+    budget: Arc<Budget>,
+    telemetry: Telemetry,
     options: ArmOptions,
 }
 
@@ -100,21 +30,14 @@ impl ArmClient {
     /// # Errors
     /// The options contradict each other, or the environment lacks what the sign-in needs.
     pub fn new(options: ArmOptions) -> Result<Self, ArmOptionsError> {
-        let transport = transport(options.ca_file.as_deref())?;
-        let authorization = authorization(&options, &transport)?;
-        let pipeline = |retry: RetryOptions| {
-            let client_options =
-                ClientOptions { retry, transport: Some(transport.clone()), ..ClientOptions::default() };
-            let (name, version) = (option_env!("CARGO_PKG_NAME"), option_env!("CARGO_PKG_VERSION"));
-            Pipeline::new(name, version, client_options, Vec::new(), authorization.clone(), None)
-        };
-        let reads = ExponentialRetryOptions {
-            max_retries: 2,
-            max_total_elapsed: azure_core::time::Duration::seconds(5),
-            ..ExponentialRetryOptions::default()
-        };
-        let (repeating, single) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
-        Ok(Self { repeating, single, budget: Budget::new(options.request_share), options })
+        let (budget, telemetry) = (Arc::new(Budget::new(options.request_share)), Telemetry::new());
+        let exchange = Exchange::new(&options, Arc::clone(&budget), telemetry.clone())?;
+        Ok(Self { exchange, budget, telemetry, options })
+    }
+
+    /// Offers the counters of all requests, and what is left of the budgets, to be read.
+    pub fn register(&self, registry: &mut Registry) {
+        self.telemetry.register(&self.budget, registry);
     }
 
     /// Takes the budget for a read of the cluster.
@@ -145,7 +68,8 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error, or an answer that is not a managed cluster.
     pub async fn cluster(&self) -> Result<Cluster, ArmError> {
-        let document = self.get("the cluster", &self.options.cluster.to_string()).await?;
+        let path = self.options.cluster.to_string();
+        let document = self.get("the cluster", Kind::ReadCluster, None, &path).await?;
         cluster(&self.options.cluster, &document).map_err(|detail| self.malformed("the cluster", detail))
     }
 
@@ -155,7 +79,7 @@ impl ArmClient {
     /// No answer, an error (404 when there is no such pool), or an answer that is not a pool.
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
         let what = format!("pool {name}");
-        let document = self.get(&what, &self.pool_path(name)).await?;
+        let document = self.get(&what, Kind::ReadPool, Some(name), &self.pool_path(name)).await?;
         PoolDocument::parse(document).map_err(|detail| self.malformed(&what, detail))
     }
 
@@ -172,12 +96,13 @@ impl ArmClient {
             request.insert_header("if-match", tag.clone());
         }
         request.set_body(write.body.to_string().into_bytes());
-        let answer = self.send(&self.single, request, self.options.write_timeout).await?.accepted()?;
+        let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
         let operation = answer.operation.map(|url| Operation::at(&url, &self.options.endpoint)).transpose();
-        Ok(operation.unwrap_or_else(|error| {
+        let operation = operation.unwrap_or_else(|error| {
             tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
             None
-        }))
+        });
+        Ok(operation.map(|operation| operation.of_pool(pool)))
     }
 
     /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.
@@ -190,7 +115,7 @@ impl ArmClient {
             return absent(&ArmError::OverBudget { after }, Some(after));
         }
         let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
-        match self.send(&self.single, request, self.options.read_timeout).await {
+        match self.exchange.make(Call { kind: Kind::ReadOperation, pool: operation.pool(), request }).await {
             Ok(Answer { status, body, retry_after, .. }) => {
                 next(operation, &Response::Answered { status, body: &body, retry_after })
             }
@@ -209,26 +134,10 @@ impl ArmClient {
         accepting_json(Request::new(url, method))
     }
 
-    async fn get(&self, what: &str, path: &str) -> Result<Value, ArmError> {
+    async fn get(&self, what: &str, kind: Kind, pool: Option<&str>, path: &str) -> Result<Value, ArmError> {
         let request = self.request(path, Method::Get);
-        let answer = self.send(&self.repeating, request, self.options.read_timeout).await?.accepted()?;
+        let answer = self.exchange.make(Call { kind, pool, request }).await?.accepted()?;
         serde_json::from_slice(&answer.body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
-    }
-
-    /// Sends a request and returns whatever is answered.
-    async fn send(&self, pipeline: &Pipeline, mut request: Request, limit: Duration) -> Result<Answer, ArmError> {
-        let endpoint = self.options.endpoint.as_str();
-        let context = Context::new();
-        let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await;
-        match sent {
-            Ok(Ok(response)) => Ok(Answer::of(&response)),
-            Ok(Err(error)) => Err(ArmError::unanswered(endpoint, error)),
-            Err(_) => {
-                let detail = format!("nothing came within {} s", limit.as_secs_f64());
-                Err(ArmError::Lost { endpoint: endpoint.to_owned(), detail })
-            }
-        }
     }
 
     fn malformed(&self, what: &str, detail: String) -> ArmError {
@@ -236,145 +145,7 @@ impl ArmClient {
     }
 }
 
-/// What ARM answered.
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-    retry_after: Option<Duration>,
-    correlation: Option<String>,
-    /// The URL of the operation that carries out a write.
-    operation: Option<String>,
-}
-
-impl Answer {
-    fn of(response: &RawResponse) -> Self {
-        let header = |name: &HeaderName| response.headers().get_optional_str(name);
-        let seconds = header(&RETRY_AFTER).and_then(|text| text.parse::<u64>().ok());
-        Self {
-            status: u16::from(response.status()),
-            body: response.body().as_ref().to_vec(),
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)),
-            correlation: header(&CORRELATION).map(str::to_owned),
-            operation: header(&OPERATION).map(str::to_owned),
-        }
-    }
-
-    /// The answer if it is no error.
-    fn accepted(self) -> Result<Self, ArmError> {
-        if (200..300).contains(&self.status) {
-            return Ok(self);
-        }
-        Err(ArmError::answered(self.status, &self.body, self.retry_after).correlated(self.correlation))
-    }
-}
-
 fn accepting_json(mut request: Request) -> Request {
     request.insert_header("accept", "application/json");
     request
-}
-
-/// What requests go over. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`).
-fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmOptionsError> {
-    let mut builder =
-        reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).redirect(reqwest::redirect::Policy::none());
-    if let Some(path) = ca_file {
-        builder = builder.tls_certs_merge(authorities(path)?);
-    }
-    let client = builder.build().map_err(ArmOptionsError::Transport)?;
-    Ok(Transport::new(Arc::new(client)))
-}
-
-fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ArmOptionsError> {
-    let problem = |problem: String| ArmOptionsError::Authorities { path: path.to_owned(), problem };
-    let text = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-    match reqwest::Certificate::from_pem_bundle(&text) {
-        Ok(certificates) if certificates.is_empty() => Err(problem("it holds no certificate in PEM".to_owned())),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(problem(format!("it is not a list of certificates in PEM ({error})"))),
-    }
-}
-
-/// The policies that sign requests.
-fn authorization(options: &ArmOptions, transport: &Transport) -> Result<Vec<Arc<dyn Policy>>, ArmOptionsError> {
-    let endpoint = options.endpoint.clone();
-    match options.sign_in.authentication {
-        Authentication::None if !is_loopback(&endpoint) => {
-            return Err(ArmOptionsError::UnauthenticatedRemote { endpoint });
-        }
-        Authentication::None => {}
-        _ if endpoint.scheme() != "https" => return Err(ArmOptionsError::TokenInTheClear { endpoint }),
-        _ => {}
-    }
-    let credential = options.sign_in.credential(transport)?;
-    let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
-    let policy = |credential| Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope])) as Arc<dyn Policy>;
-    Ok(credential.map(policy).into_iter().collect())
-}
-
-fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arm::Cloud;
-
-    fn options(endpoint: &str, authentication: Authentication) -> ArmOptions {
-        let cluster = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
-        ArmOptions {
-            endpoint: endpoint.parse().unwrap(),
-            cluster: cluster.parse().unwrap(),
-            api_version: "2025-10-01".into(),
-            sign_in: SignIn {
-                authentication,
-                cloud: Cloud::Public,
-                authority: None,
-                tenant: None,
-                client_id: None,
-                secret_file: None,
-                token_file: None,
-            },
-            ca_file: None,
-            request_share: 1.0,
-            read_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_mins(1),
-        }
-    }
-
-    fn signed(endpoint: &str, authentication: Authentication) -> Result<usize, ArmOptionsError> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        authorization(&options(endpoint, authentication), &transport(None)?).map(|policies| policies.len())
-    }
-
-    #[test]
-    fn no_sign_in_is_for_this_machine_only_and_tokens_for_tls_only() {
-        for endpoint in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
-            assert_eq!(signed(endpoint, Authentication::None).unwrap(), 0, "{endpoint}");
-        }
-        for endpoint in ["https://management.azure.com", "http://10.0.0.1", "http://localhost.example"] {
-            let refused = signed(endpoint, Authentication::None).unwrap_err();
-            assert!(matches!(refused, ArmOptionsError::UnauthenticatedRemote { .. }), "{endpoint}");
-        }
-        for authentication in [Authentication::Workload, Authentication::Managed, Authentication::Cli] {
-            let clear = signed("http://127.0.0.1:1", authentication).unwrap_err();
-            assert!(matches!(clear, ArmOptionsError::TokenInTheClear { .. }));
-        }
-        assert_eq!(signed("https://127.0.0.1:1", Authentication::Managed).unwrap(), 1);
-    }
-
-    #[test]
-    fn certificates_that_can_not_be_used_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.crt");
-        let said = |path: &Path| transport(Some(path)).err().unwrap().to_string();
-        assert!(said(&path).starts_with(&format!("--azure-ca-file {}: ", path.display())));
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(said(&path).ends_with("it holds no certificate in PEM"), "{}", said(&path));
-    }
 }

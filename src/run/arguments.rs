@@ -8,6 +8,7 @@ use nodepool_kernel::{Settings, Span};
 use url::Url;
 
 use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
+use crate::metrics::MetricsAddress;
 
 /// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
 #[derive(Debug, Clone, Args)]
@@ -110,6 +111,10 @@ pub struct Arguments {
     /// How long a step that takes away system capacity may wait before no other disruptive step begins before it
     #[arg(long, env = "PRIORITY_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub priority_after_seconds: Duration,
+
+    /// IP address and port that metrics are served on, at `/metrics`; empty serves none
+    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_address: MetricsAddress,
 
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]

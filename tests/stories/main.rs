@@ -9,10 +9,12 @@ mod capacity;
 mod crashes;
 mod drift;
 mod eviction;
+mod failures;
 mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod metrics;
 mod sign_in;
 mod steps;
 mod support;
@@ -65,6 +67,8 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(failures::stories());
+    stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories.extend(crashes::stories());
     stories
