@@ -259,6 +259,7 @@ mod tests {
             recorder.answered(arrived.sequence, 200, &HeaderMap::new(), &body);
         }
         let kept: Vec<u64> = recorder.journal().iter().map(|exchange| exchange.sequence).collect();
+        assert_eq!(recorder.count(), 10);
         assert_eq!(kept, [8, 9, 10]);
         assert_eq!(recorder.last(8, 1).iter().map(|exchange| exchange.sequence).collect::<Vec<_>>(), [10]);
         assert_eq!(recorder.exchange(9).unwrap().status, Some(200));
