@@ -22,7 +22,7 @@ enum Class {
 
 /// Codes of which more is known than their status tells. Sources: recorded error bodies and the troubleshooting manuals
 /// of AKS, one group a line of the manual.
-const CODES: [(Class, &[&str], &str); 10] = [
+const CODES: [(Class, &[&str], &str); 13] = [
     (
         Class::FixCapacity,
         &["ErrCode_InsufficientVCPUQuota", "QuotaExceeded", "InsufficientVCPUQuota", "PublicIPCountLimitReached"],
@@ -78,6 +78,23 @@ const CODES: [(Class, &[&str], &str); 10] = [
         Class::RetryLater,
         &["NoRegisteredProviderFound"],
         "the region does not serve this api-version: if it lasts, choose another with --arm-api-version",
+    ),
+    (
+        Class::FixCapacity,
+        &["PodDrainFailure", "UnsatisfiablePDB"],
+        "look at the pods that the message names: a disruption budget that allows nothing, or a pod that does not end, \
+         holds up the drain",
+    ),
+    (
+        Class::RetryLater,
+        &["NodesNotReady", "VMExtensionProvisioningError", "VMExtensionProvisioningTimeout"],
+        "look why new nodes do not become Ready: egress, DNS and the subnet's routes are the usual causes (az aks \
+         nodepool show; kubectl describe node)",
+    ),
+    (
+        Class::RetryLater,
+        &["OperationPreempted", "AKSOperationPreempted", "AKSOperationPreemptedByDelete", "OriginalEtagNotExpect"],
+        "nothing: somebody else's operation came in between, and the operator tries again",
     ),
     (Class::RetryLater, &["InternalOperationError", "InternalServerError"], RETRY_LATER),
     (

@@ -92,7 +92,7 @@ pub struct Arguments {
     #[arg(long, env = "PROGRESS_DEADLINE_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub progress_deadline_seconds: Duration,
 
-    /// Wait after a write that Azure refused; doubles with each refusal, up to an hour
+    /// Wait after a write that Azure refused or an operation that failed; doubles with each, up to an hour
     #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub retry_seconds: Duration,
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use nodepool_kernel::Time;
 use tokio::time::Instant;
 
+use super::jitter::jittered;
+
 /// Waits and delays.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -42,7 +44,7 @@ impl Ledger {
     pub(super) fn delay(&mut self, policy: &str, first: Duration, at_least: Option<Duration>, reason: String) {
         let failures = self.delays.get(policy).map_or(0, |delay| delay.failures);
         let grown = first.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST_DELAY.max(first));
-        let until = Instant::now() + at_least.map_or(grown, |at_least| grown.max(at_least));
+        let until = Instant::now() + jittered(at_least.map_or(grown, |at_least| grown.max(at_least)));
         self.delays.insert(policy.to_owned(), Delay { until, reason, failures: failures.saturating_add(1) });
     }
 
@@ -106,17 +108,20 @@ mod tests {
     async fn delays_grow_until_a_write_is_accepted() {
         let mut ledger = Ledger::default();
         let first = Duration::from_secs(5);
-        let mut delays = Vec::new();
-        for _ in 0..8 {
+        let within = |ledger: &Ledger, seconds| {
+            let delay = ledger.delayed("p").unwrap().1 - Instant::now();
+            let (least, most) = (Duration::from_secs(seconds), Duration::from_secs(seconds).mul_f64(1.1));
+            assert!((least..most).contains(&delay), "{delay:?}, not {seconds} s and up to a tenth more");
+        };
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
             ledger.delay("p", first, None, "lost".into());
-            delays.push((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs());
+            within(&ledger, seconds);
             tokio::time::advance(Duration::from_mins(10)).await;
             assert!(ledger.delayed("p").is_none());
         }
-        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300]);
         ledger.accepted("p");
         ledger.delay("p", first, Some(Duration::from_secs(90)), "throttled".into());
-        assert_eq!((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs(), 90, "what ARM asks for is obeyed");
+        within(&ledger, 90);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod flights;
+mod jitter;
 mod ledger;
 mod pass;
 mod start;

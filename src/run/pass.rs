@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::arguments::Arguments;
 use super::flights::Flights;
+use super::jitter::jittered;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
@@ -362,6 +363,6 @@ fn asks_for_anything(plan: &Plan) -> bool {
 /// The next attempt after so many failures in a row.
 fn retry_at(base: Duration, failures: u32) -> Time {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-    let wait = base.saturating_mul(factor).min(LONGEST_RETRY);
+    let wait = jittered(base.saturating_mul(factor).min(LONGEST_RETRY));
     now().after(nodepool_kernel::Span::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -1,6 +1,5 @@
 //! Starts the operator and ends it. A lost watch task or a second signal ends the process.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::arguments::Arguments;
 use super::flights::Flights;
+use super::jitter::jittered;
 use super::ledger::Ledger;
 use super::pass::Pass;
 use super::wake::Wake;
@@ -129,12 +129,6 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
         }
         tokio::time::sleep_until(began + PASS_INTERVAL).await;
     }
-}
-
-/// The interval and up to a tenth more, so that the operators of many clusters do not read at the same moments.
-fn jittered(interval: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() % 1000;
-    interval + (interval / 10_000).saturating_mul(u32::try_from(random).unwrap_or(0))
 }
 
 fn log(filter: &str) -> Result<(), RunError> {
