@@ -31,8 +31,11 @@ interop: ## Drives the emulator with clients that others wrote: SDKs of several 
 bench: ## Shows requests per second, memory, and what keeping the state costs, at 100 pools and 5,000 nodes
 	$(CARGO) bench -p aks-emulator --bench pools
 
-fuzz: ## Feeds the emulator requests of any form for SECONDS=60 (needs cargo-fuzz)
+fuzz: ## Feeds the emulator requests, and the ARM client answers, of any form for SECONDS=60 a target (needs cargo-fuzz)
 	cd aks-emulator && $(CARGO) fuzz run request --dev --sanitizer none -- -dict=fuzz/request.dict -max_len=4096 -max_total_time=$(or $(SECONDS),60)
+	@for target in pool_document error_body operation_answer; do \
+		$(CARGO) fuzz run $$target --dev --sanitizer none -- -dict=fuzz/arm.dict -max_len=4096 -max_total_time=$(or $(SECONDS),60) || exit 1; \
+	done
 
 assets: ## Builds the control plane's executables, once per machine (some minutes the first time)
 	@$(CARGO) run --quiet -p testbed -- assets > /dev/null

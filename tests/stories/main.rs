@@ -14,7 +14,11 @@ mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod machine;
 mod metrics;
+#[path = "../arm/server.rs"]
+#[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
+mod server;
 mod sign_in;
 mod steps;
 mod support;
@@ -67,6 +71,7 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(machine::stories());
     stories.extend(failures::stories());
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
