@@ -197,7 +197,7 @@ fn seed() -> anyhow::Result<u64> {
 
 /// The cases to tell with their numbers, the steps in turn.
 fn drawn<C: Case>(all: Vec<C>, seed: u64) -> Vec<(usize, C)> {
-    let wanted = std::env::var(CASES).ok();
+    let wanted = std::env::var(CASES).ok().filter(|wanted| !wanted.is_empty());
     let mut cases: Vec<(usize, C)> = all.into_iter().enumerate().map(|(index, case)| (index + 1, case)).collect();
     match wanted.as_deref().map(|wanted| (wanted, wanted.parse())) {
         Some(("all", _)) => {}
