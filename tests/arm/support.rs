@@ -95,6 +95,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         nodes: Known::seen(NOW, vec![node("system", 0), node("system", 1), node("apps", 0), node("apps", 1)]),
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, vec![]),
+        workloads: Known::seen(NOW, vec![]),
         in_flight: vec![],
     };
     (guard(step, &snapshot, &Settings::default()).expect("nothing speaks against it"), write)
