@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod capacity;
+mod crashes;
 mod drift;
 mod eviction;
 mod failures;
@@ -19,8 +20,10 @@ mod metrics;
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
 mod sign_in;
+mod steps;
 mod support;
 mod system;
+mod table;
 mod user_pool;
 
 use std::sync::Arc;
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
     let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
     // The control planes end here and not with the process, so that their folders go too.
     drop(lanes);
+    table::print_counts()?;
     conclusion.exit()
 }
 
@@ -71,5 +75,6 @@ fn all() -> Vec<Story> {
     stories.extend(failures::stories());
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
+    stories.extend(crashes::stories());
     stories
 }
