@@ -94,7 +94,6 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
         nodes: Known::seen(NOW, vec![node("system", 0), node("system", 1), node("apps", 0), node("apps", 1)]),
         pods: Known::seen(NOW, vec![]),
-        workloads: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![]),
         in_flight: vec![],
