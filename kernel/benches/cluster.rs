@@ -34,8 +34,7 @@ pub enum Asked {
 pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
     let each = nodes / POOLS;
     let pools: Vec<AgentPool> = (0..POOLS).map(|number| pool(number, each)).collect();
-    let nodes: Vec<Node> =
-        (0..POOLS).flat_map(|pool| (0..each).map(move |index| node(pool, index))).collect();
+    let nodes: Vec<Node> = (0..POOLS).flat_map(|pool| (0..each).map(move |index| node(pool, index))).collect();
     let pods = nodes.iter().flat_map(|node| (0..PODS).map(|index| pod(node, index))).collect();
     let cluster = Cluster {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),

@@ -13,6 +13,7 @@ mod foreign;
 mod identity;
 mod lifecycle;
 mod sign_in;
+mod steady;
 mod support;
 mod system;
 mod user_pool;
@@ -62,5 +63,6 @@ fn all() -> Vec<Story> {
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
     stories.extend(faults::stories());
+    stories.extend(steady::stories());
     stories
 }
