@@ -77,25 +77,38 @@ impl<'a> Facts<'a> {
         Ok(facts)
     }
 
-    /// Sorts nodes and pods by pool.
+    /// Sorts nodes and pods by pool. There may be tens of thousands of pods: each costs one look by the name of its node.
     fn place(&mut self, nodes: &'a [Node], pods: &'a [Pod]) {
-        let mut by_name: HashMap<&str, &Node> = HashMap::with_capacity(nodes.len());
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut by_pool: Vec<(&str, Vec<&Node>, Vec<(&Pod, &Node)>)> = Vec::new();
+        let mut by_name: HashMap<&str, (&Node, Option<usize>)> = HashMap::with_capacity(nodes.len());
         for node in nodes {
-            by_name.insert(&node.name, node);
-            if let Some(pool) = node.pool.as_deref() {
-                self.nodes_by_pool.entry(pool).or_default().push(node);
+            let number = node.pool.as_deref().map(|pool| {
+                *numbers.entry(pool).or_insert_with(|| {
+                    by_pool.push((pool, Vec::new(), Vec::new()));
+                    by_pool.len() - 1
+                })
+            });
+            if let Some((_, nodes, _)) = number.and_then(|number| by_pool.get_mut(number)) {
+                nodes.push(node);
             }
+            by_name.insert(&node.name, (node, number));
         }
         for pod in pods {
             let Some(name) = pod.node.as_deref() else { continue };
             match by_name.get(name) {
-                None => self.adrift.push(pod),
-                Some(node) => match node.pool.as_deref() {
-                    Some(pool) => self.pods_by_pool.entry(pool).or_default().push((pod, node)),
-                    None if node.is_foreign() => {}
-                    None => self.adrift.push(pod),
-                },
+                Some((node, Some(number))) => {
+                    if let Some((_, _, pods)) = by_pool.get_mut(*number) {
+                        pods.push((pod, node));
+                    }
+                }
+                Some((node, None)) if node.is_foreign() => {}
+                None | Some((_, None)) => self.adrift.push(pod),
             }
+        }
+        for (pool, nodes, pods) in by_pool {
+            self.nodes_by_pool.insert(pool, nodes);
+            self.pods_by_pool.insert(pool, pods);
         }
     }
 

@@ -1,15 +1,17 @@
 //! The fresh look before a write: everything that the step's safety depends on, read now. Never uses a cache for it.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::ListParams;
 use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step};
+use serde::de::DeserializeOwned;
 
 use super::rows::{self, POOL_LABELS};
-use super::{Observer, now};
+use super::{Observer, PAGE, now};
 use crate::arm::{ArmError, PoolDocument};
 
 /// A snapshot for judging one step again, with the document that the write is made from.
@@ -81,8 +83,9 @@ impl Observer {
             let selectors =
                 [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
             for selector in selectors {
-                let listed = api.list(&ListParams::default().labels(&selector)).await?;
-                read.extend(listed.iter().map(rows::node).map(|node| (node.name.clone(), node)));
+                let listed =
+                    rows_of(&api, ListParams::default().labels(&selector), |node| Some(rows::node(node))).await?;
+                read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
             }
             Ok(read.into_values().collect())
         };
@@ -90,7 +93,7 @@ impl Observer {
             let mut read = Vec::new();
             for namespace in &self.namespaces {
                 let api = Api::<core::Pod>::namespaced(self.client.clone(), namespace);
-                read.extend(api.list(&ListParams::default()).await?.iter().filter_map(rows::pod));
+                read.extend(rows_of(&api, ListParams::default(), rows::pod).await?);
             }
             Ok(read)
         };
@@ -98,11 +101,28 @@ impl Observer {
             let mut read = Vec::new();
             for namespace in &self.namespaces {
                 let api = Api::<PodDisruptionBudget>::namespaced(self.client.clone(), namespace);
-                read.extend(api.list(&ListParams::default()).await?.iter().map(rows::budget));
+                read.extend(rows_of(&api, ListParams::default(), |budget| Some(rows::budget(budget))).await?);
             }
             Ok(read)
         };
         tokio::join!(nodes, pods, budgets)
+    }
+}
+
+/// The rows of everything that is listed, page by page, as of one moment.
+async fn rows_of<K, T>(api: &Api<K>, which: ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut rows = Vec::new();
+    let mut which = which.limit(PAGE);
+    loop {
+        let page = api.list(&which).await?;
+        rows.extend(page.iter().filter_map(&row));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => which = which.continue_token(&token),
+            None => return Ok(rows),
+        }
     }
 }
 
