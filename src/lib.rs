@@ -4,6 +4,7 @@
 pub mod act;
 pub mod api;
 pub mod arm;
+pub mod metrics;
 pub mod observe;
 pub mod report;
 pub mod run;

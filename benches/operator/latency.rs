@@ -1,7 +1,7 @@
 //! From `kubectl apply` to the PUT that arrives at ARM, and to the refusal in the status; first by a plain client that
 //! does no more than what must be read and written. Never more than one change at a time.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -18,6 +18,9 @@ use crate::watch::{Watch, is};
 
 /// How often each kind of change is made.
 const CHANGES: usize = 200;
+
+/// Between two changes, so that each meets an operator that has done with the one before, its events included.
+const REST: Duration = Duration::from_millis(150);
 
 /// What a policy asks for; another label each time.
 pub(crate) fn labelled(number: usize) -> Value {
@@ -54,6 +57,7 @@ pub(crate) async fn puts(scene: &Scene, watch: &mut Watch, changes: usize) -> an
     let mut samples = Samples::default();
     for number in 1..=changes {
         let (name, passed) = (pool(number % USER_POOLS), scene.bed.arm.journal().len());
+        tokio::time::sleep(REST).await;
         let began = SystemTime::now();
         let applied = scene.apply(&name, labelled(number)).await?;
         watch.until_status(&applied, "Ready", |status| is(status, condition::READY, ConditionStatus::True)).await?;
@@ -66,6 +70,7 @@ pub(crate) async fn puts(scene: &Scene, watch: &mut Watch, changes: usize) -> an
 async fn refusals(scene: &Scene, watch: &mut Watch) -> anyhow::Result<Samples> {
     let mut samples = Samples::default();
     for _ in 0..CHANGES {
+        tokio::time::sleep(REST).await;
         let began = SystemTime::now();
         let applied = scene.apply("system", json!({"mode": "User"})).await?;
         let refused = |status: &_| is(status, condition::SAFE, ConditionStatus::False);
@@ -86,6 +91,7 @@ impl Plain<'_> {
     /// A change, the reads that the operator makes for it, and the PUT.
     async fn put(&self, number: usize, watch: &mut Watch, samples: &mut Samples) -> anyhow::Result<()> {
         let (name, passed) = (pool(number % USER_POOLS), self.scene.bed.arm.journal().len());
+        tokio::time::sleep(REST).await;
         let began = SystemTime::now();
         self.seen(&name, labelled(number), watch).await?;
         self.get("").await?;
@@ -106,6 +112,7 @@ impl Plain<'_> {
     /// A change, a read of the cluster, and a status.
     async fn status(&self, number: usize, watch: &mut Watch, samples: &mut Samples) -> anyhow::Result<()> {
         let name = pool(number % USER_POOLS);
+        tokio::time::sleep(REST).await;
         let began = SystemTime::now();
         // A generation that nothing else has.
         let generation = self.seen(&name, json!({"mode": "User", "count": number}), watch).await?;

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use crate::facts::Facts;
 use crate::guard::{Approved, Refusal, judge};
-use crate::intent::{Enforcement, Intent};
+use crate::intent::Intent;
 use crate::names::shorten;
 use crate::plan::{Plan, PolicyPlan, Problem};
 use crate::settings::Settings;
 use crate::snapshot::{Mode, Snapshot};
-use crate::step::{Purpose, Step};
+use crate::step::{Change, Purpose, Step};
+use crate::taint::TaintEffect;
 
 /// What became of one planned step in this pass.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,10 +59,12 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
             return steps.into_iter().map(|(_, step)| refuse(step)).collect();
         }
     };
-    steps.sort_by_key(|(_, step)| rank(step, &facts));
+    let first_in_line = first_in_line(&steps, &facts);
+    steps.sort_by_key(|(_, step)| (rank(step, &facts), Some(*step) != first_in_line));
     let in_flight = facts.in_flight();
     let mut pass = Pass {
         adding: adding(plan, snapshot),
+        first_in_line,
         running: in_flight.len(),
         reducing: in_flight.iter().filter(|step| facts.reduces(step)).map(in_words).min(),
         approved: Vec::new(),
@@ -86,6 +89,8 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
 struct Pass<'a> {
     /// Steps in flight, or planned by a policy that can make progress, that promote a pool or add nodes.
     adding: Vec<&'a Step>,
+    /// The step that has waited for so long that no other disruptive one may begin before it.
+    first_in_line: Option<&'a Step>,
     /// How many steps run, those in flight included.
     running: usize,
     /// The step that reduces system capacity, if one runs.
@@ -96,9 +101,11 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Why the step is not to be judged yet.
     fn must_wait(&self, policy: &PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<String> {
-        let backing_off = |problem: &Problem| matches!(problem, Problem::BackingOff(_));
-        if policy.problems.iter().any(backing_off) {
-            return Some("the next attempt after a failed write".to_owned());
+        if let Some(held) = policy.problems.iter().find(|problem| problem.holds()) {
+            return Some(match held {
+                Problem::Canceled => "a change of the policy".to_owned(),
+                _ => "the next attempt after a failed one".to_owned(),
+            });
         }
         if let Some(first) = after_mode(policy, step) {
             return Some(format!("the step before it, {}", in_words(first)));
@@ -116,14 +123,32 @@ impl<'a> Pass<'a> {
         {
             return Some(format!("another step that takes away system capacity, {other}"));
         }
+        if self.first_in_line == Some(step) {
+            return None;
+        }
+        if let Some(first) = self.first_in_line
+            && is_disruptive(step, facts)
+            && !self.clears_the_way(step, first, facts)
+        {
+            return Some(format!("a step that has waited for long, {}", in_words(first)));
+        }
         (self.running >= facts.settings.steps_in_parallel).then(|| "other steps that run now".to_owned())
     }
 
     /// A step that adds what this step relies on and that can still make progress.
     fn predecessor(&self, step: &Step, facts: &Facts<'_>) -> Option<&'a Step> {
+        self.predecessors(step, facts).next()
+    }
+
+    fn predecessors(&self, step: &Step, facts: &Facts<'_>) -> impl Iterator<Item = &'a Step> {
         let system_only = is_system(step, facts);
-        let relevant = |other: &&Step| !system_only || other.change.promotes() || is_system(other, facts);
-        self.adding.iter().copied().find(relevant)
+        let relevant = move |other: &&Step| !system_only || other.change.promotes() || is_system(other, facts);
+        self.adding.iter().copied().filter(relevant)
+    }
+
+    /// Whether `first` waits for the policy of `step`, or belongs to it.
+    fn clears_the_way(&self, step: &Step, first: &Step, facts: &Facts<'_>) -> bool {
+        step.policy == first.policy || self.predecessors(first, facts).any(|other| other.policy == step.policy)
     }
 
     fn note(&mut self, step: &'a Step, facts: &Facts<'_>) {
@@ -137,8 +162,7 @@ impl<'a> Pass<'a> {
 
 /// The steps that add something, those in flight first.
 fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
-    let progresses =
-        |intent: &&Intent| !intent.stalled && !intent.suspended && intent.enforcement == Enforcement::Enforce;
+    let progresses = |intent: &&Intent| !intent.stalled && intent.may_write();
     let intents = snapshot.intents.value().map_or(&[][..], Vec::as_slice);
     let policies: HashSet<&str> = intents.iter().filter(progresses).map(|intent| intent.policy.as_str()).collect();
     let planned = plan.policies.iter().filter(|policy| policies.contains(policy.policy.as_str()));
@@ -146,6 +170,19 @@ fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
     in_flight.sort_by_cached_key(ToString::to_string);
     let all = in_flight.into_iter().chain(planned.flat_map(|policy| &policy.steps));
     all.filter(|step| step.change.promotes() || step.change.scales_up()).collect()
+}
+
+/// Of the steps that take away system capacity and could be made but for others, the one that has waited longest, if that
+/// is too long: without it, a stream of other steps could keep it waiting for ever.
+fn first_in_line<'a>(steps: &[(&'a PolicyPlan, &'a Step)], facts: &Facts<'_>) -> Option<&'a Step> {
+    let since = |policy: &PolicyPlan| {
+        let intent = facts.intents.iter().find(|intent| intent.policy == policy.policy)?;
+        let since = intent.waits_since.filter(|_| !policy.problems.iter().any(Problem::holds))?;
+        (facts.now.since(since) >= facts.settings.priority_after).then_some(since)
+    };
+    let waiting = steps.iter().filter(|(_, step)| facts.reduces(step));
+    let waiting = waiting.filter_map(|(policy, step)| Some((since(policy)?, &policy.policy, *step)));
+    waiting.min_by_key(|(since, policy, _)| (*since, *policy)).map(|(_, _, step)| step)
 }
 
 /// The step in a message.
@@ -174,6 +211,13 @@ fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
 /// Whether the step is made on a system pool.
 fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
     facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
+}
+
+/// Whether the step may evict pods or take nodes away.
+fn is_disruptive(step: &Step, facts: &Facts<'_>) -> bool {
+    let evicts = matches!(&step.change, Change::Taints { from, to }
+        if to.iter().any(|taint| taint.effect == TaintEffect::NoExecute && !from.contains(taint)));
+    evicts || removes(step) || facts.reduces(step)
 }
 
 /// Whether the step takes nodes away, or takes a pool away from the add-ons.

@@ -32,8 +32,17 @@ pub(crate) struct Facts<'a> {
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
     half_upgraded: HashSet<&'a str>,
-    nodes_by_pool: HashMap<&'a str, Vec<&'a Node>>,
-    pods_by_pool: HashMap<&'a str, Vec<(&'a Pod, &'a Node)>>,
+    /// Where in `placed` a pool is.
+    numbers: HashMap<&'a str, usize>,
+    placed: Vec<Placed<'a>>,
+}
+
+/// What Kubernetes shows of one pool.
+#[derive(Default)]
+struct Placed<'a> {
+    nodes: Vec<&'a Node>,
+    /// Protected pods, with their nodes.
+    pods: Vec<(&'a Pod, &'a Node)>,
 }
 
 impl<'a> Facts<'a> {
@@ -65,8 +74,8 @@ impl<'a> Facts<'a> {
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),
-            nodes_by_pool: HashMap::new(),
-            pods_by_pool: HashMap::new(),
+            numbers: HashMap::new(),
+            placed: Vec::new(),
         };
         facts.place(nodes, pods);
         let half_upgraded = cluster.pools.iter().filter(|pool| is_half_upgraded(pool, facts.nodes_of(&pool.name)));
@@ -79,37 +88,33 @@ impl<'a> Facts<'a> {
 
     /// Sorts nodes and pods by pool. There may be tens of thousands of pods: each costs one look by the name of its node.
     fn place(&mut self, nodes: &'a [Node], pods: &'a [Pod]) {
-        let mut numbers: HashMap<&str, usize> = HashMap::new();
-        let mut by_pool: Vec<(&str, Vec<&Node>, Vec<(&Pod, &Node)>)> = Vec::new();
-        let mut by_name: HashMap<&str, (&Node, Option<usize>)> = HashMap::with_capacity(nodes.len());
+        let mut by_name: HashMap<&str, (&'a Node, Option<usize>)> = HashMap::with_capacity(nodes.len());
         for node in nodes {
-            let number = node.pool.as_deref().map(|pool| {
-                *numbers.entry(pool).or_insert_with(|| {
-                    by_pool.push((pool, Vec::new(), Vec::new()));
-                    by_pool.len() - 1
-                })
-            });
-            if let Some((_, nodes, _)) = number.and_then(|number| by_pool.get_mut(number)) {
-                nodes.push(node);
+            let number = node.pool.as_deref().map(|pool| *self.numbers.entry(pool).or_insert(self.placed.len()));
+            if number == Some(self.placed.len()) {
+                self.placed.push(Placed::default());
+            }
+            if let Some(pool) = number.and_then(|number| self.placed.get_mut(number)) {
+                pool.nodes.push(node);
             }
             by_name.insert(&node.name, (node, number));
         }
         for pod in pods {
             let Some(name) = pod.node.as_deref() else { continue };
-            match by_name.get(name) {
-                Some((node, Some(number))) => {
-                    if let Some((_, _, pods)) = by_pool.get_mut(*number) {
-                        pods.push((pod, node));
-                    }
-                }
-                Some((node, None)) if node.is_foreign() => {}
-                None | Some((_, None)) => self.adrift.push(pod),
+            let Some((node, number)) = by_name.get(name) else {
+                self.adrift.push(pod);
+                continue;
+            };
+            match number.and_then(|number| self.placed.get_mut(number)) {
+                Some(pool) => pool.pods.push((pod, node)),
+                None if node.is_foreign() => {}
+                None => self.adrift.push(pod),
             }
         }
-        for (pool, nodes, pods) in by_pool {
-            self.nodes_by_pool.insert(pool, nodes);
-            self.pods_by_pool.insert(pool, pods);
-        }
+    }
+
+    fn placed(&self, pool: &str) -> Option<&Placed<'a>> {
+        self.numbers.get(pool).and_then(|number| self.placed.get(*number))
     }
 
     /// Counts a step as under way: its pool is busy, and what it takes away is gone already.
@@ -121,12 +126,12 @@ impl<'a> Facts<'a> {
 
     /// The nodes that carry the pool's label.
     pub(crate) fn nodes_of(&self, pool: &str) -> &[&'a Node] {
-        self.nodes_by_pool.get(pool).map_or(&[], Vec::as_slice)
+        self.placed(pool).map_or(&[], |pool| &pool.nodes)
     }
 
     /// The protected pods on the nodes of a pool, with their nodes.
     pub(crate) fn pods_on(&self, pool: &str) -> &[(&'a Pod, &'a Node)] {
-        self.pods_by_pool.get(pool).map_or(&[], Vec::as_slice)
+        self.placed(pool).map_or(&[], |pool| &pool.pods)
     }
 
     /// The steps under way.
@@ -158,9 +163,18 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } => false,
+            Change::Labels { .. } | Change::Repair { .. } => false,
         };
-        takes_away || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+        takes_away
+            || self.goes_on_removing(pool)
+            || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+    }
+
+    /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to
+    /// have, or ARM blames a removal.
+    pub(crate) fn goes_on_removing(&self, pool: &AgentPool) -> bool {
+        let nodes = || u32::try_from(self.nodes_of(&pool.name).len()).unwrap_or(u32::MAX);
+        pool.ended_badly() && (nodes() > pool.count || pool.removal_failed())
     }
 
     /// Whether any write to the pool would resume or start an upgrade.
@@ -171,7 +185,7 @@ impl<'a> Facts<'a> {
 
 /// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, or
 /// a failed or canceled pool with nodes of several versions or images.
-fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
+pub(crate) fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
     let mixed = || {
         let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
         nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
@@ -207,7 +221,8 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
             pool.taints.extend(new);
         }
-        Change::Labels { .. } => {}
+        // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
+        Change::Labels { .. } | Change::Repair { .. } => {}
     }
 }
 
@@ -219,6 +234,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
+        Change::Repair { .. } => {}
     }
 }
 

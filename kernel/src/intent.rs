@@ -35,6 +35,8 @@ pub struct Intent {
     pub attempt: Option<Attempt>,
     /// Whether the policy's status says `Stalled` for its present generation.
     pub stalled: bool,
+    /// Since when a step of this policy that could be made has waited for other steps; `None` if none does.
+    pub waits_since: Option<Time>,
 }
 
 /// Whether the operator may write to the pool.
@@ -46,15 +48,17 @@ pub enum Enforcement {
     Observe,
 }
 
-/// A write that ARM refused or that failed.
+/// A write that came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
+    /// What became of it.
+    pub cause: Cause,
     /// How many times in a row.
     pub failures: u32,
     /// The generation of the policy that was acted on.
     pub generation: i64,
-    /// No earlier than this is the next attempt.
-    pub next: Time,
+    /// No earlier than this is the next attempt; `None` if there is to be none.
+    pub next: Option<Time>,
     /// ARM's code.
     pub code: String,
     /// ARM's message.
@@ -63,11 +67,35 @@ pub struct Attempt {
     pub remedy: String,
 }
 
+/// What became of a write that came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// ARM refused it.
+    Refused,
+    /// ARM took it, and its operation failed.
+    Failed,
+    /// Its operation, or another one on the pool, was canceled.
+    Canceled,
+}
+
 impl Intent {
-    /// The failed attempt that still holds back the next one.
+    /// Whether the policy itself lets the operator write.
     #[must_use]
-    pub fn backing_off(&self, now: Time) -> Option<&Attempt> {
-        self.attempt.as_ref().filter(|attempt| attempt.generation == self.generation && now < attempt.next)
+    pub fn may_write(&self) -> bool {
+        !self.suspended && self.enforcement == Enforcement::Enforce
+    }
+
+    /// The failed attempt on the policy as it is, if nothing has succeeded since.
+    #[must_use]
+    pub fn failed_attempt(&self) -> Option<&Attempt> {
+        self.attempt.as_ref().filter(|attempt| attempt.generation == self.generation)
+    }
+
+    /// The failed attempt that still holds back the next one, and until when.
+    #[must_use]
+    pub fn backing_off(&self, now: Time) -> Option<(&Attempt, Time)> {
+        let attempt = self.failed_attempt()?;
+        attempt.next.filter(|next| now < *next).map(|next| (attempt, next))
     }
 }
 
@@ -99,6 +127,7 @@ mod tests {
     #[test]
     fn a_failed_attempt_holds_until_its_time_or_a_new_generation() {
         let attempt = |generation, next| Attempt {
+            cause: Cause::Refused,
             failures: 1,
             generation,
             next,
@@ -107,10 +136,11 @@ mod tests {
             remedy: String::new(),
         };
         for (generation, next, holds) in [
-            (1, NOW.after(crate::Span::from_millis(1)), true),
-            (1, NOW, false),
-            (1, ago(1), false),
-            (0, NOW.after(crate::Span::from_secs(60)), false),
+            (1, Some(NOW.after(crate::Span::from_millis(1))), true),
+            (1, Some(NOW), false),
+            (1, Some(ago(1)), false),
+            (1, None, false),
+            (0, Some(NOW.after(crate::Span::from_secs(60))), false),
         ] {
             let mut policy = intent("p", "apps");
             policy.attempt = Some(attempt(generation, next));

@@ -7,6 +7,7 @@
 //! waits) and [`guard`] (the verdict on one step). Only [`guard`] can make an [`Approved`] step.
 
 mod capacity;
+mod deadline;
 mod decide;
 mod facts;
 mod guard;
@@ -22,9 +23,10 @@ mod taint;
 mod testing;
 mod time;
 
+pub use deadline::deadline;
 pub use decide::{Verdict, decide};
 pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
-pub use intent::{Attempt, Enforcement, Intent, winner};
+pub use intent::{Attempt, Cause, Enforcement, Intent, winner};
 pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;

@@ -13,6 +13,10 @@ pub struct Settings {
     pub stale_after: Span,
     /// How many steps may run side by side.
     pub steps_in_parallel: usize,
+    /// How often a failed operation is tried again before somebody has to look.
+    pub repairs: u32,
+    /// How long a step that takes away system capacity may wait for others before no other disruptive step begins.
+    pub priority_after: Span,
 }
 
 impl Default for Settings {
@@ -22,6 +26,8 @@ impl Default for Settings {
             ready_for: Span::from_secs(60),
             stale_after: Span::from_secs(300),
             steps_in_parallel: 10,
+            repairs: 3,
+            priority_after: Span::from_secs(300),
         }
     }
 }

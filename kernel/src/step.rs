@@ -48,6 +48,11 @@ pub enum Change {
         /// Wanted, foreign ones included.
         to: BTreeMap<String, String>,
     },
+    /// Nothing: the pool is written as it is, so that AKS tries again what has failed.
+    Repair {
+        /// ARM's code of the failure; empty if it gives none.
+        code: String,
+    },
 }
 
 /// What kind of change a step makes.
@@ -61,6 +66,8 @@ pub enum Purpose {
     Taints,
     /// Labels.
     Labels,
+    /// Another try of what has failed.
+    Repair,
 }
 
 impl Change {
@@ -72,6 +79,7 @@ impl Change {
             Self::Count { .. } => Purpose::Count,
             Self::Taints { .. } => Purpose::Taints,
             Self::Labels { .. } => Purpose::Labels,
+            Self::Repair { .. } => Purpose::Repair,
         }
     }
 
@@ -116,6 +124,7 @@ impl fmt::Display for Purpose {
             Self::Count => "count",
             Self::Taints => "taints",
             Self::Labels => "labels",
+            Self::Repair => "repair",
         })
     }
 }
@@ -135,6 +144,8 @@ impl fmt::Display for Change {
         match self {
             Self::Mode { from, to } => write!(f, "change the mode from {from} to {to}"),
             Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
+            Self::Repair { code } if code.is_empty() => f.write_str("try again what has failed"),
+            Self::Repair { code } => write!(f, "try again what has failed ({code})"),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }
@@ -178,5 +189,9 @@ mod tests {
         let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
         assert_eq!(taints.to_string(), "change the taints from [none] to [b=1:NoSchedule]");
         assert_eq!(taints.purpose().to_string(), "taints");
+        let repair = |code: &str| Change::Repair { code: code.into() };
+        assert_eq!(repair("QuotaExceeded").to_string(), "try again what has failed (QuotaExceeded)");
+        assert_eq!(repair("").to_string(), "try again what has failed");
+        assert_eq!(repair("").purpose().to_string(), "repair");
     }
 }

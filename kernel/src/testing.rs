@@ -28,6 +28,8 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: Some("0".into()),
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
         failure: None,
     }
 }
@@ -86,6 +88,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         owned_labels: [].into(),
         attempt: None,
         stalled: false,
+        waits_since: None,
     }
 }
 
@@ -164,6 +167,11 @@ pub(crate) fn promote(pool: &str) -> Step {
 
 pub(crate) fn scale(pool: &str, from: u32, to: u32) -> Step {
     step(pool, Change::Count { from, to })
+}
+
+/// Another try of what has failed.
+pub(crate) fn repair(pool: &str) -> Step {
+    step(pool, Change::Repair { code: "QuotaExceeded".into() })
 }
 
 /// Gives a pool that has no taints these.

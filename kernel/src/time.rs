@@ -47,6 +47,19 @@ impl Span {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// The span, so many times as long. A factor that is no positive number gives an empty span, one that is too large the
+    /// longest.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a cast of a float saturates, and a deadline does not need all digits"
+    )]
+    pub fn times(self, factor: f64) -> Self {
+        Self((self.0 as f64 * factor) as u64)
+    }
+
     /// The span in milliseconds.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
@@ -70,6 +83,8 @@ mod tests {
         assert_eq!(late.since(early), Span::from_millis(3_500));
         assert_eq!(early.since(late), Span::default());
         assert_eq!((late.since(early).as_millis(), late.since(early).as_secs()), (3_500, 3));
+        let times = |factor| Span::from_secs(2).times(factor).as_millis();
+        assert_eq!((times(1.5), times(-1.0), times(f64::NAN), times(f64::INFINITY)), (3_000, 0, 0, u64::MAX));
         assert_eq!(Time::from_millis(i64::MAX).after(Span::from_secs(u64::MAX)).as_millis(), i64::MAX);
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, InFlight, Refusal, Settings, Step, Time, guard, plan};
+use nodepool_kernel::{Approved, Change, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
-use crate::arm::{ArmClient, ArmError, PoolWrite, remedy};
+use crate::arm::{ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
 use crate::observe::{Observer, now};
 
 /// What became of an approved step.
@@ -15,6 +15,8 @@ pub enum Outcome {
     Accepted {
         /// When.
         at: Time,
+        /// The operation, if it can be asked how it goes.
+        operation: Option<Operation>,
     },
     /// The write was sent and no answer tells whether it had an effect.
     Unknown {
@@ -86,7 +88,8 @@ pub async fn act(
     settings: &Settings,
 ) -> Outcome {
     let step = approved.into_inner();
-    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step)) {
+    let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
+    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step), urgency) {
         return not_sent(error);
     }
     let fresh = match observer.fresh(&step, in_flight).await {
@@ -94,7 +97,7 @@ pub async fn act(
         Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
         Err(error) => return not_sent(error),
     };
-    if !plan(&fresh.snapshot).policies.iter().any(|policy| policy.steps.contains(&step)) {
+    if !plan(&fresh.snapshot, settings).policies.iter().any(|policy| policy.steps.contains(&step)) {
         return Outcome::Superseded;
     }
     let approved = match guard(step, &fresh.snapshot, settings) {
@@ -104,7 +107,7 @@ pub async fn act(
     let write = PoolWrite::new(&fresh.document, &approved.get().change);
     tracing::info!(step = %approved.get(), "writing");
     match arm.put_pool(&approved, &write).await {
-        Ok(()) => Outcome::Accepted { at: now() },
+        Ok(operation) => Outcome::Accepted { at: now(), operation },
         Err(error) => judge(error),
     }
 }

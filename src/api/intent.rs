@@ -3,7 +3,7 @@
 use nodepool_kernel as kernel;
 
 use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
-use super::status::{Attempt, ConditionStatus, condition};
+use super::status::{Attempt, ConditionStatus, condition, outcome};
 
 /// What the policy asks for.
 #[must_use]
@@ -37,6 +37,7 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,
+        waits_since: None,
     }
 }
 
@@ -51,9 +52,15 @@ fn taint(taint: &Taint) -> kernel::Taint {
 
 fn attempt(attempt: &Attempt) -> Option<kernel::Attempt> {
     Some(kernel::Attempt {
+        // An outcome that is not known, as of an older version, is the one that asks for most care.
+        cause: match attempt.outcome.as_str() {
+            outcome::FAILED => kernel::Cause::Failed,
+            outcome::CANCELED => kernel::Cause::Canceled,
+            _ => kernel::Cause::Refused,
+        },
         failures: u32::try_from(attempt.failures).ok()?,
         generation: attempt.generation,
-        next: time(&attempt.next)?,
+        next: attempt.next.as_deref().and_then(time),
         code: attempt.code.clone(),
         message: attempt.message.clone(),
         remedy: attempt.remedy.clone().unwrap_or_default(),

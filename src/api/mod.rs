@@ -10,5 +10,5 @@ pub use intent::{intent, time};
 pub use policy::{Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, Taint, TaintEffect};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
-    PlannedSteps, RefusedStep, condition,
+    PlannedSteps, RefusedStep, condition, outcome,
 };

@@ -37,7 +37,7 @@ pub struct NodePoolPolicyStatus {
     /// Label keys that this policy owns: they are removed from the pool when the policy names them no longer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owned_labels: Vec<String>,
-    /// The last write that Azure refused, and when the next one is due.
+    /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
 }
@@ -85,6 +85,24 @@ pub mod condition {
     pub const IN_SYNC: &str = "InSync";
     /// No planned step is refused.
     pub const SAFE: &str = "Safe";
+}
+
+/// What became of a step, as history and attempts have it.
+pub mod outcome {
+    /// Azure took the write.
+    pub const STARTED: &str = "Started";
+    /// The operation succeeded.
+    pub const SUCCEEDED: &str = "Succeeded";
+    /// The operation failed.
+    pub const FAILED: &str = "Failed";
+    /// The operation was aborted.
+    pub const CANCELED: &str = "Canceled";
+    /// Azure did not take the write.
+    pub const REFUSED: &str = "RefusedByAzure";
+    /// The answer was lost.
+    pub const UNKNOWN: &str = "Unknown";
+    /// The answer was lost, and nothing had happened.
+    pub const NOT_DONE: &str = "NotDone";
 }
 
 /// The pool as ARM and Kubernetes show it.
@@ -176,17 +194,21 @@ pub struct HistoryEntry {
     pub detail: Option<String>,
 }
 
-/// A write that Azure refused.
+/// A write that came to nothing.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
+    /// What became of it: `RefusedByAzure`, `Failed` if its operation failed, `Canceled` if it was aborted.
+    #[serde(default)]
+    pub outcome: String,
     /// How many times in a row.
     pub failures: i32,
     /// The generation of the policy that was acted on.
     pub generation: i64,
-    /// When the next attempt is due.
+    /// When the next attempt is due; absent if there is none until the policy changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
-    pub next: String,
+    pub next: Option<String>,
     /// Azure's code.
     pub code: String,
     /// Azure's message.

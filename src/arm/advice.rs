@@ -1,6 +1,8 @@
 //! What an error of Azure calls for: one table from status and code to a class, with what a person can do. Never decides
 //! when a write is repeated.
 
+use super::error::ArmError;
+
 /// What an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -20,7 +22,7 @@ enum Class {
 
 /// Codes of which more is known than their status tells. Sources: recorded error bodies and the troubleshooting manuals
 /// of AKS, one group a line of the manual.
-const CODES: [(Class, &[&str], &str); 10] = [
+const CODES: [(Class, &[&str], &str); 13] = [
     (
         Class::FixCapacity,
         &["ErrCode_InsufficientVCPUQuota", "QuotaExceeded", "InsufficientVCPUQuota", "PublicIPCountLimitReached"],
@@ -77,6 +79,23 @@ const CODES: [(Class, &[&str], &str); 10] = [
         &["NoRegisteredProviderFound"],
         "the region does not serve this api-version: if it lasts, choose another with --arm-api-version",
     ),
+    (
+        Class::FixCapacity,
+        &["PodDrainFailure", "UnsatisfiablePDB"],
+        "look at the pods that the message names: a disruption budget that allows nothing, or a pod that does not end, \
+         holds up the drain",
+    ),
+    (
+        Class::RetryLater,
+        &["NodesNotReady", "VMExtensionProvisioningError", "VMExtensionProvisioningTimeout"],
+        "look why new nodes do not become Ready: egress, DNS and the subnet's routes are the usual causes (az aks \
+         nodepool show; kubectl describe node)",
+    ),
+    (
+        Class::RetryLater,
+        &["OperationPreempted", "AKSOperationPreempted", "AKSOperationPreemptedByDelete", "OriginalEtagNotExpect"],
+        "nothing: somebody else's operation came in between, and the operator tries again",
+    ),
     (Class::RetryLater, &["InternalOperationError", "InternalServerError"], RETRY_LATER),
     (
         Class::Report,
@@ -104,6 +123,17 @@ impl Class {
         }
     }
 
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::RetryLater => "retry_later",
+            Self::FixPolicy => "fix_policy",
+            Self::FixPermissions => "fix_permissions",
+            Self::FixCapacity => "fix_capacity",
+            Self::Report => "report",
+        }
+    }
+
     const fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::FixPermissions,
@@ -112,6 +142,18 @@ impl Class {
             _ => Self::FixPolicy,
         }
     }
+}
+
+/// What an error calls for, as logs and metrics name it.
+pub(super) fn class(error: &ArmError) -> &'static str {
+    let class = match error {
+        ArmError::Answered { status, code, .. } => Class::of(*status, code),
+        ArmError::OverBudget { .. } => Class::Wait,
+        ArmError::NotSent { .. } | ArmError::Lost { .. } => Class::RetryLater,
+        ArmError::SignIn { .. } => Class::FixPermissions,
+        ArmError::Malformed { .. } => Class::Report,
+    };
+    class.name()
 }
 
 /// What a person can do about an error answer.
@@ -180,6 +222,18 @@ mod tests {
         ] {
             assert_eq!(Class::of(status, code), class, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn what_got_no_answer_has_a_class_too() {
+        let endpoint = || "e".to_owned();
+        assert_eq!(class(&ArmError::answered(400, br#"{"code":"QuotaExceeded","message":"M"}"#, None)), "fix_capacity");
+        assert_eq!(class(&ArmError::Lost { endpoint: endpoint(), detail: "d".into() }), "retry_later");
+        assert_eq!(class(&ArmError::OverBudget { after: std::time::Duration::ZERO }), "wait");
+        let odd = ArmError::Malformed { what: "w".into(), endpoint: endpoint(), detail: "d".into() };
+        assert_eq!(class(&odd), "report");
+        let refused = azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "AADSTS7000215:");
+        assert_eq!(class(&ArmError::unanswered("e", refused)), "fix_permissions");
     }
 
     #[test]

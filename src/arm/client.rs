@@ -1,87 +1,26 @@
 //! Requests to ARM, one at a time. Never retries a write, never follows a redirect, never logs a body or a token.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use azure_core::http::headers::{HeaderName, RETRY_AFTER};
-use azure_core::http::policies::Policy;
-use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
-use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Method, Pipeline, PipelineSendOptions, Request, RetryOptions,
-    Transport,
-};
+use azure_core::http::{Method, Request};
 use nodepool_kernel::{Approved, Cluster, Step};
+use prometheus_client::registry::Registry;
 use serde_json::Value;
-use url::Url;
 
-use super::budget::{self, Budget};
+use super::budget::{self, Budget, Urgency};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
-use super::resource_id::ClusterId;
-use super::sign_in::{Authentication, SignIn, SignInError};
+use super::exchange::{Answer, Call, Exchange};
+use super::operation::{Operation, Progress, Response, next};
+use super::options::{ArmOptions, ArmOptionsError};
+use super::telemetry::{Kind, Telemetry};
 use super::write::PoolWrite;
-
-/// The id that joins what Azure logs about one request.
-const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Where ARM is and which cluster is meant.
-#[derive(Debug, Clone)]
-pub struct ArmOptions {
-    /// The endpoint, `https://management.azure.com` in the public cloud.
-    pub endpoint: Url,
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The api-version of all requests.
-    pub api_version: String,
-    /// How to sign in.
-    pub sign_in: SignIn,
-    /// A file of certificates, in PEM, of authorities to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// Share of the published request budgets that may be used: 0.5 leaves half of them to other tools.
-    pub request_share: f64,
-}
-
-/// Why a client can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ArmOptionsError {
-    /// An endpoint on another machine needs a sign-in.
-    #[error(
-        "--azure-auth none is accepted only for an --arm-endpoint on this machine (127.0.0.1, [::1] or localhost), not for {endpoint}: use --azure-auth workload"
-    )]
-    UnauthenticatedRemote {
-        /// The endpoint.
-        endpoint: Url,
-    },
-    /// Tokens go over TLS only.
-    #[error("--arm-endpoint {endpoint} is not https: a token would be sent in the clear")]
-    TokenInTheClear {
-        /// The endpoint.
-        endpoint: Url,
-    },
-    /// The sign-in can't be made as told.
-    #[error(transparent)]
-    SignIn(#[from] SignInError),
-    /// The certificates can't be used.
-    #[error("--azure-ca-file {}: {problem}", path.display())]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The HTTP client can't be made.
-    #[error("the HTTP client can't be made")]
-    Transport(#[source] reqwest::Error),
-}
 
 /// A client for one managed cluster.
 pub struct ArmClient {
-    read: Pipeline,
-    write: Pipeline,
-    budget: Budget,
+    exchange: Exchange,
+    budget: Arc<Budget>,
+    telemetry: Telemetry,
     options: ArmOptions,
 }
 
@@ -91,21 +30,14 @@ impl ArmClient {
     /// # Errors
     /// The options contradict each other, or the environment lacks what the sign-in needs.
     pub fn new(options: ArmOptions) -> Result<Self, ArmOptionsError> {
-        let transport = transport(options.ca_file.as_deref())?;
-        let authorization = authorization(&options, &transport)?;
-        let pipeline = |retry: RetryOptions| {
-            let client_options =
-                ClientOptions { retry, transport: Some(transport.clone()), ..ClientOptions::default() };
-            let (name, version) = (option_env!("CARGO_PKG_NAME"), option_env!("CARGO_PKG_VERSION"));
-            Pipeline::new(name, version, client_options, Vec::new(), authorization.clone(), None)
-        };
-        let reads = ExponentialRetryOptions {
-            max_retries: 2,
-            max_total_elapsed: azure_core::time::Duration::seconds(5),
-            ..ExponentialRetryOptions::default()
-        };
-        let (read, write) = (pipeline(RetryOptions::exponential(reads)), pipeline(RetryOptions::none()));
-        Ok(Self { read, write, budget: Budget::new(options.request_share), options })
+        let (budget, telemetry) = (Arc::new(Budget::new(options.request_share)), Telemetry::new());
+        let exchange = Exchange::new(&options, Arc::clone(&budget), telemetry.clone())?;
+        Ok(Self { exchange, budget, telemetry, options })
+    }
+
+    /// Offers the counters of all requests, and what is left of the budgets, to be read.
+    pub fn register(&self, registry: &mut Registry) {
+        self.telemetry.register(&self.budget, registry);
     }
 
     /// Takes the budget for a read of the cluster.
@@ -113,21 +45,22 @@ impl ArmClient {
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
     pub fn afford_read(&self) -> Result<(), ArmError> {
-        self.afford(&[(budget::Request::ReadCluster, 1)])
+        self.afford(&[(budget::Request::ReadCluster, 1)], Urgency::Urgent)
     }
 
     /// Takes the budget for a step: the cluster and so many pools are read, then `pool` is written.
     ///
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
-    pub fn afford_step(&self, pool: &str, pools_read: usize) -> Result<(), ArmError> {
+    pub fn afford_step(&self, pool: &str, pools_read: usize, urgency: Urgency) -> Result<(), ArmError> {
         let pools_read = u32::try_from(pools_read).unwrap_or(u32::MAX);
         let write = budget::Request::WritePool(pool.to_owned());
-        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read), (write, 1)])
+        let reads = [(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools_read)];
+        self.afford(&[&reads[..], &[(write, 1)]].concat(), urgency)
     }
 
-    fn afford(&self, requests: &[(budget::Request, u32)]) -> Result<(), ArmError> {
-        self.budget.take(requests).map_err(|after| ArmError::OverBudget { after })
+    fn afford(&self, requests: &[(budget::Request, u32)], urgency: Urgency) -> Result<(), ArmError> {
+        self.budget.take(requests, urgency).map_err(|after| ArmError::OverBudget { after })
     }
 
     /// The cluster with all its pools, in one request.
@@ -135,7 +68,8 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error, or an answer that is not a managed cluster.
     pub async fn cluster(&self) -> Result<Cluster, ArmError> {
-        let document = self.get("the cluster", &self.options.cluster.to_string()).await?;
+        let path = self.options.cluster.to_string();
+        let document = self.get("the cluster", Kind::ReadCluster, None, &path).await?;
         cluster(&self.options.cluster, &document).map_err(|detail| self.malformed("the cluster", detail))
     }
 
@@ -145,22 +79,48 @@ impl ArmClient {
     /// No answer, an error (404 when there is no such pool), or an answer that is not a pool.
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
         let what = format!("pool {name}");
-        let document = self.get(&what, &self.pool_path(name)).await?;
+        let document = self.get(&what, Kind::ReadPool, Some(name), &self.pool_path(name)).await?;
         PoolDocument::parse(document).map_err(|detail| self.malformed(&what, detail))
     }
 
-    /// Writes a pool, once. Only an approved step can be written.
+    /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only
+    /// an approved step can be written.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<(), ArmError> {
-        let mut request = self.request(&self.pool_path(&approved.get().pool), Method::Put);
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let mut request = self.request(&self.pool_path(pool), Method::Put);
         request.insert_header("content-type", "application/json");
         if let Some(tag) = &write.if_match {
             request.insert_header("if-match", tag.clone());
         }
         request.set_body(write.body.to_string().into_bytes());
-        self.send(&self.write, request, WRITE_TIMEOUT).await.map(|_| ())
+        let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
+        let operation = answer.operation.map(|url| Operation::at(&url, &self.options.endpoint)).transpose();
+        let operation = operation.unwrap_or_else(|error| {
+            tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
+            None
+        });
+        Ok(operation.map(|operation| operation.of_pool(pool)))
+    }
+
+    /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.
+    pub async fn poll(&self, operation: &Operation) -> Progress {
+        let absent = |error: &ArmError, retry_after| {
+            let why = error.to_string();
+            next(operation, &Response::Absent { why: &why, retry_after })
+        };
+        if let Err(after) = self.budget.take(&[(budget::Request::ReadOperation, 1)], Urgency::Urgent) {
+            return absent(&ArmError::OverBudget { after }, Some(after));
+        }
+        let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
+        match self.exchange.make(Call { kind: Kind::ReadOperation, pool: operation.pool(), request }).await {
+            Ok(Answer { status, body, retry_after, .. }) => {
+                next(operation, &Response::Answered { status, body: &body, retry_after })
+            }
+            Err(error) => absent(&error, None),
+        }
     }
 
     fn pool_path(&self, name: &str) -> String {
@@ -171,37 +131,13 @@ impl ArmClient {
         let mut url = self.options.endpoint.clone();
         url.set_path(path);
         url.query_pairs_mut().clear().append_pair("api-version", &self.options.api_version);
-        let mut request = Request::new(url, method);
-        request.insert_header("accept", "application/json");
-        request
+        accepting_json(Request::new(url, method))
     }
 
-    async fn get(&self, what: &str, path: &str) -> Result<Value, ArmError> {
-        let body = self.send(&self.read, self.request(path, Method::Get), READ_TIMEOUT).await?;
-        serde_json::from_slice(&body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
-    }
-
-    async fn send(&self, pipeline: &Pipeline, mut request: Request, limit: Duration) -> Result<Vec<u8>, ArmError> {
-        let endpoint = self.options.endpoint.as_str();
-        let context = Context::new();
-        let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options))).await;
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(ArmError::unanswered(endpoint, error)),
-            Err(_) => {
-                let detail = format!("nothing came within {} s", limit.as_secs());
-                return Err(ArmError::Lost { endpoint: endpoint.to_owned(), detail });
-            }
-        };
-        let status = u16::from(response.status());
-        if (200..300).contains(&status) {
-            return Ok(response.body().as_ref().to_vec());
-        }
-        let seconds = |name: &HeaderName| response.headers().get_optional_str(name)?.parse::<u64>().ok();
-        let retry_after = seconds(&RETRY_AFTER).map(Duration::from_secs);
-        let correlation = response.headers().get_optional_str(&CORRELATION).map(str::to_owned);
-        Err(ArmError::answered(status, response.body().as_ref(), retry_after).correlated(correlation))
+    async fn get(&self, what: &str, kind: Kind, pool: Option<&str>, path: &str) -> Result<Value, ArmError> {
+        let request = self.request(path, Method::Get);
+        let answer = self.exchange.make(Call { kind, pool, request }).await?.accepted()?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
     }
 
     fn malformed(&self, what: &str, detail: String) -> ArmError {
@@ -209,106 +145,7 @@ impl ArmClient {
     }
 }
 
-/// What requests go over. Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`).
-fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmOptionsError> {
-    let mut builder =
-        reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).redirect(reqwest::redirect::Policy::none());
-    if let Some(path) = ca_file {
-        builder = builder.tls_certs_merge(authorities(path)?);
-    }
-    let client = builder.build().map_err(ArmOptionsError::Transport)?;
-    Ok(Transport::new(Arc::new(client)))
-}
-
-fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ArmOptionsError> {
-    let problem = |problem: String| ArmOptionsError::Authorities { path: path.to_owned(), problem };
-    let text = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-    match reqwest::Certificate::from_pem_bundle(&text) {
-        Ok(certificates) if certificates.is_empty() => Err(problem("it holds no certificate in PEM".to_owned())),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(problem(format!("it is not a list of certificates in PEM ({error})"))),
-    }
-}
-
-/// The policies that sign requests.
-fn authorization(options: &ArmOptions, transport: &Transport) -> Result<Vec<Arc<dyn Policy>>, ArmOptionsError> {
-    let endpoint = options.endpoint.clone();
-    match options.sign_in.authentication {
-        Authentication::None if !is_loopback(&endpoint) => {
-            return Err(ArmOptionsError::UnauthenticatedRemote { endpoint });
-        }
-        Authentication::None => {}
-        _ if endpoint.scheme() != "https" => return Err(ArmOptionsError::TokenInTheClear { endpoint }),
-        _ => {}
-    }
-    let credential = options.sign_in.credential(transport)?;
-    let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
-    let policy = |credential| Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope])) as Arc<dyn Policy>;
-    Ok(credential.map(policy).into_iter().collect())
-}
-
-fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arm::Cloud;
-
-    fn options(endpoint: &str, authentication: Authentication) -> ArmOptions {
-        let cluster = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
-        ArmOptions {
-            endpoint: endpoint.parse().unwrap(),
-            cluster: cluster.parse().unwrap(),
-            api_version: "2025-10-01".into(),
-            sign_in: SignIn {
-                authentication,
-                cloud: Cloud::Public,
-                authority: None,
-                tenant: None,
-                client_id: None,
-                secret_file: None,
-                token_file: None,
-            },
-            ca_file: None,
-            request_share: 1.0,
-        }
-    }
-
-    fn signed(endpoint: &str, authentication: Authentication) -> Result<usize, ArmOptionsError> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        authorization(&options(endpoint, authentication), &transport(None)?).map(|policies| policies.len())
-    }
-
-    #[test]
-    fn no_sign_in_is_for_this_machine_only_and_tokens_for_tls_only() {
-        for endpoint in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
-            assert_eq!(signed(endpoint, Authentication::None).unwrap(), 0, "{endpoint}");
-        }
-        for endpoint in ["https://management.azure.com", "http://10.0.0.1", "http://localhost.example"] {
-            let refused = signed(endpoint, Authentication::None).unwrap_err();
-            assert!(matches!(refused, ArmOptionsError::UnauthenticatedRemote { .. }), "{endpoint}");
-        }
-        for authentication in [Authentication::Workload, Authentication::Managed, Authentication::Cli] {
-            let clear = signed("http://127.0.0.1:1", authentication).unwrap_err();
-            assert!(matches!(clear, ArmOptionsError::TokenInTheClear { .. }));
-        }
-        assert_eq!(signed("https://127.0.0.1:1", Authentication::Managed).unwrap(), 1);
-    }
-
-    #[test]
-    fn certificates_that_can_not_be_used_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.crt");
-        let said = |path: &Path| transport(Some(path)).err().unwrap().to_string();
-        assert!(said(&path).starts_with(&format!("--azure-ca-file {}: ", path.display())));
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(said(&path).ends_with("it holds no certificate in PEM"), "{}", said(&path));
-    }
+fn accepting_json(mut request: Request) -> Request {
+    request.insert_header("accept", "application/json");
+    request
 }

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::resource_id::ClusterId;
 
+/// How long AKS drains a node where the pool does not say.
+const DRAIN_TIMEOUT_MINUTES: u32 = 30;
+
 /// A pool as ARM sent it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolDocument {
@@ -114,6 +117,8 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
     if labels.is_none() {
         unreadable.push("nodeLabels");
     }
+    let upgrade = properties.get("upgradeSettings").and_then(Value::as_object);
+    let minutes = |field: &str| upgrade.and_then(|settings| number(settings, field));
     let unreadable = (!unreadable.is_empty())
         .then(|| PoolKind::Unreadable(format!("a pool whose {} can't be understood", unreadable.join(" and "))));
     AgentPool {
@@ -132,11 +137,9 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
         labels: labels.unwrap_or_default(),
         requested_version: text(properties, "orchestratorVersion").map(str::to_owned),
         current_version: text(properties, "currentOrchestratorVersion").map(str::to_owned),
-        max_unavailable: properties
-            .get("upgradeSettings")
-            .and_then(|settings| settings.get("maxUnavailable"))
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        max_unavailable: upgrade.and_then(|settings| text(settings, "maxUnavailable")).map(str::to_owned),
+        drain_timeout_minutes: minutes("drainTimeoutInMinutes").unwrap_or(DRAIN_TIMEOUT_MINUTES),
+        node_soak_minutes: minutes("nodeSoakDurationInMinutes").unwrap_or(0),
         failure: failure(properties),
     }
 }
@@ -191,6 +194,11 @@ mod tests {
         assert_eq!((pool.count, &pool.kind, &pool.os), (1, &PoolKind::ScaleSet, &Os::Linux));
         assert_eq!((pool.state.operation(), pool.version_differs()), (Some("Updating"), false));
         assert_eq!(pool.labels["mylabel"], "label");
+        assert_eq!((pool.drain_timeout_minutes, pool.node_soak_minutes), (30, 0));
+        let mut slow = recorded();
+        slow["upgradeSettings"] = json!({"drainTimeoutInMinutes": 45, "nodeSoakDurationInMinutes": 5});
+        let pool = document(&slow).pool();
+        assert_eq!((pool.drain_timeout_minutes, pool.node_soak_minutes), (45, 5));
     }
 
     #[test]

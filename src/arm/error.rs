@@ -131,13 +131,18 @@ impl ArmError {
     }
 }
 
-/// The message of the innermost cause: outer ones only say that a request failed.
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The message of the innermost cause: outer ones only say that a request failed. A URL in it loses its query, which may
+/// be a signature.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    let text = innermost.to_string();
+    match innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
+        Some(url) => text.replace(url.as_str(), url.as_str().split('?').next().unwrap_or_default()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +162,16 @@ mod tests {
         assert_eq!(parts(&ArmError::answered(409, provider, None)), (409, "OperationNotAllowed", "busy"));
         let gateway = br#"{"error":{"code":"ResourceNotFound","message":"gone"}}"#;
         assert_eq!(parts(&ArmError::answered(404, gateway, None)), (404, "ResourceNotFound", "gone"));
+    }
+
+    #[test]
+    fn a_signature_is_not_in_the_cause() {
+        let answer = http::Response::builder().status(500).body("").unwrap();
+        let url = "https://host/path?s=secret".parse().unwrap();
+        let error = reqwest::Response::from(answer).error_for_status().unwrap_err().with_url(url);
+        assert!(error.to_string().contains("secret"), "{error}");
+        let said = innermost(&error);
+        assert!(said.contains("https://host/path") && !said.contains("secret"), "{said}");
     }
 
     #[test]

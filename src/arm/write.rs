@@ -38,7 +38,6 @@ impl PoolWrite {
     /// what somebody else just changed; ARM keeps what is left out.
     #[must_use]
     pub fn new(document: &PoolDocument, change: &Change) -> Self {
-        let (name, value) = changed(change);
         let read = document.properties();
         let if_match = read.get("eTag").and_then(Value::as_str).filter(|tag| !tag.is_empty()).map(str::to_owned);
         let autoscaled = read.get("enableAutoScaling") == Some(&Value::Bool(true));
@@ -56,19 +55,22 @@ impl PoolWrite {
             let value = read.get(collection).filter(|value| !value.is_null()).cloned().unwrap_or(empty);
             properties.insert(collection.into(), value);
         }
-        properties.insert(name.into(), value);
+        if let Some((name, value)) = changed(change) {
+            properties.insert(name.into(), value);
+        }
         Self { body: json!({ "properties": properties }), if_match }
     }
 }
 
-/// The property that the change is about, and its new value.
-fn changed(change: &Change) -> (&'static str, Value) {
-    match change {
+/// The property that the change is about, and its new value; a repair changes none.
+fn changed(change: &Change) -> Option<(&'static str, Value)> {
+    Some(match change {
         Change::Mode { to, .. } => ("mode", json!(to.to_string())),
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-    }
+        Change::Repair { .. } => return None,
+    })
 }
 
 #[cfg(test)]
@@ -99,6 +101,11 @@ mod tests {
             json!({"properties": {
                 "count": 5, "nodeLabels": {"tier": "web"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}
             }})
+        );
+        let repair = PoolWrite::new(&document(&read()), &Change::Repair { code: String::new() });
+        assert_eq!(
+            repair.body,
+            json!({"properties": {"nodeLabels": {"tier": "web"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}}})
         );
         let cleared = PoolWrite::new(&document(&read()), &Change::Taints { from: vec![], to: vec![] });
         assert_eq!(cleared.body["properties"]["nodeTaints"], json!([]));

@@ -37,7 +37,7 @@ impl Observer {
             kube::Error::Api(status) => status.message,
             other => other.to_string(),
         };
-        let mut snapshot = self.snapshot(in_flight);
+        let mut snapshot = self.snapshot(in_flight.to_vec());
         snapshot.cluster = Known::seen(at, cluster);
         snapshot.nodes = match (snapshot.nodes, nodes) {
             (_, Err(error)) => Known::unknown(known(error)),

@@ -6,6 +6,7 @@ mod store;
 mod watch;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,7 +65,7 @@ impl Observer {
 
     /// The snapshot of what is known now. Reads nothing.
     #[must_use]
-    pub fn snapshot(&self, in_flight: &[InFlight]) -> Snapshot {
+    pub fn snapshot(&self, in_flight: Vec<InFlight>) -> Snapshot {
         let now = now();
         let (cluster, issuer) = self.with_view(|view| (view.cluster.clone(), view.issuer.clone()));
         Snapshot {
@@ -75,7 +76,7 @@ impl Observer {
             nodes: self.store.nodes.known(now),
             pods: self.store.pods.known(now),
             budgets: self.store.budgets.known(now),
-            in_flight: in_flight.to_vec(),
+            in_flight,
         }
     }
 
@@ -97,13 +98,14 @@ impl Observer {
         self.with_view(|view| NonZeroU32::new(view.failures))
     }
 
-    /// Whether an operation runs on the cluster or a pool as ARM was last seen, or ARM has not been seen.
+    /// Whether an operation runs on the cluster, or on a pool other than these, as ARM was last seen; also while ARM has
+    /// not been seen.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
+    pub fn is_busy_beyond(&self, pools: &BTreeSet<&str>) -> bool {
         self.with_view(|view| {
             view.cluster.value().is_none_or(|cluster| {
-                let pools = cluster.pools.iter().map(|pool| &pool.state);
-                pools.chain([&cluster.state]).any(|state| state.operation().is_some())
+                let others = cluster.pools.iter().filter(|pool| !pools.contains(pool.name.as_str()));
+                others.map(|pool| &pool.state).chain([&cluster.state]).any(|state| state.operation().is_some())
             })
         })
     }

@@ -1,6 +1,6 @@
 //! What people are told once, from the difference of two statuses. Pure: sends nothing, repeats nothing.
 
-use crate::api::{ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition};
+use crate::api::{ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition, outcome};
 
 /// Something to tell people about a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,11 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
 
 fn step(entry: &HistoryEntry) -> Notice {
     let (severity, reason) = match entry.outcome.as_str() {
-        "Started" => (Severity::Normal, "StepStarted"),
-        "Succeeded" => (Severity::Normal, "StepSucceeded"),
-        "RefusedByAzure" => (Severity::Warning, "StepRefusedByAzure"),
-        "Unknown" => (Severity::Warning, "StepOutcomeUnknown"),
-        "NotDone" => (Severity::Normal, "StepNotDone"),
+        outcome::STARTED => (Severity::Normal, "StepStarted"),
+        outcome::SUCCEEDED => (Severity::Normal, "StepSucceeded"),
+        outcome::REFUSED => (Severity::Warning, "StepRefusedByAzure"),
+        outcome::UNKNOWN => (Severity::Warning, "StepOutcomeUnknown"),
+        outcome::NOT_DONE => (Severity::Normal, "StepNotDone"),
         _ => (Severity::Warning, "StepFailed"),
     };
     let note = match &entry.detail {

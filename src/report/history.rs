@@ -1,10 +1,12 @@
-//! What was done: the operation that runs, the steps that ended, the write that Azure refused. Never longer than bounded.
+//! What was done: the operation that runs and the steps that ended. Never longer than bounded.
 
-use nodepool_kernel::{AgentPool, ProvisioningState, Step, Time};
+use nodepool_kernel::{AgentPool, PolicyPlan, ProvisioningState, Step, Time};
 
+use super::attempt;
 use super::status::{Circumstances, rfc3339, shortened};
 use crate::act::Outcome;
-use crate::api::{Attempt, HistoryEntry, NodePoolPolicyStatus, Operation};
+use crate::api::{HistoryEntry, NodePoolPolicyStatus, Operation, outcome};
+use crate::arm::End;
 
 const LIMIT: usize = 10;
 
@@ -17,25 +19,13 @@ pub fn take_outcome(
     retry_after: impl Fn(u32) -> Time,
 ) {
     let (at, word, detail) = match outcome {
-        Outcome::Accepted { at } => {
-            status.attempt = None;
-            (at, "Started", None)
-        }
-        Outcome::Unknown { at, error } => (at, "Unknown", Some(error.clone())),
+        Outcome::Accepted { at, .. } => (at, outcome::STARTED, None),
+        Outcome::Unknown { at, error } => (at, outcome::UNKNOWN, Some(error.clone())),
         Outcome::Rejected { at, code, message, remedy, correlation } => {
-            let before = status.attempt.as_ref().filter(|attempt| attempt.generation == generation);
-            let failures = before.map_or(0, |attempt| attempt.failures).saturating_add(1);
-            status.attempt = Some(Attempt {
-                failures,
-                generation,
-                next: rfc3339(retry_after(u32::try_from(failures).unwrap_or(1))),
-                code: code.clone(),
-                message: shortened(message),
-                remedy: Some(shortened(remedy)),
-                correlation_id: correlation.clone(),
-            });
+            let failure = attempt::Failure { code, message, remedy: remedy.clone(), correlation: correlation.clone() };
+            attempt::note(status, outcome::REFUSED, generation, failure, &retry_after);
             let id = correlation.as_ref().map_or_else(String::new, |id| format!(" (correlation id {id})"));
-            (at, "RefusedByAzure", Some(format!("{code}: {message}{id}")))
+            (at, outcome::REFUSED, Some(format!("{code}: {message}{id}")))
         }
         Outcome::Superseded | Outcome::Refused(_) | Outcome::Postponed { .. } | Outcome::NotSent { .. } => return,
     };
@@ -72,33 +62,57 @@ pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, n
     })
 }
 
-/// Records the end of the operation that the status knows of, once the pool is at rest. Called before another step of
-/// the pool begins, which would otherwise take its place. `planned` are the steps that are still to be made: a write
-/// whose answer was lost, and that is to be made again as it was, has not been made.
-pub fn take_end(status: &mut NodePoolPolicyStatus, pool: &AgentPool, planned: &[Step], now: Time) {
-    if pool.state.operation().is_some() {
+/// How a pool came to rest.
+pub struct Rest<'a> {
+    /// The time.
+    pub now: Time,
+    /// The pool, which no operation is known to run on.
+    pub pool: &'a AgentPool,
+    /// How the operation of the policy's step ended, if ARM told.
+    pub end: Option<&'a End>,
+    /// What is still to be done by the policy.
+    pub plan: &'a PolicyPlan,
+    /// The policy's generation.
+    pub generation: i64,
+    /// When the next attempt is due after so many failures in a row.
+    pub retry_at: &'a dyn Fn(u32) -> Time,
+}
+
+/// Records how the operation that the status knows of has ended, and what that means for the next attempt, once the pool
+/// is at rest. A write whose answer was lost, and that is to be made again as it was, has not been made.
+pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
+    if rest.pool.state.operation().is_some() {
         return;
     }
-    let Some(ended) = status.operation.take() else { return };
-    // The operation of another hand is nobody's step.
-    let Some(step) = &ended.step else { return };
-    let outcome = match pool.state {
-        ProvisioningState::Failed => "Failed",
-        ProvisioningState::Canceled => "Canceled",
-        _ if planned.iter().any(|again| again.change.to_string() == *step) => "NotDone",
-        ProvisioningState::Succeeded | ProvisioningState::Busy(_) => "Succeeded",
-    };
-    let failure = pool.failure.as_ref().filter(|_| outcome == "Failed");
-    record(
-        &mut status.history,
-        HistoryEntry {
-            time: rfc3339(now),
-            field: ended.field.clone().unwrap_or_default(),
-            step: shortened(step),
-            outcome: outcome.to_owned(),
-            detail: failure.map(|failure| shortened(&format!("{}: {}", failure.code, failure.message))),
-        },
-    );
+    match status.operation.take() {
+        Some(Operation { step: Some(step), field, .. }) => {
+            let end = end_of(&step, rest);
+            let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);
+            let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
+            let (field, step) = (field.unwrap_or_default(), shortened(&step));
+            let entry = HistoryEntry { time: rfc3339(rest.now), field, step, outcome: end.to_owned(), detail };
+            record(&mut status.history, entry);
+            attempt::ended(status, end, rest);
+        }
+        // The operation of another hand is nobody's step.
+        Some(_) | None => attempt::found(status, rest),
+    }
+}
+
+/// What became of a step on a pool that is at rest: what the operation said, else what the pool shows.
+fn end_of(step: &str, rest: &Rest<'_>) -> &'static str {
+    match rest.end {
+        Some(End::Succeeded) => return outcome::SUCCEEDED,
+        Some(End::Failed { .. }) => return outcome::FAILED,
+        Some(End::Canceled { .. }) => return outcome::CANCELED,
+        None => {}
+    }
+    match rest.pool.state {
+        ProvisioningState::Failed => outcome::FAILED,
+        ProvisioningState::Canceled => outcome::CANCELED,
+        _ if rest.plan.steps.iter().any(|again| again.change.to_string() == *step) => outcome::NOT_DONE,
+        ProvisioningState::Succeeded | ProvisioningState::Busy(_) => outcome::SUCCEEDED,
+    }
 }
 
 fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {

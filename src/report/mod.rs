@@ -1,5 +1,6 @@
 //! What people see: status, conditions and events of each policy. Never decides, and never writes what is already there.
 
+mod attempt;
 mod conditions;
 mod events;
 mod history;
@@ -10,6 +11,6 @@ mod summary;
 mod tests;
 
 pub use events::{Notice, Severity, notices};
-pub use history::{take_end, take_outcome};
+pub use history::{Rest, take_outcome, take_rest};
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

@@ -9,7 +9,8 @@ use nodepool_kernel::{
 use super::conditions::{draft, merge};
 use super::{history, summary};
 use crate::api::{
-    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, PlannedSteps, RefusedStep, condition,
+    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
+    RefusedStep, condition,
 };
 
 const POD_LIMIT: usize = 10;
@@ -58,6 +59,10 @@ pub struct Circumstances<'a> {
     pub overdue: Option<String>,
     /// Why an approved step is not carried out at once.
     pub delayed: Option<&'a str>,
+    /// How many attempts on the policy as it is have failed in a row.
+    pub failures: i32,
+    /// How many times as long as usual an operation may take before it is overdue.
+    pub patience: f64,
     /// Whether ARM has not been readable for longer than a decision may rest on an old view.
     pub stale: bool,
 }
@@ -66,6 +71,13 @@ impl<'a> Circumstances<'a> {
     /// Whether ARM has not been read, so that what was known of the pool is all that is known.
     pub(super) fn is_unobserved(&self) -> bool {
         self.plan.problems.iter().any(|problem| matches!(problem, Problem::NotObserved { .. }))
+    }
+
+    /// Whether what failed before is of no account any more: the pool is at rest, well, and as the policy asks. Without a
+    /// view of ARM an empty plan says nothing.
+    fn is_over(&self, operation: Option<&Operation>) -> bool {
+        let well = self.pool.is_none_or(|pool| !pool.ended_badly());
+        operation.is_none() && well && self.plan.steps.is_empty() && !self.is_unobserved()
     }
 
     /// The refused steps.
@@ -80,16 +92,13 @@ impl<'a> Circumstances<'a> {
 /// The status that the policy is to have.
 #[must_use]
 pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPolicyStatus {
-    let mut old = policy.status.clone().unwrap_or_default();
-    if let (Some(pool), None) = (about.pool, about.in_flight) {
-        history::take_end(&mut old, pool, &about.plan.steps, about.now);
-    }
+    let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation.unwrap_or_default();
     let now = rfc3339(about.now);
     let operation = history::operation(old.operation.as_ref(), about, &now);
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
-        conditions: merge(&old.conditions, bounded(summary::conditions(about)), generation, &now),
+        conditions: merge(&old.conditions, bounded(summary::conditions(about, operation.as_ref())), generation, &now),
         pool: about
             .pool
             .map(|pool| observed(pool, about.nodes))
@@ -97,7 +106,6 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
         plan: (!about.plan.steps.is_empty())
             .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
         refusals: about.refusals().flat_map(refused).collect(),
-        operation,
         drift: about
             .plan
             .drift
@@ -106,10 +114,8 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .collect(),
         history: old.history,
         owned_labels: owned_labels(policy, about, &old.owned_labels),
-        // Without a view of ARM an empty plan says nothing: the next attempt stays due when it was.
-        attempt: old.attempt.filter(|attempt| {
-            attempt.generation == generation && (about.is_unobserved() || !about.plan.steps.is_empty())
-        }),
+        attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
+        operation,
     }
 }
 

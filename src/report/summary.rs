@@ -1,10 +1,10 @@
 //! Which conditions hold, by the kstatus rules. Never says Reconciling and Stalled at once.
 
-use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Standing, Verdict};
+use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Standing, Verdict, deadline};
 
 use super::conditions::{Draft, draft};
 use super::status::{Circumstances, Hold};
-use crate::api::{ConditionStatus, condition};
+use crate::api::{ConditionStatus, Operation, condition, time};
 
 /// How a policy stands, as one of four.
 enum Progress {
@@ -18,10 +18,10 @@ enum Progress {
     Stuck(String, String),
 }
 
-/// The drafts of all conditions.
-pub(super) fn conditions(about: &Circumstances<'_>) -> Vec<Draft> {
+/// The drafts of all conditions. `operation` is the one that runs on the pool.
+pub(super) fn conditions(about: &Circumstances<'_>, operation: Option<&Operation>) -> Vec<Draft> {
     let refusals: Vec<&Refusal> = about.refusals().collect();
-    let mut drafts = match standing(about, &refusals) {
+    let mut drafts = match standing(about, operation, &refusals) {
         Progress::Reached(message) => vec![
             ready(true, "UpToDate", &message),
             not(condition::RECONCILING, "UpToDate"),
@@ -55,7 +55,7 @@ fn not(type_: &'static str, reason: &str) -> Draft {
 }
 
 fn in_sync(about: &Circumstances<'_>) -> Draft {
-    let unplanned = |problem: &Problem| !matches!(problem, Problem::Autoscaled | Problem::BackingOff(_));
+    let unplanned = |problem: &Problem| !problem.holds() && *problem != Problem::Autoscaled;
     if about.pool.is_none() || about.plan.problems.iter().any(unplanned) {
         let message = "the pool has not been compared";
         return Draft { status: ConditionStatus::Unknown, ..draft(condition::IN_SYNC, false, "NotCompared", message) };
@@ -89,12 +89,12 @@ fn safe(refusals: &[&Refusal]) -> Draft {
     }
 }
 
-fn standing(about: &Circumstances<'_>, refusals: &[&Refusal]) -> Progress {
+fn standing(about: &Circumstances<'_>, operation: Option<&Operation>, refusals: &[&Refusal]) -> Progress {
     if about.hold == Some(Hold::Suspended) {
         return suspended(about);
     }
-    if let Some(moving) = running(about) {
-        return moving;
+    if let Some(running) = running(about, operation) {
+        return running;
     }
     // The autoscaler stops only the count; the other steps go on first.
     if about.plan.problems == [Problem::Autoscaled]
@@ -168,8 +168,9 @@ fn undone(about: &Circumstances<'_>) -> Option<String> {
     differences(about).map(|differences| format!("left undone: {differences}"))
 }
 
-/// An operation that runs on the pool is progress, whoever started it; a policy that is held has no part in it.
-fn running(about: &Circumstances<'_>) -> Option<Progress> {
+/// An operation that runs on the pool is progress, whoever started it, as long as it takes no longer than its kind may; a
+/// policy that is held has no part in it.
+fn running(about: &Circumstances<'_>, operation: Option<&Operation>) -> Option<Progress> {
     let message = match (about.in_flight, about.pool.and_then(|pool| Some((pool, pool.state.operation()?)))) {
         (Some(step), _) => format!("Azure carries out: {}", step.change),
         (None, Some(_)) if about.hold.is_some() => return None,
@@ -178,7 +179,24 @@ fn running(about: &Circumstances<'_>) -> Option<Progress> {
         }
         (None, None) => return None,
     };
+    if let Some(operation) = operation
+        && let Some(minutes) = overdue(about, operation)
+    {
+        let message = format!(
+            "{message}, which began at {} and should have ended within {minutes} minutes: look at the pool in Azure (az \
+             aks nodepool show); az aks nodepool operation-abort ends the operation",
+            operation.since
+        );
+        return Some(Progress::Stuck("OperationOverdue".to_owned(), message));
+    }
     Some(Progress::Moving("OperationInProgress".to_owned(), message))
+}
+
+/// The minutes that the operation was given, if it has taken longer.
+fn overdue(about: &Circumstances<'_>, operation: &Operation) -> Option<u64> {
+    let given = deadline(&operation.kind, about.pool?).times(about.patience);
+    let taken = about.now.since(time(&operation.since)?);
+    (taken > given).then(|| given.as_millis().div_ceil(60_000))
 }
 
 /// The gravest finding with its remedy; the others are counted, and stand in `status.refusals`.
@@ -231,15 +249,8 @@ fn settled(about: &Circumstances<'_>) -> Progress {
         return waiting(about, "ClusterNotObserved", message.to_owned());
     }
     match pool.state {
-        ProvisioningState::Failed => Progress::Stuck("PoolFailed".to_owned(), failed(pool)),
-        ProvisioningState::Canceled => Progress::Stuck(
-            "PoolCanceled".to_owned(),
-            format!(
-                "the last operation on pool {} was canceled: look at the pool in Azure, then change the policy or \
-                     repeat the operation",
-                pool.name
-            ),
-        ),
+        ProvisioningState::Failed => Progress::Stuck("PoolFailed".to_owned(), failed(pool, about.failures)),
+        ProvisioningState::Canceled => Progress::Stuck("PoolCanceled".to_owned(), Problem::Canceled.to_string()),
         ProvisioningState::Succeeded | ProvisioningState::Busy(_) => {
             let nodes = if pool.count == 1 { "1 node".to_owned() } else { format!("{} nodes", pool.count) };
             Progress::Reached(format!("{} pool with {nodes}, as the policy asks", pool.mode))
@@ -247,14 +258,21 @@ fn settled(about: &Circumstances<'_>) -> Progress {
     }
 }
 
-fn failed(pool: &AgentPool) -> String {
+/// A pool that is left failed: it has been tried again often enough, or another try would go on with an upgrade.
+fn failed(pool: &AgentPool, failures: i32) -> String {
     let why = pool.failure.as_ref().map_or_else(
         || "Azure gives no reason".to_owned(),
         |failure| format!("{}: {}", failure.code, failure.message.trim_end_matches('.')),
     );
-    format!(
-        "the last operation on pool {} failed ({why}): remove the cause and repeat the operation in Azure, for example \
-         with az aks nodepool update",
-        pool.name
-    )
+    let (name, mut tried) = (&pool.name, String::new());
+    if failures > 1 {
+        tried = format!(", {failures} times in a row");
+    }
+    let remedy = if pool.version_differs() || pool.upgrade_failed() {
+        "its upgrade is unfinished and any write would go on with it: remove the cause and finish the upgrade with az \
+         aks nodepool upgrade"
+    } else {
+        "remove the cause and repeat the operation in Azure, for example with az aks nodepool update"
+    };
+    format!("the last operation on pool {name} failed{tried} ({why}): {remedy}")
 }

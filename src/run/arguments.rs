@@ -8,6 +8,7 @@ use nodepool_kernel::{Settings, Span};
 use url::Url;
 
 use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
+use crate::metrics::MetricsAddress;
 
 /// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
 #[derive(Debug, Clone, Args)]
@@ -71,6 +72,14 @@ pub struct Arguments {
     #[arg(long, env = "ARM_REQUEST_SHARE", value_name = "SHARE", default_value = "0.8", value_parser = share)]
     pub arm_request_share: f64,
 
+    /// How long a read of ARM may take, its repetitions included
+    #[arg(long, env = "ARM_READ_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub arm_read_timeout_seconds: Duration,
+
+    /// How long a write to ARM may take before its outcome counts as unknown
+    #[arg(long, env = "ARM_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub arm_write_timeout_seconds: Duration,
+
     /// The oldest view that a decision may rest on
     #[arg(long, env = "STALE_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub stale_after_seconds: Duration,
@@ -83,9 +92,29 @@ pub struct Arguments {
     #[arg(long, env = "PROGRESS_DEADLINE_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub progress_deadline_seconds: Duration,
 
-    /// Wait after a write that Azure refused; doubles with each refusal, up to an hour
+    /// Wait after a write that Azure refused or an operation that failed; doubles with each, up to an hour
     #[arg(long, env = "RETRY_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub retry_seconds: Duration,
+
+    /// How often a failed operation is tried again before somebody has to look; 0 leaves a failed pool as it is
+    #[arg(long, env = "REPAIRS", value_name = "TIMES", default_value_t = 3)]
+    pub repairs: u32,
+
+    /// How many times as long as usual an operation in Azure may take before it is reported as Stalled
+    #[arg(long, env = "OPERATION_PATIENCE", value_name = "FACTOR", default_value = "1", value_parser = patience)]
+    pub operation_patience: f64,
+
+    /// How many steps may run side by side
+    #[arg(long, env = "STEPS_IN_PARALLEL", value_name = "STEPS", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
+    pub steps_in_parallel: u16,
+
+    /// How long a step that takes away system capacity may wait before no other disruptive step begins before it
+    #[arg(long, env = "PRIORITY_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    pub priority_after_seconds: Duration,
+
+    /// IP address and port that metrics are served on, at `/metrics`; empty serves none
+    #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics_address: MetricsAddress,
 
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
@@ -175,6 +204,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(problem)
 }
 
+/// A positive number. Below 1 it is only for an emulator, whose time runs faster.
+fn patience(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && (0.000_1..=100.0).contains(factor));
+    factor.ok_or_else(|| format!("{text:?} is not a factor such as 1 or 2.5"))
+}
+
 /// A positive number. Above 1 it is only for an emulator, whose time runs faster.
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share: &f64| share.is_finite() && (0.01..=10_000.0).contains(share));
@@ -190,7 +225,9 @@ impl Arguments {
             min_ready_system_nodes: self.min_ready_system_nodes,
             ready_for: span(self.system_node_ready_seconds),
             stale_after: span(self.stale_after_seconds),
-            ..Settings::default()
+            steps_in_parallel: usize::from(self.steps_in_parallel),
+            repairs: self.repairs,
+            priority_after: span(self.priority_after_seconds),
         }
     }
 
@@ -204,6 +241,8 @@ impl Arguments {
             sign_in: self.azure.sign_in(),
             ca_file: self.azure.ca_file.clone(),
             request_share: self.arm_request_share,
+            read_timeout: self.arm_read_timeout_seconds,
+            write_timeout: self.arm_write_timeout_seconds,
         }
     }
 

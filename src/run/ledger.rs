@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nodepool_kernel::{Cluster, InFlight, Known, Step};
+use nodepool_kernel::Time;
 use tokio::time::Instant;
 
-/// Writes under way, waits and delays.
+use super::jitter::jittered;
+
+/// Waits and delays.
 #[derive(Default)]
 pub(super) struct Ledger {
-    in_flight: Vec<InFlight>,
     delays: BTreeMap<String, Delay>,
     waits: BTreeMap<String, Wait>,
+    held_up: BTreeMap<String, Time>,
 }
 
 /// No write for a policy before `until`.
@@ -32,33 +34,9 @@ struct Wait {
 }
 
 impl Ledger {
-    /// Writes that ARM accepted, or may have accepted, and that have not ended.
-    pub(super) fn in_flight(&self) -> &[InFlight] {
-        &self.in_flight
-    }
-
-    /// The write that is under way for a policy.
-    pub(super) fn in_flight_of(&self, policy: &str) -> Option<&Step> {
-        self.in_flight.iter().map(|flight| &flight.step).find(|step| step.policy == policy)
-    }
-
-    /// Takes note of a write that has, or may have, begun.
-    pub(super) fn sent(&mut self, flight: InFlight) {
-        self.in_flight.push(flight);
-    }
-
     /// Takes note that ARM took a write for a policy.
     pub(super) fn accepted(&mut self, policy: &str) {
         self.delays.remove(policy);
-    }
-
-    /// Drops the writes that an observation, begun after they were sent, shows to have ended.
-    pub(super) fn observe(&mut self, cluster: &Known<Cluster>) {
-        let Known::Seen { at, value } = cluster else { return };
-        self.in_flight.retain(|flight| {
-            let busy = value.pool(&flight.step.pool).is_some_and(|pool| pool.state.operation().is_some());
-            *at <= flight.since || busy
-        });
     }
 
     /// Delays the next write for a policy: by `first`, twice as long with each write in a row that comes to nothing, and
@@ -66,7 +44,7 @@ impl Ledger {
     pub(super) fn delay(&mut self, policy: &str, first: Duration, at_least: Option<Duration>, reason: String) {
         let failures = self.delays.get(policy).map_or(0, |delay| delay.failures);
         let grown = first.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LONGEST_DELAY.max(first));
-        let until = Instant::now() + at_least.map_or(grown, |at_least| grown.max(at_least));
+        let until = Instant::now() + jittered(at_least.map_or(grown, |at_least| grown.max(at_least)));
         self.delays.insert(policy.to_owned(), Delay { until, reason, failures: failures.saturating_add(1) });
     }
 
@@ -104,6 +82,17 @@ impl Ledger {
         self.waits.values().map(|wait| wait.since + limit).filter(|at| Instant::now() < *at).min()
     }
 
+    /// Takes note of the policies with a step that waits for other steps.
+    pub(super) fn held_up<'a>(&mut self, policies: impl Iterator<Item = &'a str>, now: Time) {
+        let since = |policy: &str| self.held_up.get(policy).copied().unwrap_or(now);
+        self.held_up = policies.map(|policy| (policy.to_owned(), since(policy))).collect();
+    }
+
+    /// Since when a step of the policy has waited for other steps.
+    pub(super) fn held_up_since(&self, policy: &str) -> Option<Time> {
+        self.held_up.get(policy).copied()
+    }
+
     /// Forgets policies that are gone.
     pub(super) fn retain(&mut self, exists: impl Fn(&str) -> bool) {
         self.delays.retain(|policy, _| exists(policy));
@@ -119,17 +108,20 @@ mod tests {
     async fn delays_grow_until_a_write_is_accepted() {
         let mut ledger = Ledger::default();
         let first = Duration::from_secs(5);
-        let mut delays = Vec::new();
-        for _ in 0..8 {
+        let within = |ledger: &Ledger, seconds| {
+            let delay = ledger.delayed("p").unwrap().1 - Instant::now();
+            let (least, most) = (Duration::from_secs(seconds), Duration::from_secs(seconds).mul_f64(1.1));
+            assert!((least..most).contains(&delay), "{delay:?}, not {seconds} s and up to a tenth more");
+        };
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
             ledger.delay("p", first, None, "lost".into());
-            delays.push((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs());
+            within(&ledger, seconds);
             tokio::time::advance(Duration::from_mins(10)).await;
             assert!(ledger.delayed("p").is_none());
         }
-        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 300, 300]);
         ledger.accepted("p");
         ledger.delay("p", first, Some(Duration::from_secs(90)), "throttled".into());
-        assert_eq!((ledger.delayed("p").unwrap().1 - Instant::now()).as_secs(), 90, "what ARM asks for is obeyed");
+        within(&ledger, 90);
     }
 
     #[tokio::test(start_paused = true)]

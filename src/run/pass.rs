@@ -4,17 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, InFlight, Plan, PolicyPlan, Settings, Snapshot, Step, Time, Verdict, decide, plan};
+use nodepool_kernel::{
+    Approved, InFlight, Known, Plan, PolicyPlan, Problem, Settings, Snapshot, Step, Time, Verdict, decide, plan,
+};
 use tokio::time::Instant;
 
 use super::arguments::Arguments;
+use super::flights::Flights;
+use super::jitter::jittered;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_end, take_outcome};
+use crate::report::{Circumstances, Hold, Publisher, Rest, malformed, notices, status, take_outcome, take_rest};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
@@ -30,13 +34,15 @@ pub(super) struct Pass {
     pub(super) publisher: Publisher,
     pub(super) wake: Arc<Wake>,
     pub(super) ledger: Ledger,
+    pub(super) flights: Flights,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
 impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
-        if self.is_arm_due() {
+        let ended = self.follow().await;
+        if ended || self.is_arm_due() {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
@@ -50,15 +56,66 @@ impl Pass {
             (snapshot, plan) = self.plan();
             verdicts = decide(&plan, &snapshot, &self.settings);
         }
+        self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
         self.report(&snapshot, &plan, &verdicts).await;
         self.next_pass(&snapshot, &verdicts)
     }
 
+    /// The snapshot and the plan on it, with the ends of operations recorded first: whether a failed one is tried again,
+    /// and when, is part of the plan.
     fn plan(&mut self) -> (Snapshot, Plan) {
-        self.ledger.observe(&self.observer.cluster());
-        let snapshot = self.observer.snapshot(self.ledger.in_flight());
-        let plan = plan(&snapshot);
+        self.flights.observe(&self.observer.cluster());
+        let (snapshot, plan) = self.plan_once();
+        if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
+    }
+
+    fn plan_once(&self) -> (Snapshot, Plan) {
+        let mut snapshot = self.observer.snapshot(self.flights.all());
+        if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
+            for intent in intents {
+                intent.waits_since = self.ledger.held_up_since(&intent.policy);
+            }
+        }
+        let plan = plan(&snapshot, &self.settings);
         (snapshot, plan)
+    }
+
+    /// Records how operations have ended on the pools that are at rest. Tells whether there was anything to record.
+    fn record_ends(&mut self, snapshot: &Snapshot, plan: &Plan) -> bool {
+        let Some(cluster) = snapshot.cluster.value() else { return false };
+        let retry_seconds = self.arguments.retry_seconds;
+        let retry_at = move |failures| retry_at(retry_seconds, failures);
+        let mut recorded = false;
+        for (name, row) in self.store.policies() {
+            let PolicyRow::Valid(policy) = row else { continue };
+            let Some(plan) = plan.policies.iter().find(|plan| plan.policy == name) else { continue };
+            let Some(pool) = cluster.pool(&plan.pool) else { continue };
+            if snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name) {
+                continue;
+            }
+            let generation = policy.metadata.generation.unwrap_or_default();
+            let end = self.flights.end_of(&name);
+            let rest = Rest { now: snapshot.now, pool, end, plan, generation, retry_at: &retry_at };
+            let before = policy.status.clone().unwrap_or_default();
+            let mut status = before.clone();
+            take_rest(&mut status, &rest);
+            self.flights.end_is_recorded(&name);
+            if status != before {
+                recorded = true;
+                self.store.change_status(&policy, |working| *working = status);
+            }
+        }
+        recorded
+    }
+
+    /// Asks once about each operation that is due. Tells whether one has ended, or tells nothing any more.
+    async fn follow(&mut self) -> bool {
+        let mut ended = false;
+        for (pool, operation) in self.flights.due() {
+            let progress = self.arm.poll(&operation).await;
+            ended |= self.flights.progressed(&pool, progress, now(), self.arguments.arm_poll_seconds);
+        }
+        ended
     }
 
     async fn refresh(&self) {
@@ -78,11 +135,8 @@ impl Pass {
         if let Some(failures) = self.observer.failed_reads() {
             return poll.saturating_mul(2_u32.saturating_pow(failures.get().min(16) - 1)).min(refresh.max(poll));
         }
-        if self.observer.is_busy() || !self.ledger.in_flight().is_empty() || self.ledger.next_delay().is_some() {
-            poll
-        } else {
-            refresh
-        }
+        let busy = self.observer.is_busy_beyond(&self.flights.followed()) || self.flights.are_to_be_seen();
+        if busy || self.ledger.next_delay().is_some() { poll } else { refresh }
     }
 
     /// Whether a policy was written after ARM was last read: what is about to be done or refused needs a newer view.
@@ -105,22 +159,12 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
-        self.end_operation(&step);
         if !self.own_labels(&step).await {
             return;
         }
-        let outcome = act(approved, &self.observer, &self.arm, self.ledger.in_flight(), &self.settings).await;
+        let outcome = act(approved, &self.observer, &self.arm, &self.flights.all(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
         self.take(&step, &outcome);
-    }
-
-    /// Records the end of the operation before this step: the pool is at rest, or the step would not be approved.
-    fn end_operation(&self, step: &Step) {
-        let cluster = self.observer.cluster();
-        let pool = cluster.value().and_then(|cluster| cluster.pool(&step.pool));
-        if let (Some(policy), Some(pool)) = (self.policy(&step.policy), pool) {
-            self.store.change_status(&policy, |status| take_end(status, pool, std::slice::from_ref(step), now()));
-        }
     }
 
     /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
@@ -140,12 +184,12 @@ impl Pass {
     fn take(&mut self, step: &Step, outcome: &Outcome) {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
-            Outcome::Accepted { at } => {
-                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+            Outcome::Accepted { at, operation } => {
+                self.flights.sent(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
             }
             Outcome::Unknown { at, error } => {
-                self.ledger.sent(InFlight { step: step.clone(), since: *at });
+                self.flights.sent(InFlight { step: step.clone(), since: *at }, None, poll);
                 self.ledger.delay(&step.policy, poll, None, error.clone());
             }
             Outcome::Superseded | Outcome::Refused(_) => {
@@ -177,6 +221,7 @@ impl Pass {
     async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
         let rows = self.store.policies();
         self.ledger.retain(|policy| rows.contains_key(policy));
+        self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
         for (name, row) in rows {
             match row {
@@ -207,6 +252,8 @@ impl Pass {
         verdicts: &[Verdict],
     ) -> NodePoolPolicyStatus {
         let delayed = self.ledger.delayed(&plan.policy);
+        let attempt = policy.status.as_ref().and_then(|status| status.attempt.as_ref());
+        let attempt = attempt.filter(|attempt| Some(attempt.generation) == policy.metadata.generation);
         let about = Circumstances {
             now: snapshot.now,
             hold: Hold::of(policy),
@@ -214,10 +261,12 @@ impl Pass {
             verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
             pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
             nodes: &snapshot.nodes,
-            in_flight: self.ledger.in_flight_of(&plan.policy),
+            in_flight: self.flights.of(&plan.policy),
             settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
             overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
             delayed: delayed.map(|(reason, _)| reason),
+            failures: attempt.map_or(0, |attempt| attempt.failures),
+            patience: self.arguments.operation_patience,
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
@@ -270,6 +319,7 @@ impl Pass {
         let mut at_latest = |at: Option<Instant>| due = at.map_or(due, |at| due.min(at));
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
+        at_latest(self.flights.next_poll());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {
             Verdict::Refused(refusal) => !refusal.is_lasting(),
@@ -292,7 +342,17 @@ impl Pass {
 /// When the next attempt after a refused write is due.
 fn next_attempt(snapshot: &Snapshot) -> Option<Time> {
     let intents = snapshot.intents.value()?;
-    intents.iter().filter_map(|intent| intent.backing_off(snapshot.now).map(|attempt| attempt.next)).min()
+    intents.iter().filter_map(|intent| intent.backing_off(snapshot.now).map(|(_, next)| next)).min()
+}
+
+/// The policies with a step that could be made but for other steps.
+fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = &'a str> {
+    let held =
+        |name: &str| plan.policies.iter().any(|plan| plan.policy == name && plan.problems.iter().any(Problem::holds));
+    verdicts.iter().filter_map(move |verdict| match verdict {
+        Verdict::Waits { step, .. } if !held(&step.policy) => Some(step.policy.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether any policy asks for a change, or can't be fulfilled as ARM was last seen.
@@ -303,6 +363,6 @@ fn asks_for_anything(plan: &Plan) -> bool {
 /// The next attempt after so many failures in a row.
 fn retry_at(base: Duration, failures: u32) -> Time {
     let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-    let wait = base.saturating_mul(factor).min(LONGEST_RETRY);
+    let wait = jittered(base.saturating_mul(factor).min(LONGEST_RETRY));
     now().after(nodepool_kernel::Span::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -1,20 +1,24 @@
 //! Starts the operator and ends it. A lost watch task or a second signal ends the process.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::Arguments;
+use super::flights::Flights;
+use super::jitter::jittered;
 use super::ledger::Ledger;
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
+use crate::metrics::{Metrics, MetricsAddress, MetricsServer, MetricsServerError};
 use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
@@ -36,9 +40,13 @@ enum RunError {
     #[error("{0}")]
     Arm(String),
     #[error("signals can't be handled: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     #[error("a watch ended although it never should")]
     WatchEnded,
+    #[error(transparent)]
+    Metrics(#[from] MetricsServerError),
+    #[error("the server of the metrics ended although it never should")]
+    MetricsEnded,
 }
 
 /// Runs the operator until it is told to stop; prints why it could not.
@@ -53,8 +61,8 @@ pub fn main(arguments: Arguments) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "nodepool-operator: {error}");
+            use io::Write as _;
+            let _ = writeln!(io::stderr(), "nodepool-operator: {error}");
             ExitCode::FAILURE
         }
     }
@@ -66,6 +74,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
     let clients = Clients::new().await?;
+    let mut metrics = serve_metrics(arguments.metrics_address, &arm).await?;
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
 
@@ -80,6 +89,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         publisher: Publisher::new(&clients.request),
         wake: Arc::clone(&wake),
         ledger: Ledger::default(),
+        flights: Flights::default(),
         stopping: stopping.clone(),
         arguments,
         arm,
@@ -92,7 +102,19 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
             Ok(())
         }
         _ = watches.join_next() => Err(RunError::WatchEnded),
+        Some(_) = metrics.join_next() => Err(RunError::MetricsEnded),
     }
+}
+
+/// Serves what is counted, if it is to be served.
+async fn serve_metrics(address: MetricsAddress, arm: &ArmClient) -> Result<JoinSet<io::Result<()>>, RunError> {
+    let mut tasks = JoinSet::new();
+    if let Some(address) = address.get() {
+        let server = MetricsServer::bind(address).await?;
+        tracing::info!(address = %server.address(), "metrics are served");
+        tasks.spawn(server.serve(Metrics::new(arm)));
+    }
+    Ok(tasks)
 }
 
 /// Makes passes until told to stop; a pass that has begun is finished.
@@ -109,12 +131,6 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
     }
 }
 
-/// The interval and up to a tenth more, so that the operators of many clusters do not read at the same moments.
-fn jittered(interval: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() % 1000;
-    interval + (interval / 10_000).saturating_mul(u32::try_from(random).unwrap_or(0))
-}
-
 fn log(filter: &str) -> Result<(), RunError> {
     let error = |detail: String| RunError::Log { filter: filter.to_owned(), detail };
     // kube logs lost watches as dumps of Rust values; the operator says the same in words.
@@ -123,7 +139,7 @@ fn log(filter: &str) -> Result<(), RunError> {
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .try_init()
         .map_err(|problem| error(problem.to_string()))
 }

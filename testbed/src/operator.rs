@@ -41,7 +41,7 @@ pub struct OperatorOptions {
     pub api_server: Option<String>,
     /// Arguments after those that the testbed gives: `run`, the resource id, the endpoint and, at the door, no sign-in.
     pub arguments: Vec<String>,
-    /// Environment variables beside `KUBECONFIG` and `POD_NAMESPACE`.
+    /// Environment variables beside `KUBECONFIG`, `POD_NAMESPACE` and `METRICS_ADDRESS`.
     pub environment: Vec<(String, String)>,
 }
 
@@ -256,8 +256,12 @@ fn launch(folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions
         None => arguments.extend([arm.url().as_str().into(), "--azure-auth".into(), "none".into()]),
     }
     arguments.extend(options.arguments.into_iter().map(OsString::from));
-    let mut environment: Vec<(OsString, OsString)> =
-        vec![("KUBECONFIG".into(), kubeconfig.into()), ("POD_NAMESPACE".into(), NAME.into())];
+    let mut environment: Vec<(OsString, OsString)> = vec![
+        ("KUBECONFIG".into(), kubeconfig.into()),
+        ("POD_NAMESPACE".into(), NAME.into()),
+        // Many run side by side: each has a port of its own, which its log tells.
+        ("METRICS_ADDRESS".into(), "127.0.0.1:0".into()),
+    ];
     environment.extend(options.environment.into_iter().map(|(name, value)| (name.into(), value.into())));
     Launch {
         name: NAME.to_owned(),

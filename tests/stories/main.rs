@@ -8,10 +8,12 @@ mod bad_input;
 mod capacity;
 mod drift;
 mod eviction;
+mod failures;
 mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod metrics;
 mod sign_in;
 mod steady;
 mod support;
@@ -62,6 +64,8 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(failures::stories());
+    stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories.extend(steady::stories());
     stories

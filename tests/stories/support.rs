@@ -236,11 +236,7 @@ impl Scene {
 
     /// Changes a pool as somebody with the Azure CLI would.
     pub async fn edit_by_hand(&self, pool: &str, properties: Value) -> anyhow::Result<()> {
-        let url = format!(
-            "{}{}/agentPools/{pool}?api-version=2025-10-01",
-            self.bed.emulator.endpoint().as_str().trim_end_matches('/'),
-            self.bed.emulator.cluster_id(),
-        );
+        let url = format!("{}?api-version=2025-10-01", self.pool_url(pool));
         let request = reqwest::Client::new().put(url).header("user-agent", "by-hand");
         let body = json!({ "properties": properties }).to_string();
         let answer = request.header("content-type", "application/json").body(body).send().await?;
@@ -249,6 +245,21 @@ impl Scene {
             bail!("the edit by hand was answered {status}: {}", answer.text().await?);
         }
         Ok(())
+    }
+
+    /// Aborts the operation that runs on a pool, as somebody with the Azure CLI would.
+    pub async fn abort_by_hand(&self, pool: &str) -> anyhow::Result<()> {
+        let url = format!("{}/abort?api-version=2025-10-01", self.pool_url(pool));
+        let answer = reqwest::Client::new().post(url).header("user-agent", "by-hand").send().await?;
+        anyhow::ensure!(answer.status().is_success(), "the abort was answered {}", answer.status());
+        Ok(())
+    }
+
+    /// The pool's URL in ARM, without its query.
+    fn pool_url(&self, pool: &str) -> String {
+        let emulator = &self.bed.emulator;
+        let endpoint = emulator.endpoint();
+        format!("{}{}/agentPools/{pool}", endpoint.as_str().trim_end_matches('/'), emulator.cluster_id())
     }
 
     /// A property of a pool in ARM.

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::testing::{
-    NOW, edit, in_flight, intent, nodes_mut, pool, pool_mut, promote, put_label, run, scale, snapshot, taint,
+    NOW, ago, edit, in_flight, intent, nodes_mut, pool, pool_mut, promote, put_label, run, scale, snapshot, taint,
 };
-use crate::{Attempt, Intent, ProvisioningState, Rule, Span, plan};
+use crate::{Attempt, Cause, Enforcement, Intent, ProvisioningState, Rule, Span, plan};
 
 /// System pools `one` and `two`, user pools `apps` and `spare`, three nodes each; no policies.
 fn cluster() -> Snapshot {
@@ -35,7 +35,7 @@ fn verdicts(snapshot: &Snapshot) -> Vec<String> {
             format!("{}: {}", rules.join(", "), verdict.step())
         }
     };
-    decide(&plan(snapshot), snapshot, &settings).into_iter().map(in_short).collect()
+    decide(&plan(snapshot, &settings), snapshot, &settings).into_iter().map(in_short).collect()
 }
 
 const DEMOTE_ONE: &str = "pool one: change the mode from System to User";
@@ -49,8 +49,10 @@ fn what_adds_system_capacity_comes_first_and_what_takes_it_away_last() {
     wants(&mut snapshot, "spare", |intent| intent.labels = Some([("a".to_owned(), "b".to_owned())].into()));
     let order =
         ["pool one: scale from 3 to 4 nodes", "pool spare: set the labels a=b", "pool apps: scale from 3 to 2 nodes"];
-    let steps: Vec<String> =
-        decide(&plan(&snapshot), &snapshot, &Settings::default()).iter().map(|v| v.step().to_string()).collect();
+    let steps: Vec<String> = decide(&plan(&snapshot, &Settings::default()), &snapshot, &Settings::default())
+        .iter()
+        .map(|v| v.step().to_string())
+        .collect();
     assert_eq!(steps, order);
     assert_eq!(verdicts(&snapshot).iter().filter(|verdict| verdict.starts_with("approved")).count(), 2);
 }
@@ -205,15 +207,16 @@ fn a_policy_that_backs_off_waits() {
     let mut snapshot = cluster();
     wants(&mut snapshot, "apps", |intent| intent.count = Some(4));
     policy(&mut snapshot, "apps").attempt = Some(Attempt {
+        cause: Cause::Refused,
         failures: 1,
         generation: 1,
-        next: NOW.after(Span::from_secs(5)),
+        next: Some(NOW.after(Span::from_secs(5))),
         code: "BadRequest".into(),
         message: "no".into(),
         remedy: String::new(),
     });
     let step = "pool apps: scale from 3 to 4 nodes";
-    assert_eq!(verdicts(&snapshot), [format!("waits: {step}: the next attempt after a failed write")]);
+    assert_eq!(verdicts(&snapshot), [format!("waits: {step}: the next attempt after a failed one")]);
     snapshot.now = snapshot.now.after(Span::from_secs(5));
     assert_eq!(verdicts(&snapshot), [format!("approved: {step}")]);
 }
@@ -233,4 +236,81 @@ fn steps_approved_before_count_at_their_worst() {
     );
     pool_mut(&mut snapshot, "two").requested_version = Some("1.34".into());
     assert!(verdicts(&snapshot).last().unwrap().contains(Rule::LastHealthySystemPool.name()));
+}
+
+#[test]
+fn a_step_that_has_waited_for_long_stops_other_disruptive_ones_and_no_others() {
+    let mut snapshot = cluster();
+    wants(&mut snapshot, "one", |intent| intent.count = Some(2));
+    wants(&mut snapshot, "two", |intent| intent.count = Some(2));
+    wants(&mut snapshot, "apps", |intent| intent.count = Some(2));
+    wants(&mut snapshot, "spare", |intent| intent.labels = Some([("a".to_owned(), "b".to_owned())].into()));
+    let (one, two, apps) = (
+        "pool one: scale from 3 to 2 nodes",
+        "pool two: scale from 3 to 2 nodes",
+        "pool apps: scale from 3 to 2 nodes",
+    );
+    let other = format!("waits: {two}: another step that takes away system capacity, {one}");
+    assert!(verdicts(&snapshot).contains(&format!("approved: {one}")) && verdicts(&snapshot).contains(&other));
+    let waits_since = |snapshot: &mut Snapshot, seconds| policy(snapshot, "two").waits_since = Some(ago(seconds));
+    waits_since(&mut snapshot, 299);
+    assert!(verdicts(&snapshot).contains(&other));
+
+    waits_since(&mut snapshot, 300);
+    let first = "a step that has waited for long, ";
+    assert_eq!(
+        verdicts(&snapshot),
+        [
+            "approved: pool spare: set the labels a=b".to_owned(),
+            format!("approved: {two}"),
+            format!("waits: {apps}: {first}{two}"),
+            format!("waits: {one}: another step that takes away system capacity, {two}"),
+        ]
+    );
+    // It goes beyond the limit of steps side by side, and stops nobody while it is held itself.
+    snapshot.in_flight = in_flight(["apps", "spare", "one"].map(|pool| put_label(pool, "x")));
+    assert!(verdicts(&snapshot).contains(&format!("approved: {two}")), "{:?}", verdicts(&snapshot));
+    snapshot.in_flight = vec![];
+    policy(&mut snapshot, "two").attempt = Some(Attempt {
+        cause: Cause::Refused,
+        failures: 1,
+        generation: 1,
+        next: Some(NOW.after(Span::from_secs(5))),
+        code: "BadRequest".into(),
+        message: "no".into(),
+        remedy: String::new(),
+    });
+    assert!(verdicts(&snapshot).contains(&format!("approved: {apps}")));
+}
+
+#[test]
+fn a_no_execute_taint_is_disruptive_and_other_taints_are_not() {
+    let mut snapshot = cluster();
+    wants(&mut snapshot, "one", |intent| intent.count = Some(2));
+    wants(&mut snapshot, "two", |intent| intent.count = Some(2));
+    policy(&mut snapshot, "two").waits_since = Some(ago(1000));
+    wants(&mut snapshot, "apps", |intent| intent.taints = Some(vec![taint("a=b:NoExecute")]));
+    wants(&mut snapshot, "spare", |intent| intent.taints = Some(vec![taint("a=b:NoSchedule")]));
+    let all = verdicts(&snapshot);
+    let waits = |pool: &str| all.iter().any(|verdict| verdict.starts_with(&format!("waits: pool {pool}")));
+    assert!(waits("apps") && !waits("spare"), "{all:?}");
+}
+
+#[test]
+fn a_step_that_has_waited_for_long_does_not_stop_what_it_waits_for() {
+    let mut snapshot = cluster();
+    wants(&mut snapshot, "one", |intent| {
+        intent.mode = Some(Mode::User);
+        intent.taints = Some(vec![taint("a=b:NoExecute")]);
+    });
+    wants(&mut snapshot, "apps", |intent| {
+        intent.mode = Some(Mode::System);
+        intent.taints = Some(vec![taint("CriticalAddonsOnly=true:NoExecute")]);
+    });
+    policy(&mut snapshot, "one").waits_since = Some(ago(1000));
+    let taint_apps = "pool apps: change the taints from [none] to [CriticalAddonsOnly=true:NoExecute]";
+    assert!(verdicts(&snapshot).contains(&format!("approved: {taint_apps}")), "{:?}", verdicts(&snapshot));
+    policy(&mut snapshot, "apps").mode = None;
+    let waits = format!("waits: {taint_apps}: a step that has waited for long, {DEMOTE_ONE}");
+    assert!(verdicts(&snapshot).contains(&waits), "{:?}", verdicts(&snapshot));
 }

@@ -70,7 +70,7 @@ fn decide_refuses_every_step_of_a_stale_plan() {
     edit(&mut snapshot.intents).first_mut().unwrap().count = Some(5);
     edit(&mut snapshot.intents).first_mut().unwrap().mode = Some(Mode::System);
     spoil(&mut snapshot, 3, None);
-    let verdicts = decide(&plan(&snapshot), &snapshot, &Settings::default());
+    let verdicts = decide(&plan(&snapshot, &Settings::default()), &snapshot, &Settings::default());
     assert_eq!(verdicts.len(), 2);
     for verdict in verdicts {
         let Verdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };

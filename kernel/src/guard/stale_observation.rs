@@ -9,7 +9,7 @@ use super::system_pods_would_be_evicted::threat;
 use crate::facts::Facts;
 use crate::names::{capped_list, counted};
 use crate::plan::Problem;
-use crate::snapshot::{AgentPool, Mode};
+use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::step::{Change, Step};
 use crate::taint::Taint;
 
@@ -67,6 +67,9 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Count { .. } if pool.autoscaling.is_some() => Some("it is autoscaled".to_owned()),
         Change::Taints { from, .. } if set(from) != set(&pool.taints) => Some("its taints have changed".to_owned()),
         Change::Labels { from, .. } if *from != pool.labels => Some("its labels have changed".to_owned()),
+        Change::Repair { .. } if pool.state != ProvisioningState::Failed => {
+            Some(format!("it is {}, not Failed", pool.state))
+        }
         _ => None,
     }
 }
@@ -77,15 +80,17 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Mode { from, .. } => *from == Mode::System,
         Change::Count { .. } => step.change.scales_down(),
         Change::Taints { .. } | Change::Labels { .. } => true,
+        Change::Repair { .. } => false,
     };
-    by_kind || facts.is_half_upgraded(pool)
+    by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{
-        broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_taints, rules, run, scale, taint,
+        broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_taints, repair, rules, run, scale,
+        taint,
     };
     use crate::{Autoscaling, Owner, PoolKind, Power, Snapshot};
 
@@ -126,6 +131,8 @@ mod tests {
             (|p| p.labels = [("foreign".to_owned(), "1".to_owned())].into(), labels.clone(), true),
             (|_| (), labels, false),
             (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), scale("sys", 3, 4), true),
+            (|_| (), repair("sys"), true),
+            (|p| p.state = ProvisioningState::Failed, repair("sys"), false),
         ] {
             let mut snapshot = cluster();
             edit_pool(pool_mut(&mut snapshot, "sys"));

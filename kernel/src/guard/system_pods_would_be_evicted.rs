@@ -26,7 +26,7 @@ pub(super) enum Threat<'a> {
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
 /// does not tolerate for good, a label that its DaemonSet selects on, a demotion or a scale-down of a pool that it
-/// runs on (AKS chooses the node), and any write that would go on with an upgrade.
+/// runs on (AKS chooses the node), and any write that would go on with an upgrade or with a removal that has failed.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.pool(step)?;
     let threatened: Vec<(Threat<'_>, &Pod)> = facts
@@ -73,7 +73,7 @@ pub(super) fn threat<'a>(
         Some(Threat::Upgrade)
     } else if let Some(taint) = evicting_taint(pod, on_node, taints) {
         Some(Threat::Taint(taint))
-    } else if movable && change.scales_down() {
+    } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
         Some(Threat::ScaleDown)
     } else if movable && change.demotes() {
         Some(Threat::Demotion)
@@ -337,5 +337,26 @@ mod tests {
         let mut snapshot = cluster();
         snapshot.in_flight = in_flight([put_taints("apps", &["a=b:NoExecute"])]);
         assert_eq!(found(&snapshot, &scale("sys", 3, 4)), None);
+    }
+
+    #[test]
+    fn a_removal_that_has_failed_goes_on_with_any_write() {
+        let failed = |nodes_left: u32, code: &str| {
+            let mut snapshot = cluster();
+            let pool = pool_mut(&mut snapshot, "apps");
+            (pool.state, pool.count) = (ProvisioningState::Failed, nodes_left);
+            pool.failure = Some(crate::PoolFailure { code: code.to_owned(), message: String::new() });
+            snapshot
+        };
+        let repair = |snapshot: &Snapshot| found(snapshot, &crate::testing::repair("apps")).map(|broken| broken.pods);
+        let coredns = Some(vec!["kube-system/coredns-apps".to_owned()]);
+        assert_eq!(repair(&failed(3, "QuotaExceeded")), None);
+        assert_eq!(repair(&failed(2, "QuotaExceeded")), coredns);
+        assert_eq!(repair(&failed(3, "PodDrainFailure")), coredns);
+        let label = found(&failed(2, "QuotaExceeded"), &put_label("apps", "a"));
+        assert_eq!(label.map(|broken| broken.pods), coredns);
+        let mut calm = failed(2, "QuotaExceeded");
+        pool_mut(&mut calm, "apps").state = ProvisioningState::Succeeded;
+        assert_eq!(found(&calm, &put_label("apps", "a")), None, "a surplus node of a pool at rest is just late");
     }
 }

@@ -1,6 +1,7 @@
 //! What the policies ask for, as ordered single-purpose steps. Never judges whether a step is safe.
 
 mod problem;
+mod repair;
 mod steps;
 
 pub use problem::Problem;
@@ -8,6 +9,7 @@ pub use steps::Drift;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
+use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Cluster, Snapshot};
 use crate::step::Step;
 
@@ -35,14 +37,15 @@ pub struct PolicyPlan {
 
 /// Plans every policy against the snapshot. The same facts give the same plan, whatever order they come in.
 #[must_use]
-pub fn plan(snapshot: &Snapshot) -> Plan {
+pub fn plan(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let Some(intents) = snapshot.intents.value() else { return Plan::default() };
-    let mut policies: Vec<PolicyPlan> = intents.iter().map(|intent| plan_policy(intent, intents, snapshot)).collect();
+    let mut policies: Vec<PolicyPlan> =
+        intents.iter().map(|intent| plan_policy(intent, intents, snapshot, settings)).collect();
     policies.sort_by(|a, b| a.policy.cmp(&b.policy));
     Plan { policies }
 }
 
-fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot) -> PolicyPlan {
+fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, settings: &Settings) -> PolicyPlan {
     let mut plan = PolicyPlan {
         policy: intent.policy.clone(),
         pool: intent.pool.clone(),
@@ -58,10 +61,11 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot) -> Poli
             }
             plan.steps = steps::toward(intent, pool);
             plan.drift = steps::drift(&plan.steps);
-            if let Some(attempt) = intent.backing_off(snapshot.now)
-                && !plan.steps.is_empty()
-            {
-                plan.problems.push(Problem::BackingOff(attempt.clone()));
+            if plan.steps.is_empty() {
+                plan.steps.extend(repair::of(intent, pool, snapshot, settings));
+            }
+            if !plan.steps.is_empty() {
+                plan.problems.extend(Problem::of_attempt(intent, pool, snapshot.now, settings));
             }
         }
     }

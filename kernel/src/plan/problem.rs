@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use crate::intent::Attempt;
+use crate::intent::{Attempt, Cause, Intent};
 use crate::names::shorten;
-use crate::snapshot::{AgentPool, Mode, PoolKind, Power};
+use crate::settings::Settings;
+use crate::snapshot::{AgentPool, Mode, PoolKind, Power, ProvisioningState};
+use crate::time::Time;
 
 /// Why some or all of a policy can't be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,14 @@ pub enum Problem {
     /// The policy sets a count and the cluster autoscaler owns it.
     Autoscaled,
     /// The last attempt failed and the next one is due later.
-    BackingOff(Attempt),
+    BackingOff {
+        /// The attempt.
+        attempt: Attempt,
+        /// Whether somebody has to do something: Azure refused the write, or its operation failed too often.
+        lasts: bool,
+    },
+    /// An operation on the pool was canceled since the policy was last changed: somebody wanted it so.
+    Canceled,
 }
 
 impl Problem {
@@ -53,6 +62,23 @@ impl Problem {
         }
     }
 
+    /// Why no step is made although the pool differs, if the last attempt says so.
+    pub(super) fn of_attempt(intent: &Intent, pool: &AgentPool, now: Time, settings: &Settings) -> Option<Self> {
+        let attempt = intent.failed_attempt().filter(|_| intent.may_write())?;
+        if attempt.cause == Cause::Canceled {
+            return (pool.state == ProvisioningState::Canceled).then_some(Self::Canceled);
+        }
+        intent.backing_off(now)?;
+        let lasts = attempt.cause == Cause::Refused || attempt.failures > settings.repairs;
+        Some(Self::BackingOff { attempt: attempt.clone(), lasts })
+    }
+
+    /// Whether no step of the policy is made while the problem lasts, whatever it is.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        matches!(self, Self::BackingOff { .. } | Self::Canceled)
+    }
+
     /// The reason that status and events use.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -63,14 +89,16 @@ impl Problem {
             Self::Unsupported { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
             Self::Autoscaled => "PoolIsAutoscaled",
-            Self::BackingOff(_) => "WriteFailed",
+            Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
+            Self::BackingOff { .. } => "WriteFailed",
+            Self::Canceled => "PoolCanceled",
         }
     }
 
     /// Whether somebody has to change something before the policy can be fulfilled.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
-        !matches!(self, Self::NotObserved { .. })
+        !matches!(self, Self::NotObserved { .. } | Self::BackingOff { lasts: false, .. })
     }
 }
 
@@ -99,11 +127,19 @@ impl fmt::Display for Problem {
                 "the pool is autoscaled, so the cluster autoscaler owns its count: remove spec.count, or turn the \
                  autoscaler off for this pool",
             ),
-            Self::BackingOff(attempt) => {
+            Self::BackingOff { attempt, .. } => {
                 let message = shorten(attempt.message.trim_end_matches('.'), 700);
-                write!(f, "ARM refused the last write ({}, attempt {}): {message}", attempt.code, attempt.failures)?;
+                f.write_str(match attempt.cause {
+                    Cause::Refused => "ARM refused the last write",
+                    Cause::Failed | Cause::Canceled => "the last operation on the pool failed",
+                })?;
+                write!(f, " ({}, attempt {}): {message}", attempt.code, attempt.failures)?;
                 if attempt.remedy.is_empty() { Ok(()) } else { write!(f, ". To do: {}", attempt.remedy) }
             }
+            Self::Canceled => f.write_str(
+                "the last operation on the pool was canceled, which somebody wanted: nothing is written until the \
+                 policy is changed or the pool is updated in Azure (az aks nodepool update)",
+            ),
         }
     }
 }

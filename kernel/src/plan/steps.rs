@@ -40,7 +40,7 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         .collect()
 }
 
-/// What differs, field by field, in the order of the fields.
+/// What differs, field by field, in the order of the fields. `steps` are those of [`toward`].
 pub(super) fn drift(steps: &[Step]) -> Vec<Drift> {
     let mut drift: Vec<Drift> =
         steps.iter().map(|step| Drift { field: step.change.purpose(), text: step.change.to_string() }).collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{NOW, ago, edit, intent, pool, pool_mut, snapshot};
-use crate::{Attempt, Autoscaling, Known, Mode, PoolKind, Power, Span};
+use crate::{Attempt, Autoscaling, Cause, Known, Mode, PoolKind, Power, Span};
 
 /// Pools `sys` and `apps`, and a policy `p` that wants four nodes in `apps`.
 fn cluster() -> Snapshot {
@@ -14,7 +14,7 @@ fn cluster() -> Snapshot {
 }
 
 fn policy(snapshot: &Snapshot, name: &str) -> PolicyPlan {
-    plan(snapshot).policies.into_iter().find(|policy| policy.policy == name).unwrap()
+    plan(snapshot, &Settings::default()).policies.into_iter().find(|policy| policy.policy == name).unwrap()
 }
 
 /// The only problem of policy `p`, which then must have no step.
@@ -41,7 +41,7 @@ fn a_policy_that_can_be_planned_has_steps_and_drift() {
 fn nothing_is_planned_while_the_policies_or_the_cluster_are_unknown() {
     let mut snapshot = cluster();
     snapshot.intents = Known::unknown("no answer");
-    assert_eq!(plan(&snapshot), Plan::default());
+    assert_eq!(plan(&snapshot, &Settings::default()), Plan::default());
     let unknown = problem(|s| s.cluster = Known::unknown("no answer"));
     assert_eq!((unknown.reason(), unknown.is_lasting()), ("ClusterNotObserved", false));
     assert_eq!(unknown.to_string(), "the cluster has not been read from ARM: no answer");
@@ -120,9 +120,10 @@ fn the_count_of_an_autoscaled_pool_is_a_problem_and_the_rest_is_planned() {
 #[test]
 fn a_failed_attempt_is_a_problem_while_it_holds_and_a_step_is_left() {
     let attempt = Attempt {
+        cause: Cause::Refused,
         failures: 2,
         generation: 1,
-        next: NOW.after(Span::from_secs(60)),
+        next: Some(NOW.after(Span::from_secs(60))),
         code: "BadRequest".into(),
         message: "not like that.".into(),
         remedy: "ask for less".into(),
@@ -130,7 +131,7 @@ fn a_failed_attempt_is_a_problem_while_it_holds_and_a_step_is_left() {
     let mut snapshot = cluster();
     edit(&mut snapshot.intents).first_mut().unwrap().attempt = Some(attempt.clone());
     let failed = policy(&snapshot, "p");
-    assert_eq!(failed.problems, [Problem::BackingOff(attempt)]);
+    assert_eq!(failed.problems, [Problem::BackingOff { attempt, lasts: true }]);
     assert_eq!(failed.steps.len(), 1);
     let problem = failed.problems.first().unwrap();
     assert_eq!(problem.reason(), "WriteFailed");
@@ -146,15 +147,52 @@ fn a_failed_attempt_is_a_problem_while_it_holds_and_a_step_is_left() {
 }
 
 #[test]
+fn a_failed_operation_lasts_only_when_it_has_been_tried_often_enough() {
+    for (cause, failures, reason, lasts) in [
+        (Cause::Refused, 1, "WriteFailed", true),
+        (Cause::Failed, 3, "OperationFailed", false),
+        (Cause::Failed, 4, "OperationFailed", true),
+    ] {
+        let mut snapshot = cluster();
+        let (code, message, remedy) = ("QuotaExceeded".to_owned(), "too much".to_owned(), String::new());
+        let next = Some(NOW.after(Span::from_secs(60)));
+        let attempt = Attempt { cause, failures, generation: 1, next, code, message, remedy };
+        edit(&mut snapshot.intents).first_mut().unwrap().attempt = Some(attempt);
+        let problem = policy(&snapshot, "p").problems.remove(0);
+        assert_eq!((problem.reason(), problem.is_lasting(), problem.holds()), (reason, lasts, true));
+        assert!(problem.to_string().contains("(QuotaExceeded, attempt "), "{problem}");
+    }
+}
+
+#[test]
+fn a_canceled_operation_is_not_repeated_until_the_policy_or_the_pool_changes() {
+    let mut snapshot = cluster();
+    let (code, message, remedy) = (String::new(), String::new(), String::new());
+    let attempt = Attempt { cause: Cause::Canceled, failures: 1, generation: 1, next: None, code, message, remedy };
+    edit(&mut snapshot.intents).first_mut().unwrap().attempt = Some(attempt);
+    pool_mut(&mut snapshot, "apps").state = crate::ProvisioningState::Canceled;
+    let held = policy(&snapshot, "p");
+    assert_eq!((held.problems.as_slice(), held.steps.len()), (&[Problem::Canceled][..], 1));
+    let problem = held.problems.first().unwrap();
+    assert!(problem.holds() && problem.is_lasting() && problem.reason() == "PoolCanceled");
+    pool_mut(&mut snapshot, "apps").state = crate::ProvisioningState::Succeeded;
+    assert_eq!(policy(&snapshot, "p").problems, []);
+    pool_mut(&mut snapshot, "apps").state = crate::ProvisioningState::Canceled;
+    edit(&mut snapshot.intents).first_mut().unwrap().generation = 2;
+    assert_eq!(policy(&snapshot, "p").problems, []);
+}
+
+#[test]
 fn policies_come_in_the_order_of_their_names() {
     let mut snapshot = cluster();
     for name in ["z", "a", "m"] {
         edit(&mut snapshot.intents).push(intent(name, "sys"));
     }
-    let names: Vec<String> = plan(&snapshot).policies.into_iter().map(|policy| policy.policy).collect();
+    let names: Vec<String> =
+        plan(&snapshot, &Settings::default()).policies.into_iter().map(|policy| policy.policy).collect();
     assert_eq!(names, ["a", "m", "p", "z"]);
-    let forward = plan(&snapshot);
+    let forward = plan(&snapshot, &Settings::default());
     edit(&mut snapshot.intents).reverse();
     edit(&mut snapshot.cluster).pools.reverse();
-    assert_eq!(plan(&snapshot), forward);
+    assert_eq!(plan(&snapshot, &Settings::default()), forward);
 }

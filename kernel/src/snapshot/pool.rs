@@ -34,6 +34,10 @@ pub struct AgentPool {
     pub current_version: Option<String>,
     /// `upgradeSettings.maxUnavailable`, a number or a percentage.
     pub max_unavailable: Option<String>,
+    /// `upgradeSettings.drainTimeoutInMinutes`; AKS takes 30 where nothing is set.
+    pub drain_timeout_minutes: u32,
+    /// `upgradeSettings.nodeSoakDurationInMinutes`.
+    pub node_soak_minutes: u32,
     /// `status.provisioningError`.
     pub failure: Option<PoolFailure>,
 }

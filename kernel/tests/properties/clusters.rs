@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os,
-    Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time, Toleration,
-    TolerationOperator,
+    AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
+    Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
+    Toleration, TolerationOperator,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -86,7 +86,7 @@ prop_compose! {
         AgentPool {
             name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels,
             requested_version: text(requested_version), current_version: text(current_version),
-            max_unavailable: text(max_unavailable), failure,
+            max_unavailable: text(max_unavailable), drain_timeout_minutes: 30, node_soak_minutes: 0, failure,
         }
     }
 }
@@ -170,6 +170,17 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn attempt()(
+        cause in select(vec![Cause::Refused, Cause::Failed, Cause::Failed, Cause::Canceled]),
+        failures in 1_u32..6,
+        next in select(vec![Some(ago(-9)), Some(ago(9)), None]),
+    ) -> Attempt {
+        let (code, message, remedy) = ("BadRequest".to_owned(), "no".to_owned(), String::new());
+        Attempt { cause, failures, generation: 1, next, code, message, remedy }
+    }
+}
+
+prop_compose! {
     fn intent()(
         pool in select(POOLS.to_vec()),
         created in select(vec![10, 600, 6000]),
@@ -180,28 +191,27 @@ prop_compose! {
         owned_labels in keys(),
         enforcement in mostly(Enforcement::Enforce, vec![Enforcement::Observe]),
         (suspended, stalled) in (prop::bool::weighted(0.05), prop::bool::weighted(0.3)),
-        attempt in prop::bool::weighted(0.05),
+        attempt in prop::option::weighted(0.1, attempt()),
+        waits_since in prop::option::weighted(0.2, select(vec![ago(10), ago(1000)])),
     ) -> Intent {
-        let attempt = attempt.then(|| Attempt {
-            failures: 1, generation: 1, next: ago(-9), code: "BadRequest".into(), message: "no".into(),
-            remedy: String::new(),
-        });
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, taints, labels, owned_labels, attempt, stalled,
+            waits_since,
         }
     }
 }
 
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
-    let wish = (0..4_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
+    let wish = (0..5_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
     (select(pools), wish).prop_map(|(pool, (kind, mode, count, taints, labels))| {
         let change = match kind {
             0 => Change::Mode { from: pool.mode, to: mode },
             1 => Change::Count { from: pool.count, to: count },
             2 => Change::Taints { from: pool.taints, to: taints },
-            _ => Change::Labels { from: pool.labels, to: labels },
+            3 => Change::Labels { from: pool.labels, to: labels },
+            _ => Change::Repair { code: "QuotaExceeded".into() },
         };
         Step { policy: "p0".into(), pool: pool.name, change }
     })

@@ -35,15 +35,15 @@ proptest! {
     #[test]
     fn plan_and_verdicts_do_not_depend_on_order(snapshot in cluster(), seed in any::<u64>()) {
         let other = shuffled(&snapshot, seed);
-        let (planned, replanned) = (plan(&snapshot), plan(&other));
-        prop_assert_eq!(&planned, &replanned);
         let settings = Settings::default();
+        let (planned, replanned) = (plan(&snapshot, &settings), plan(&other, &settings));
+        prop_assert_eq!(&planned, &replanned);
         prop_assert_eq!(decide(&planned, &snapshot, &settings), decide(&replanned, &other, &settings));
     }
 
     #[test]
     fn every_planned_step_gets_one_verdict(snapshot in cluster(), limit in 0..4_usize) {
-        let planned = plan(&snapshot);
+        let planned = plan(&snapshot, &Settings::default());
         let settings = Settings { steps_in_parallel: limit, ..Settings::default() };
         let mut steps: Vec<String> = planned.policies.iter().flat_map(|policy| &policy.steps).map(ToString::to_string).collect();
         let mut judged: Vec<String> = decide(&planned, &snapshot, &settings).iter().map(|verdict| verdict.step().to_string()).collect();
@@ -71,7 +71,10 @@ proptest! {
         }
         (extreme.now, extreme.cluster, extreme.nodes) = (now, Known::seen(now, cluster), Known::seen(seen, nodes));
         let [ready_for, stale_after] = spans.map(Span::from_millis);
-        let settings = Settings { min_ready_system_nodes: u32::MAX, ready_for, stale_after, steps_in_parallel: usize::MAX };
-        let _ = decide(&plan(&extreme), &extreme, &settings);
+        let settings = Settings {
+            min_ready_system_nodes: u32::MAX, ready_for, stale_after, steps_in_parallel: usize::MAX, repairs: u32::MAX,
+            priority_after: stale_after,
+        };
+        let _ = decide(&plan(&extreme, &settings), &extreme, &settings);
     }
 }

@@ -18,7 +18,7 @@ fn complaint(refusal: &Refusal) -> Option<String> {
 }
 
 fn complaints(snapshot: &Snapshot) -> Vec<String> {
-    let verdicts = decide(&plan(snapshot), snapshot, &Settings::default());
+    let verdicts = decide(&plan(snapshot, &Settings::default()), snapshot, &Settings::default());
     let of = |verdict: &Verdict| match verdict {
         Verdict::Approved(_) => None,
         Verdict::Waits { reason, .. } => (reason.is_empty() || reason.len() >= 1000).then(|| reason.clone()),

@@ -146,7 +146,15 @@ impl<'a> Oracle<'a> {
             Change::Count { to, .. } => *to < pool.count,
             _ => false,
         };
-        taken || self.is_half_upgraded(pool)
+        taken || self.is_half_upgraded(pool) || self.goes_on_removing(pool)
+    }
+
+    /// "Any write tries again": a removal that broke off goes on with the next write.
+    fn goes_on_removing(&self, pool: &AgentPool) -> bool {
+        let broke_off = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled);
+        let too_many = self.nodes_of(pool).count() > pool.count.try_into().unwrap();
+        let blamed = |code: &str| code.contains("Drain") || code.contains("Delete");
+        broke_off && (too_many || pool.failure.as_ref().is_some_and(|failure| blamed(&failure.code)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan for a state that is reached is empty.
 
-use nodepool_kernel::{Change, Known, Snapshot, Step, plan};
+use nodepool_kernel::{Change, Known, ProvisioningState, Settings, Snapshot, Step, plan};
 use proptest::prelude::*;
 
 use crate::cases;
@@ -15,12 +15,16 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
+        Change::Repair { .. } => {}
     }
+    // A write that succeeds ends what had failed.
+    pool.state = ProvisioningState::Succeeded;
+    pool.failure = None;
     snapshot.cluster = Known::seen(NOW, cluster);
 }
 
 fn steps(snapshot: &Snapshot) -> Vec<Step> {
-    plan(snapshot).policies.into_iter().flat_map(|policy| policy.steps).collect()
+    plan(snapshot, &Settings::default()).policies.into_iter().flat_map(|policy| policy.steps).collect()
 }
 
 proptest! {
@@ -64,6 +68,10 @@ proptest! {
                     }
                     prop_assert!(wanted.iter().all(|(key, value)| to.get(key) == Some(value)));
                     prop_assert!(from != to);
+                }
+                Change::Repair { .. } => {
+                    let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();
+                    prop_assert_eq!(&pool.state, &ProvisioningState::Failed);
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::clusters::{cluster, cluster_and_step};
 use crate::oracle::{Oracle, Strength};
 
 fn approved(snapshot: &Snapshot, settings: &Settings) -> Vec<Step> {
-    let verdicts = decide(&plan(snapshot), snapshot, settings);
+    let verdicts = decide(&plan(snapshot, settings), snapshot, settings);
     verdicts
         .into_iter()
         .filter_map(|verdict| if let Verdict::Approved(step) = verdict { Some(step.into_inner()) } else { None })

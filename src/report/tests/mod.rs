@@ -1,14 +1,15 @@
 //! How policies stand, from a small cluster through the kernel's own plan and verdicts to the conditions.
 
+mod history;
+
 use nodepool_kernel::{
-    AgentPool, Autoscaling, Change, Cluster, InFlight, Known, Mode, Node, Os, PoolFailure, PoolKind, Power,
+    AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
     ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Time, decide, plan,
 };
 use serde_json::{Value, json};
 
-use super::{Circumstances, Hold, malformed, notices, status, take_end, take_outcome};
-use crate::act::Outcome;
-use crate::api::{self, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, Operation, condition};
+use super::{Circumstances, Hold, Rest, malformed, notices, status, take_rest};
+use crate::api::{self, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
@@ -27,6 +28,8 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: None,
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
         failure: None,
     }
 }
@@ -81,9 +84,25 @@ fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
     policy
 }
 
+/// What the pass does before it plans: the end of an operation is recorded.
+fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
+    let (problems, drift) = (vec![], vec![]);
+    let plan = PolicyPlan { policy: "apps".into(), pool: pool.name.clone(), problems, steps: steps.to_vec(), drift };
+    let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
+    take_rest(status, &Rest { now: NOW, pool, end: None, plan: &plan, generation: 4, retry_at: &retry_at });
+}
+
 fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Option<&str>) -> NodePoolPolicyStatus {
     let settings = Settings::default();
-    let plan = plan(snapshot);
+    let (mut policy, mut snapshot) = (policy.clone(), snapshot.clone());
+    let pool = snapshot.cluster.value().and_then(|cluster| cluster.pool(policy.pool_name())).cloned();
+    if let (Some(pool), []) = (pool, snapshot.in_flight.as_slice()) {
+        let steps = plan(&snapshot, &settings).policies.remove(0).steps;
+        rest(policy.status.get_or_insert_default(), &pool, &steps);
+        snapshot.intents = Known::seen(NOW, vec![api::intent(&policy)]);
+    }
+    let (policy, snapshot) = (&policy, &snapshot);
+    let plan = plan(snapshot, &settings);
     let verdicts = decide(&plan, snapshot, &settings);
     let about = Circumstances {
         now: NOW,
@@ -96,6 +115,12 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
         settled,
         overdue: overdue.map(str::to_owned),
         delayed: None,
+        failures: policy
+            .status
+            .as_ref()
+            .and_then(|status| status.attempt.as_ref())
+            .map_or(0, |attempt| attempt.failures),
+        patience: 1.0,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
     };
     status(policy, &about)
@@ -147,7 +172,8 @@ fn every_policy_stands_as_kstatus_reads_it() {
         ),
         ("absent", json!({"count": 2}), nothing(), "FFTUT PoolNotFound"),
         ("absent", json!({"count": 2, "suspend": true}), nothing(), "FFFUT PoolNotFound"),
-        ("apps", json!({"count": 1}), edit_pool("apps", failed), "FFTTT PoolFailed"),
+        ("apps", json!({"count": 1}), edit_pool("apps", failed), "FTFTT OperationFailed"),
+        ("apps", json!({"count": 2}), edit_pool("apps", failed), "FTFFT OperationFailed"),
         ("apps", json!({"count": 1, "suspend": true}), edit_pool("apps", failed), "FFFTT PoolFailed"),
         ("apps", json!({"count": 2, "enforcement": "Observe"}), edit_pool("apps", failed), "FFTFT PoolFailed"),
         (
@@ -266,117 +292,4 @@ fn an_object_that_is_no_policy_is_stalled_and_says_why() {
     assert_eq!(standing(&status), "FFT InvalidSpec");
     assert!(status.conditions[0].message.contains("invalid type: string"));
     assert_eq!(malformed(&status, 4, "invalid type: string", NOW.after(Span::from_secs(9))), status);
-}
-
-/// A status in which a step of the policy was taken by ARM at some earlier time.
-fn begun(step: &Step) -> NodePoolPolicyStatus {
-    let mut status = NodePoolPolicyStatus::default();
-    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW }, |_| NOW);
-    status.operation = Some(Operation {
-        kind: "Scaling".into(),
-        since: "2026-01-01T00:00:00Z".into(),
-        step: Some(step.change.to_string()),
-        field: Some("count".into()),
-    });
-    status
-}
-
-fn scale() -> Step {
-    Step { policy: "apps".into(), pool: "apps".into(), change: Change::Count { from: 2, to: 1 } }
-}
-
-fn outcomes(status: &NodePoolPolicyStatus) -> Vec<&str> {
-    status.history.iter().map(|entry| entry.outcome.as_str()).collect()
-}
-
-#[test]
-fn the_end_of_a_step_is_recorded_once_also_by_another_process() {
-    let mut policy = policy("apps", json!({"count": 1}));
-    policy.status = Some(begun(&scale()));
-    let ended = told(&policy, &world(&policy, |_| ()), true, None);
-    assert_eq!((outcomes(&ended), &ended.operation), (vec!["Started", "Succeeded"], &None));
-    policy.status = Some(ended);
-    assert_eq!(outcomes(&told(&policy, &world(&policy, |_| ()), true, None)), ["Started", "Succeeded"]);
-}
-
-#[test]
-fn the_end_of_a_step_is_not_lost_while_arm_can_not_be_read() {
-    let mut policy = policy("apps", json!({"count": 1}));
-    policy.status = Some(begun(&scale()));
-    let unread = world(&policy, |snapshot| snapshot.cluster = Known::unknown("no answer"));
-    let status = told(&policy, &unread, true, None);
-    assert_eq!((outcomes(&status), status.operation.is_some()), (vec!["Started"], true));
-    policy.status = Some(status);
-    assert_eq!(outcomes(&told(&policy, &world(&policy, |_| ()), true, None)), ["Started", "Succeeded"]);
-}
-
-#[test]
-fn a_write_that_was_lost_on_its_way_is_not_told_as_done() {
-    let mut status = begun(&scale());
-    take_end(&mut status, &pool("apps", Mode::User, 2), &[scale()], NOW);
-    assert_eq!(outcomes(&status), ["Started", "NotDone"]);
-}
-
-#[test]
-fn the_next_attempt_stays_due_while_arm_can_not_be_read() {
-    let mut policy = policy("apps", json!({"count": 1}));
-    let mut status = NodePoolPolicyStatus::default();
-    let rejected = Outcome::Rejected {
-        at: NOW,
-        code: "Quota".into(),
-        message: "none left".into(),
-        remedy: "ask".into(),
-        correlation: None,
-    };
-    take_outcome(&mut status, 4, &scale(), &rejected, |_| NOW);
-    policy.status = Some(status);
-    let unread = world(&policy, |snapshot| snapshot.cluster = Known::unknown("no answer"));
-    assert!(told(&policy, &unread, true, None).attempt.is_some());
-    assert!(told(&policy, &world(&policy, |_| ()), true, None).attempt.is_none(), "reached, so nothing is due");
-}
-
-#[test]
-fn another_step_is_another_operation() {
-    let mut policy = policy("apps", json!({"count": 1, "labels": {"a": "b"}}));
-    policy.status = Some(begun(&scale()));
-    let labels = Change::Labels { from: [].into(), to: [("a".to_owned(), "b".to_owned())].into() };
-    let step = Step { change: labels, ..scale() };
-    let sent = InFlight { step, since: NOW };
-    let status = told(&policy, &world(&policy, |snapshot| snapshot.in_flight = vec![sent]), true, None);
-    let operation = status.operation.unwrap();
-    assert_eq!((operation.field.as_deref(), operation.since.as_str()), (Some("labels"), "2027-01-15T08:00:00Z"));
-}
-
-#[test]
-fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
-    let mut status = begun(&scale());
-    let mut failed = pool("apps", Mode::User, 1);
-    failed.state = ProvisioningState::Failed;
-    failed.failure = Some(PoolFailure { code: "PodDrainFailure".into(), message: "too many budgets".into() });
-    take_end(&mut status, &failed, &[], NOW);
-    let detail = status.history.last().unwrap().detail.as_deref();
-    assert_eq!((outcomes(&status), detail), (vec!["Started", "Failed"], Some("PodDrainFailure: too many budgets")));
-    for _ in 0..30 {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW }, |_| NOW);
-    }
-    assert_eq!(status.history.len(), 10);
-}
-
-#[test]
-fn what_azure_refuses_is_counted_and_timed() {
-    let mut status = NodePoolPolicyStatus::default();
-    let rejected = Outcome::Rejected {
-        at: NOW,
-        code: "Quota".into(),
-        message: "none left".into(),
-        remedy: "ask".into(),
-        correlation: None,
-    };
-    for failures in 1..=3 {
-        take_outcome(&mut status, 4, &scale(), &rejected, |failures| NOW.after(Span::from_secs(u64::from(failures))));
-        assert_eq!(status.attempt.as_ref().map(|attempt| attempt.failures), Some(failures));
-    }
-    assert_eq!(status.attempt.as_ref().map(|attempt| attempt.next.as_str()), Some("2027-01-15T08:00:03Z"));
-    take_outcome(&mut status, 5, &scale(), &rejected, |_| NOW);
-    assert_eq!(status.attempt.map(|attempt| attempt.failures), Some(1), "another generation begins anew");
 }

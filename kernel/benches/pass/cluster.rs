@@ -89,6 +89,8 @@ fn pool(number: usize, count: usize) -> AgentPool {
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: Some("0".into()),
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
         failure: None,
     }
 }
@@ -127,7 +129,7 @@ fn pod(node: &Node, index: usize) -> Pod {
         namespace: "kube-system".into(),
         name: format!("add-on-{index}-{}", node.name),
         node: Some(node.name.clone()),
-        owner: if index % 2 == 0 { Owner::DaemonSet } else { Owner::Other },
+        owner: if index.is_multiple_of(2) { Owner::DaemonSet } else { Owner::Other },
         deleting: false,
         tolerations: vec![
             tolerates("CriticalAddonsOnly", None, false),
@@ -153,6 +155,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         owned_labels: labels().into_keys().collect(),
         attempt: None,
         stalled: false,
+        waits_since: None,
     };
     match asked {
         Asked::Label => {

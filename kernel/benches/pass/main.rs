@@ -22,7 +22,7 @@ fn main() {
 fn measure(bencher: Bencher<'_, '_>, nodes: usize, asked: Asked) {
     let (snapshot, settings) = (snapshot(nodes, asked), settings());
     bencher.bench_local(|| {
-        let plan = plan(black_box(&snapshot));
+        let plan = plan(black_box(&snapshot), &settings);
         decide(&plan, &snapshot, &settings)
     });
 }
