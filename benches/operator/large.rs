@@ -14,12 +14,12 @@ use kube::{Api, ResourceExt as _};
 use nodepool_operator::api::{ConditionStatus, condition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::Operator;
 use testbed::bed::EMULATOR_USER;
 use testbed::cluster::{is_of_daemon_set, node_of};
 
-use crate::latency::{labelled, puts};
+use crate::latency::{everywhere, puts};
 use crate::samples::Samples;
 use crate::scene::{Scene, USER_POOLS, pool};
 use crate::table::{Table, mebibytes, say};
@@ -45,9 +45,7 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
         "",
     );
 
-    let mut policies: Vec<(String, Value)> = (0..USER_POOLS).map(|number| (pool(number), labelled(0))).collect();
-    policies.push(("system".to_owned(), json!({"mode": "System"})));
-    scene.apply_all(policies).await?;
+    scene.apply_all(everywhere()).await?;
     let mut operator = scene.operator(&[]).await?;
     scene.at_rest().await?;
     operator.restart().await?;

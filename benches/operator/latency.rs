@@ -23,8 +23,14 @@ const CHANGES: usize = 200;
 const REST: Duration = Duration::from_millis(150);
 
 /// What a policy asks for; another label each time.
-pub(crate) fn labelled(number: usize) -> Value {
+fn labelled(number: usize) -> Value {
     json!({"mode": "User", "labels": {"bench": format!("b{number}")}})
+}
+
+/// A policy for each pool.
+pub(crate) fn everywhere() -> Vec<(String, Value)> {
+    let system = ("system".to_owned(), json!({"mode": "System"}));
+    (0..USER_POOLS).map(|number| (pool(number), labelled(0))).chain([system]).collect()
 }
 
 pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Result<()> {
@@ -41,9 +47,7 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
 
     say("changes by the operator");
     let mut operator = scene.operator(&[]).await?;
-    let mut policies: Vec<(String, Value)> = (0..USER_POOLS).map(|number| (pool(number), labelled(0))).collect();
-    policies.push(("system".to_owned(), json!({"mode": "System"})));
-    scene.apply_all(policies).await?;
+    scene.apply_all(everywhere()).await?;
     scene.at_rest().await?;
     let puts = puts(scene, &mut watch, CHANGES).await?;
     table.add("apply to the PUT arriving at ARM", puts.p50_and_p99(), "p99 < 250 ms");

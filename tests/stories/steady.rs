@@ -7,7 +7,7 @@ use aks_emulator::PoolSpec;
 use anyhow::ensure;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use nodepool_operator::api::{NodePoolPolicy, condition};
 use serde_json::{Value, json};
 use testbed::{Lane, OPERATOR_USER, Testbed, wait_for};
@@ -84,7 +84,7 @@ async fn at_rest(lane: Lane) -> anyhow::Result<Scene> {
     let asked = scene.bed.api.journal().split_off(asked_before).into_iter().map(|passage| passage.request);
     let asked: Vec<String> = asked.filter(|it| !it.query.contains("watch=true")).map(|it| it.path.clone()).collect();
     ensure!(asked.is_empty(), "it asked the API server for {asked:?}");
-    ensure!(scene.writes() == [], "it wrote to ARM: {:?}", scene.writes());
+    ensure!(scene.writes().is_empty(), "it wrote to ARM: {:?}", scene.writes());
     Ok(scene)
 }
 
@@ -111,8 +111,7 @@ async fn settled(scene: &Scene, wanted: &[Value]) -> anyhow::Result<()> {
                 rests && status.observed_generation == policy.metadata.generation
             })
         };
-        let moving: Vec<String> =
-            all.iter().filter(|policy| !at_rest(policy)).map(|policy| policy.name_any()).collect();
+        let moving: Vec<String> = all.iter().filter(|policy| !at_rest(policy)).map(ResourceExt::name_any).collect();
         Ok(if all.len() == wanted.len() && moving.is_empty() { Ok(()) } else { Err(moving.join(", ")) })
     })
     .await?;
