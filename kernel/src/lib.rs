@@ -14,6 +14,7 @@ mod guard;
 mod intent;
 mod known;
 mod names;
+pub mod placement;
 mod plan;
 mod settings;
 mod snapshot;

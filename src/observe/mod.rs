@@ -2,6 +2,7 @@
 
 mod fresh;
 mod rows;
+pub mod scheduling;
 mod store;
 mod watch;
 mod watched;

@@ -52,7 +52,7 @@ pub(super) fn node(node: &core::Node) -> Node {
 }
 
 /// A taint; an effect that is not known counts as the worst one.
-fn taint(taint: &core::Taint) -> Taint {
+pub(super) fn taint(taint: &core::Taint) -> Taint {
     let effect = taint.effect.parse().unwrap_or(nodepool_kernel::TaintEffect::NoExecute);
     Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect)
 }
@@ -87,7 +87,7 @@ pub(super) fn pod(pod: &core::Pod) -> Option<Pod> {
     })
 }
 
-fn toleration(toleration: &core::Toleration) -> Toleration {
+pub(super) fn toleration(toleration: &core::Toleration) -> Toleration {
     let operator = match toleration.operator.as_deref() {
         None | Some("" | "Equal") => TolerationOperator::Equal,
         Some("Exists") => TolerationOperator::Exists,
