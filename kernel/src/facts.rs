@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
+    /// The disruption budgets of the protected namespaces.
+    pub(crate) budgets: &'a [Budget],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Why the cluster is not proven to be this one; the same for every step.
@@ -45,10 +47,9 @@ impl<'a> Facts<'a> {
         let cluster = note(&mut missing, "the cluster in ARM", &snapshot.cluster, now, limit);
         let nodes = note(&mut missing, "the nodes", &snapshot.nodes, now, limit);
         let pods = note(&mut missing, "the protected pods", &snapshot.pods, now, limit);
-        // No rule reads the budgets' numbers yet, but a step that is decided while they can't be read would be
-        // decided on half a view of the cluster.
-        let budgets: Option<&Vec<Budget>> = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_)) = (intents, cluster, nodes, pods, budgets)
+        let budgets = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
+        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(budgets)) =
+            (intents, cluster, nodes, pods, budgets)
         else {
             return Err(stale(&missing));
         };
@@ -61,6 +62,7 @@ impl<'a> Facts<'a> {
             cluster: cluster.clone(),
             hoped: cluster.clone(),
             nodes,
+            budgets,
             adrift: Vec::new(),
             identity: OnceCell::new(),
             in_flight: Vec::new(),

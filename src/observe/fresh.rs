@@ -90,7 +90,7 @@ impl Observer {
             let mut read = Vec::new();
             for namespace in &self.namespaces {
                 let api = Api::<core::Pod>::namespaced(self.client.clone(), namespace);
-                read.extend(api.list(&ListParams::default()).await?.iter().filter_map(rows::pod));
+                read.extend(api.list(&ListParams::default()).await?.iter().filter_map(|pod| self.store.pod_row(pod)));
             }
             Ok(read)
         };

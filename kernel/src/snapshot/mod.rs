@@ -1,11 +1,13 @@
 //! The world as it was seen, as plain values: what was read, when, and what could not be. Never decides anything.
 
+mod budget;
 mod node;
 mod pod;
 mod pool;
 
+pub use budget::{Budget, BudgetStatus, UnhealthyPods};
 pub use node::{Node, Readiness};
-pub use pod::{Budget, Owner, Pod};
+pub use pod::{Owner, Phase, Pod, Workload};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
 
 use crate::intent::Intent;
