@@ -216,6 +216,8 @@ mod tests {
         assert!(taints(&snapshot, "apps", "a=b:NoExecute").is_some());
         let mut snapshot = cluster();
         tolerate(&mut snapshot, "a", true);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 1, "the daemon tolerates all first");
+        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 2, "the daemon goes too");
     }
 

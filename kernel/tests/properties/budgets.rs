@@ -19,7 +19,6 @@ use crate::oracle::{Oracle, is_evicted, unavailable};
 struct World<'a> {
     oracle: Oracle<'a>,
     cluster: &'a Cluster,
-    nodes: &'a [Node],
     pods: &'a [Pod],
     budgets: &'a [Budget],
     in_flight: Vec<&'a Step>,
@@ -40,7 +39,6 @@ impl<'a> World<'a> {
         Self {
             oracle: Oracle::new(snapshot),
             cluster: snapshot.cluster.value().unwrap(),
-            nodes: snapshot.nodes.value().unwrap(),
             pods: snapshot.pods.value().unwrap(),
             budgets: snapshot.budgets.value().unwrap(),
             in_flight: snapshot.in_flight.iter().map(|write| &write.step).collect(),
@@ -231,8 +229,16 @@ fn may_take_too_much(snapshot: &Snapshot, step: &Step) -> bool {
     own.iter().any(|own| combined.iter().any(|others| world.is_too_much(own, others)))
 }
 
-/// The case, with one write in flight a pool and few enough outcomes to try them all.
+/// The case, with half of the pods on the step's pool, and few enough outcomes to try them all: one write in flight and
+/// one foreign operation.
 fn tractable((mut snapshot, step): (Snapshot, Step)) -> (Snapshot, Step) {
+    let nodes = snapshot.nodes.value().unwrap().iter().filter(|node| node.pool.as_deref() == Some(step.pool.as_str()));
+    let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
+    let mut pods = snapshot.pods.value().unwrap().clone();
+    for (pod, name) in pods.iter_mut().step_by(2).zip(names.iter().cycle()) {
+        pod.node = Some(name.clone());
+    }
+    snapshot.pods = Known::seen(NOW, pods);
     let mut pools = vec![step.pool.clone()];
     snapshot.in_flight.retain(|write| {
         let new = !pools.contains(&write.step.pool);
