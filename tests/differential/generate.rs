@@ -54,7 +54,7 @@ pub fn plan(seed: u64, world: u64, namespaces: [String; 2]) -> Plan {
         let pod = generator.running();
         generator.plan.running.push(pod);
     }
-    for _ in 0..generator.dice.between(6, 10) {
+    for _ in 0..generator.dice.between(8, 12) {
         let pod = generator.pending();
         generator.plan.pending.push(pod);
     }
@@ -277,7 +277,7 @@ impl Generator {
             pod["spec"]["nodeSelector"]["disk"] = json!(self.dice.pick(&["ssd", "hdd"]));
         }
         pod["spec"]["tolerations"] = self.tolerations();
-        if self.dice.chance(35) {
+        if self.dice.chance(25) {
             let terms: Vec<Value> = (0..self.dice.between(1, 2)).map(|_| self.node_term()).collect();
             pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
                 json!({"nodeSelectorTerms": terms});
@@ -286,7 +286,7 @@ impl Generator {
             let terms: Vec<Value> = (0..self.dice.between(1, 2)).map(|_| self.pod_term()).collect();
             pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!(terms);
         }
-        if self.dice.chance(35) {
+        if self.dice.chance(45) {
             let first = self.spread();
             let second = self.spread();
             let same = first["topologyKey"] == second["topologyKey"];

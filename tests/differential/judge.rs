@@ -10,12 +10,14 @@ use nodepool_operator::observe::scheduling::{Storage, node, resident};
 
 use crate::stage::{Decision, Stage};
 
+/// Kinds in which the kernel means to be stricter: claims that are bound when a pod needs them, because nobody knows
+/// where such a volume will be; and nodes without a volume's driver, because it would never be attached there.
+const EXPLAINED: [&str; 2] = ["Claim", "DriverMissing"];
+
 /// What the kernel says of one pod.
 pub struct Opinion {
     /// Nodes that it thinks feasible.
-    pub feasible: Vec<String>,
-    /// Why there is none.
-    pub why: String,
+    feasible: Vec<String>,
     /// The kinds of reasons, if there is none.
     kinds: Vec<String>,
     world: World,
@@ -32,6 +34,17 @@ pub enum Comparison {
     Unsafe(String),
 }
 
+impl Comparison {
+    /// Whether the two may differ because the scheduler had not seen everything yet.
+    pub fn may_be_early(&self) -> bool {
+        match self {
+            Self::Same => false,
+            Self::Stricter(kind) => !EXPLAINED.contains(&kind.as_str()),
+            Self::Unsafe(_) => true,
+        }
+    }
+}
+
 impl Opinion {
     /// What the kernel says of a pod on this stage.
     pub fn of(
@@ -41,9 +54,15 @@ impl Opinion {
         pod: &Object,
     ) -> anyhow::Result<Self> {
         let mut storage = Storage::default();
-        claims.into_iter().for_each(|claim| storage.add_claim(claim));
-        volumes.into_iter().for_each(|volume| storage.add_volume(volume));
-        stage.csi_nodes.iter().for_each(|node| storage.add_node(node.clone()));
+        for claim in claims {
+            storage.add_claim(claim);
+        }
+        for volume in volumes {
+            storage.add_volume(volume);
+        }
+        for node in &stage.csi_nodes {
+            storage.add_node(node.clone());
+        }
         let nodes = stage.nodes.iter().map(|object| node(object, &storage, true)).collect();
         let labels = |team: &str| Labels::from([("team".to_owned(), team.to_owned())]);
         let known = namespaces.iter().cloned().zip(["a", "b"].map(labels)).collect();
@@ -54,15 +73,15 @@ impl Opinion {
             }
         }
         let (_, pod) = resident(pod, &storage).ok_or_else(|| anyhow::anyhow!("the pod has ended"))?;
-        let (feasible, why, kinds) = match world.feasible(&pod) {
-            Ok(nodes) => (nodes.into_iter().map(str::to_owned).collect(), String::new(), vec![]),
+        let (feasible, kinds) = match world.feasible(&pod) {
+            Ok(nodes) => (nodes.into_iter().map(str::to_owned).collect(), vec![]),
             Err(unplaceable) => {
                 let obstacles = unplaceable.obstacles.iter().map(kind);
                 let misfits = unplaceable.misfits.iter().map(|(misfit, _)| kind(misfit));
-                (vec![], unplaceable.why(), obstacles.chain(misfits).collect())
+                (vec![], obstacles.chain(misfits).collect())
             }
         };
-        Ok(Self { feasible, why, kinds, world, pod })
+        Ok(Self { feasible, kinds, world, pod })
     }
 
     /// Beside what the scheduler decided.
@@ -118,8 +137,13 @@ impl Tally {
                 }
             }
             Comparison::Stricter(kind) => *self.stricter.entry(kind).or_default() += 1,
-            Comparison::Unsafe(what) => self.unsafe_.push(format!("{}: {what}", self.decisions)),
+            Comparison::Unsafe(what) => self.unsafe_.push(format!("{}: {what}", opinion.pod.full_name())),
         }
+    }
+
+    /// Pods for which the kernel is stricter in no way that it means to be.
+    pub fn unexplained(&self) -> Vec<&str> {
+        self.stricter.keys().map(String::as_str).filter(|kind| !EXPLAINED.contains(kind)).collect()
     }
 
     pub fn strict(&self) -> usize {

@@ -65,6 +65,11 @@ async fn compare() -> anyhow::Result<()> {
         "the kernel sees places that the scheduler does not:\n{}",
         tally.unsafe_.join("\n")
     );
+    ensure!(
+        tally.unexplained().is_empty(),
+        "the kernel is stricter for no stated reason:\n{}",
+        tally.unexplained().join("\n")
+    );
     ensure!(tally.strict() * 100 < tally.decisions, "the kernel is too strict: {:?}", tally.stricter);
     Ok(())
 }
@@ -117,17 +122,10 @@ impl Run {
             if matches!(opinion.compare(&decision), Comparison::Unsafe(_)) {
                 decision = self.decisions.settled(&pod).await?;
             }
-            if attempt < AGAIN && !matches!(opinion.compare(&decision), Comparison::Same) {
+            if attempt < AGAIN && opinion.compare(&decision).may_be_early() {
                 self.with_tally(|tally| tally.asked_again += 1);
                 stage.withdraw(&pod).await?;
                 continue;
-            }
-            if let Comparison::Stricter(kind) = opinion.compare(&decision) {
-                eprintln!(
-                    "stricter by {kind} ({}): {decision:?} of {}",
-                    opinion.why,
-                    pod.metadata.name.as_deref().unwrap_or_default()
-                );
             }
             self.with_tally(|tally| tally.count(&opinion, &decision));
             match decision {

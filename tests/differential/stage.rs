@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::generate::{LATE_CLASS, Plan};
 
 /// How long anything may take to come about; only a failure takes this long.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the scheduler said of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,6 +39,7 @@ impl World {
 struct Filter<'a> {
     world: &'a World,
     pod: &'a Pod,
+    tolerates_cordon: bool,
     spread: SpreadFilter<'a>,
     affinity: AffinityFilter<'a>,
 }
@@ -49,7 +50,9 @@ impl<'a> Filter<'a> {
         obstacles.extend(unlisted_use(world, pod));
         match AffinityFilter::new(world, pod) {
             Ok(affinity) if obstacles.is_empty() => {
-                Ok(Self { world, pod, spread: SpreadFilter::new(world, pod), affinity })
+                let cordon = Taint::new(UNSCHEDULABLE, "", TaintEffect::NoSchedule);
+                let tolerates_cordon = pod.tolerations.iter().any(|toleration| toleration.matches(&cordon));
+                Ok(Self { world, pod, tolerates_cordon, spread: SpreadFilter::new(world, pod), affinity })
             }
             affinity => {
                 obstacles.extend(affinity.err());
@@ -61,13 +64,28 @@ impl<'a> Filter<'a> {
     /// Why the pod can't be placed there: the first filter that fails, in the scheduler's default order.
     fn misfit(&self, site: &Site) -> Option<Misfit> {
         let (pod, node) = (self.pod, &*site.node);
-        availability(pod, node)
+        self.availability(node)
             .or_else(|| untolerated(pod, node).map(|taint| Misfit::Taint(taint.clone())))
             .or_else(|| (!pod.selects(node)).then_some(Misfit::NotSelected))
             .or_else(|| room(pod, site))
             .or_else(|| volumes::misfit(self.world, site, pod))
             .or_else(|| self.spread.misfit(node))
             .or_else(|| self.affinity.misfit(node))
+    }
+
+    /// Upstream `nodeunschedulable` and `nodename`, and what the caller says of the node.
+    fn availability(&self, node: &Node) -> Option<Misfit> {
+        if let Some(reason) = &node.unavailable {
+            Some(Misfit::Unavailable(reason.clone()))
+        } else if !node.all_pods_listed {
+            Some(Misfit::PodsUnknown)
+        } else if node.unschedulable && !self.tolerates_cordon {
+            Some(Misfit::Cordoned)
+        } else if self.pod.node_name.as_ref().is_some_and(|name| *name != node.name) {
+            Some(Misfit::NotNamed)
+        } else {
+            None
+        }
     }
 }
 
@@ -76,23 +94,6 @@ fn unlisted_use(world: &World, pod: &Pod) -> Option<Obstacle> {
     let listed = world.listing().namespaces.contains(&pod.namespace) || world.partly_listed().next().is_none();
     let claim = pod.claims.iter().find(|claim| claim.exclusive && !listed)?;
     Some(Obstacle::Claim { name: claim.name.clone(), problem: "may be in use by a pod that is not known".to_owned() })
-}
-
-/// Upstream `nodeunschedulable` and `nodename`.
-fn availability(pod: &Pod, node: &Node) -> Option<Misfit> {
-    let cordon = Taint::new(UNSCHEDULABLE, "", TaintEffect::NoSchedule);
-    let tolerates = || pod.tolerations.iter().any(|toleration| toleration.matches(&cordon));
-    if let Some(reason) = &node.unavailable {
-        Some(Misfit::Unavailable(reason.clone()))
-    } else if !node.all_pods_listed {
-        Some(Misfit::PodsUnknown)
-    } else if node.unschedulable && !tolerates() {
-        Some(Misfit::Cordoned)
-    } else if pod.node_name.as_ref().is_some_and(|name| *name != node.name) {
-        Some(Misfit::NotNamed)
-    } else {
-        None
-    }
 }
 
 /// The first taint that keeps the pod away (upstream `tainttoleration` `FindMatchingUntoleratedTaint`).

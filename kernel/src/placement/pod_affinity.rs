@@ -182,8 +182,8 @@ fn matching_all<'a>(world: &'a World, pod: &Pod) -> Vec<&'a Node> {
 fn matching<'a>(world: &'a World, terms: &[PodTerm]) -> Vec<&'a Node> {
     let meant =
         |namespace: &&str| terms.iter().all(|term| term.namespaces.contain_existing(namespace, world.namespaces()));
-    let residents = world.inhabited().filter(meant).flat_map(|namespace| world.residents_of(namespace));
-    let matching = residents.filter(|resident| terms.iter().all(|term| term.selector.matches(&resident.pod.labels)));
+    let selected = |labels: &Labels| terms.iter().all(|term| term.selector.matches(labels));
+    let matching = world.inhabited().filter(meant).flat_map(|namespace| world.residents_with(namespace, selected));
     matching.filter_map(|resident| world.site(resident)).map(|site| &*site.node).collect()
 }
 

@@ -26,7 +26,8 @@ pub struct Listing {
 pub struct World {
     sites: Vec<Site>,
     index: BTreeMap<String, usize>,
-    residents: BTreeMap<String, Vec<Resident>>,
+    /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once.
+    residents: BTreeMap<String, BTreeMap<Labels, Vec<Resident>>>,
     repelling: Vec<Resident>,
     claims_in_use: BTreeMap<(String, String), usize>,
     namespaces: Option<Arc<BTreeMap<String, Labels>>>,
@@ -90,14 +91,16 @@ impl World {
         if !resident.pod.anti_affinity.is_empty() {
             self.repelling.push(resident.clone());
         }
-        self.residents.entry(resident.pod.namespace.clone()).or_default().push(resident);
+        let namespace = self.residents.entry(resident.pod.namespace.clone()).or_default();
+        match namespace.get_mut(&resident.pod.labels) {
+            Some(alike) => alike.push(resident),
+            None => drop(namespace.insert(resident.pod.labels.clone(), vec![resident])),
+        }
     }
 
     /// Takes the pod of that namespace and name away, and tells whether it was there.
     pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
-        let Some(residents) = self.residents.get_mut(namespace) else { return false };
-        let Some(position) = residents.iter().position(|resident| resident.pod.name == name) else { return false };
-        let Resident { pod, site } = residents.swap_remove(position);
+        let Some(Resident { pod, site }) = self.take_resident(namespace, name) else { return false };
         self.repelling.retain(|other| !(other.pod.namespace == namespace && other.pod.name == name));
         for claim in &pod.claims {
             release(&mut self.claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
@@ -106,6 +109,13 @@ impl World {
             site.give_back(&pod);
         }
         true
+    }
+
+    fn take_resident(&mut self, namespace: &str, name: &str) -> Option<Resident> {
+        self.residents.get_mut(namespace)?.values_mut().find_map(|alike| {
+            let position = alike.iter().position(|resident| resident.pod.name == name)?;
+            Some(alike.swap_remove(position))
+        })
     }
 
     /// The nodes, by name.
@@ -121,9 +131,14 @@ impl World {
         self.sites.get(resident.site)
     }
 
-    /// The listed pods of a namespace.
-    pub(super) fn residents_of(&self, namespace: &str) -> &[Resident] {
-        self.residents.get(namespace).map(Vec::as_slice).unwrap_or_default()
+    /// The listed pods of a namespace whose labels pass.
+    pub(super) fn residents_with(
+        &self,
+        namespace: &str,
+        pass: impl Fn(&Labels) -> bool,
+    ) -> impl Iterator<Item = &Resident> {
+        let alike = self.residents.get(namespace).into_iter().flatten();
+        alike.filter(move |(labels, _)| pass(labels)).flat_map(|(_, residents)| residents)
     }
 
     /// The namespaces in which pods are listed.

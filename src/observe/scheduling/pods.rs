@@ -41,23 +41,27 @@ pub fn resident(pod: &core::Pod, storage: &Storage) -> Option<(Option<String>, P
     Some((node, with_spec(Pod { requests, ..identity }, spec, storage, LabelKeys::Merged)))
 }
 
-/// The pod that a controller starts from its template in place of another, under the name `name`.
+/// The pod that a controller starts from its template in place of `old`, under the same name.
 ///
 /// For templates of `ReplicaSet`s, whose pods differ by nothing but the name. What the API server adds to pods is added:
-/// requests from limits, host ports of pods on the host's network, tolerations of nodes that fail, label keys.
+/// requests from limits, host ports of pods on the host's network, tolerations of nodes that fail, label keys. It asks for
+/// no less than `old`, in which limit ranges and admission webhooks show.
 #[must_use]
-pub fn respawned(namespace: &str, name: &str, template: &core::PodTemplateSpec, storage: &Storage) -> Pod {
+pub fn respawned(old: &core::Pod, template: &core::PodTemplateSpec, storage: &Storage) -> Pod {
     let metadata = template.metadata.as_ref();
     let identity = Pod {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        namespace: old.metadata.namespace.clone().unwrap_or_default(),
+        name: old.metadata.name.clone().unwrap_or_default(),
         labels: metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default(),
         ..Pod::default()
     };
     let Some(spec) = &template.spec else {
         return Pod { obstacles: vec![Obstacle::Unknown("its template is empty".to_owned())], ..identity };
     };
-    let requests = requests(spec, None);
+    let mut requests = self::requests(spec, None);
+    if let Some(spec) = &old.spec {
+        requests.raise(&self::requests(spec, Some(&old.status.clone().unwrap_or_default())));
+    }
     let mut pod = with_spec(Pod { requests, ..identity }, spec, storage, LabelKeys::Pending);
     pod.node_name = non_empty(spec.node_name.as_ref()).cloned();
     if let Some(class) = non_empty(spec.runtime_class_name.as_ref()) {

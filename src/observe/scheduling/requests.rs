@@ -150,19 +150,19 @@ mod tests {
         requests(&serde_json::from_value(spec).unwrap(), Some(&core::PodStatus::default()))
     }
 
-    fn container(name: &str, requests: Value) -> Value {
+    fn container(name: &str, requests: &Value) -> Value {
         json!({"name": name, "resources": {"requests": requests}})
     }
 
-    fn sidecar(name: &str, requests: Value) -> Value {
+    fn sidecar(name: &str, requests: &Value) -> Value {
         json!({"name": name, "restartPolicy": "Always", "resources": {"requests": requests}})
     }
 
     #[test]
     fn containers_add_up_and_init_containers_do_not() {
         let sum = asks(json!({
-            "containers": [container("a", json!({"cpu": "2", "memory": "1G"})), container("b", json!({"cpu": "1", "memory": "1G"}))],
-            "initContainers": [container("i", json!({"cpu": "2", "memory": "1G"})), container("j", json!({"cpu": "2", "memory": "3G"}))],
+            "containers": [container("a", &json!({"cpu": "2", "memory": "1G"})), container("b", &json!({"cpu": "1", "memory": "1G"}))],
+            "initContainers": [container("i", &json!({"cpu": "2", "memory": "1G"})), container("j", &json!({"cpu": "2", "memory": "3G"}))],
             "overhead": {"cpu": "10m"}
         }));
         assert_eq!((sum.cpu, sum.memory), (3010, 3_000_000_000));
@@ -171,15 +171,15 @@ mod tests {
     #[test]
     fn a_sidecar_counts_beside_containers_and_beside_the_init_containers_after_it() {
         let sum = asks(json!({
-            "containers": [container("a", json!({"cpu": "1"}))],
+            "containers": [container("a", &json!({"cpu": "1"}))],
             "initContainers": [
-                container("before", json!({"cpu": "3"})), sidecar("s", json!({"cpu": "2"})), container("after", json!({"cpu": "2500m"}))
+                container("before", &json!({"cpu": "3"})), sidecar("s", &json!({"cpu": "2"})), container("after", &json!({"cpu": "2500m"}))
             ]
         }));
         assert_eq!(sum.cpu, 4500, "sidecar and the init container after it");
         let sum = asks(json!({
-            "containers": [container("a", json!({"cpu": "2"}))],
-            "initContainers": [sidecar("s", json!({"cpu": "2"})), sidecar("t", json!({"cpu": "1"}))]
+            "containers": [container("a", &json!({"cpu": "2"}))],
+            "initContainers": [sidecar("s", &json!({"cpu": "2"})), sidecar("t", &json!({"cpu": "1"}))]
         }));
         assert_eq!(sum.cpu, 5000);
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_pods_own_requests_replace_those_of_containers() {
         let sum = asks(json!({
-            "containers": [container("a", json!({"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}))],
+            "containers": [container("a", &json!({"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}))],
             "resources": {"requests": {"cpu": "500m", "nvidia.com/gpu": "9"}},
             "overhead": {"cpu": "1m"}
         }));
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_a_container_was_given_counts_where_it_is_more() {
-        let spec = serde_json::from_value(json!({"containers": [container("a", json!({"cpu": "1"}))]})).unwrap();
+        let spec = serde_json::from_value(json!({"containers": [container("a", &json!({"cpu": "1"}))]})).unwrap();
         let status = serde_json::from_value(json!({"containerStatuses": [{
             "name": "a", "image": "", "imageID": "", "ready": true, "restartCount": 0,
             "resources": {"requests": {"cpu": "1500m"}}, "allocatedResources": {"cpu": "2"}
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_never_makes_room() {
         let sum =
-            asks(json!({"containers": [container("a", json!({"cpu": "lots", "memory": "-5", "x.dev/y": "0.5"}))]}));
+            asks(json!({"containers": [container("a", &json!({"cpu": "lots", "memory": "-5", "x.dev/y": "0.5"}))]}));
         assert_eq!((sum.cpu, sum.memory), (i128::from(i64::MAX) * 1000, 0));
         assert_eq!(sum.others["x.dev/y"], 1);
         let status =

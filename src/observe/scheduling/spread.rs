@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn constraint(change: Value) -> (Vec<Spread>, Vec<Obstacle>) {
+    fn constraint(change: &Value) -> (Vec<Spread>, Vec<Obstacle>) {
         let mut value = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
         let fields = value.as_object_mut().unwrap();
         fields.extend(change.as_object().unwrap().clone());
@@ -61,24 +61,24 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_scheduler() {
-        let (spread, obstacles) = constraint(json!({}));
+        let (spread, obstacles) = constraint(&json!({}));
         assert!(obstacles.is_empty() && spread[0].honor_affinity && !spread[0].honor_taints);
         assert_eq!((spread[0].max_skew, spread[0].min_domains), (1, 1));
         let (spread, _) =
-            constraint(json!({"nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor", "minDomains": 3}));
+            constraint(&json!({"nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor", "minDomains": 3}));
         assert!(!spread[0].honor_affinity && spread[0].honor_taints && spread[0].min_domains == 3);
     }
 
     #[test]
     fn what_only_prefers_is_left_out_and_what_is_odd_is_an_obstacle() {
-        assert_eq!(constraint(json!({"whenUnsatisfiable": "ScheduleAnyway"})), (vec![], vec![]));
+        assert_eq!(constraint(&json!({"whenUnsatisfiable": "ScheduleAnyway"})), (vec![], vec![]));
         for odd in [
             json!({"whenUnsatisfiable": "Pray"}),
             json!({"nodeAffinityPolicy": "Pray"}),
             json!({"nodeTaintsPolicy": "Pray"}),
             json!({"labelSelector": {"matchExpressions": [{"key": "a", "operator": "Pray"}]}}),
         ] {
-            let (spread, obstacles) = constraint(odd.clone());
+            let (spread, obstacles) = constraint(&odd);
             assert!(spread.is_empty() && obstacles.len() == 1, "{odd}");
             assert!(
                 obstacles[0].to_string().ends_with("of its topology spread over zone is not modelled"),

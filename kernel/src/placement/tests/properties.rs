@@ -198,9 +198,12 @@ proptest! {
         }
     }
 
-    /// Of a pod whose labels and namespace no rule is about: others may make a place, by affinity or by evening a spread.
+    /// Of a pod whose labels, namespace and volumes concern nobody: others may make a place, by affinity, by evening a
+    /// spread, or because the volume is attached already.
     #[test]
     fn more_load_never_makes_a_place(parts in parts(), node in any::<prop::sample::Index>(), load in a_pod()) {
+        let mut load = load;
+        load.claims.iter_mut().flat_map(|claim| &mut claim.volume).for_each(|volume| volume.handle.push_str("-own"));
         let stranger = Pod { namespace: "third".into(), name: "load".into(), labels: Labels::new(), ..load };
         let mut more = parts.world();
         more.add(&node.get(&parts.nodes).name, stranger);

@@ -15,12 +15,17 @@ fn running(spec: &Value) -> Pod {
     resident(&serde_json::from_value(object).unwrap(), &Storage::default()).unwrap().1
 }
 
+/// The pod in whose place another is started.
+fn old(spec: &Value) -> core::Pod {
+    serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "apps"}, "spec": spec})).unwrap()
+}
+
 /// What a controller makes of a template with this specification besides a container.
 fn template(spec: &Value) -> Pod {
     let mut whole = json!({"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": whole});
-    respawned("apps", "new", &serde_json::from_value(template).unwrap(), &Storage::default())
+    respawned(&old(&json!({"containers": []})), &serde_json::from_value(template).unwrap(), &Storage::default())
 }
 
 fn obstacles(pod: &Pod) -> String {
@@ -127,7 +132,7 @@ fn label_keys_are_merged_for_templates_only() {
 #[test]
 fn a_template_gets_what_the_api_server_adds() {
     let pod = template(&json!({"hostNetwork": true, "nodeName": "n"}));
-    assert_eq!((pod.namespace.as_str(), pod.name.as_str(), pod.labels["app"].as_str()), ("apps", "new", "a"));
+    assert_eq!((pod.namespace.as_str(), pod.name.as_str(), pod.labels["app"].as_str()), ("apps", "p", "a"));
     assert_eq!(pod.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["80/TCP"]);
     assert_eq!(pod.node_name.as_deref(), Some("n"));
     assert!(template(&json!({})).ports.is_empty());
@@ -135,8 +140,18 @@ fn a_template_gets_what_the_api_server_adds() {
     assert!(pod.tolerations.iter().any(|toleration| toleration.matches(&failing) && toleration.limited));
     let own = json!({"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]});
     assert_eq!(template(&own).tolerations.len(), 2, "its own toleration stands, the other one is added");
-    let empty = respawned("apps", "new", &core::PodTemplateSpec::default(), &Storage::default());
+    let empty = respawned(&core::Pod::default(), &core::PodTemplateSpec::default(), &Storage::default());
     assert_eq!(obstacles(&empty), "its template is empty");
+}
+
+#[test]
+fn a_pod_that_comes_back_asks_for_no_less_than_the_one_that_went() {
+    let requests = |cpu: &str| json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]});
+    let cpu = |template: &str| {
+        let template = serde_json::from_value(json!({"spec": requests(template)})).unwrap();
+        respawned(&old(&requests("500m")), &template, &Storage::default()).requests.cpu
+    };
+    assert_eq!((cpu("100m"), cpu("2")), (500, 2000));
 }
 
 #[test]

@@ -108,9 +108,9 @@ fn a_claim_that_cannot_be_traced_is_an_obstacle_and_takes_a_place() {
 fn an_ephemeral_volume_has_a_claim_while_its_pod_exists() {
     let spec = json!({"containers": [], "volumes": [{"name": "data", "ephemeral": {}}]});
     let bound = storage(&json!({"metadata": {"name": "p-data"}}), &json!({}));
-    let pod = json!({"metadata": {"name": "p", "namespace": "apps"}, "spec": spec});
-    assert_eq!(resident(&object(pod), &bound).unwrap().1.claims[0].name, "p-data");
-    let next = respawned("apps", "next", &object(json!({"spec": spec})), &bound);
+    let pod = object(json!({"metadata": {"name": "p", "namespace": "apps"}, "spec": spec}));
+    assert_eq!(resident(&pod, &bound).unwrap().1.claims[0].name, "p-data");
+    let next = respawned(&pod, &object(json!({"spec": spec})), &bound);
     assert_eq!(
         next.obstacles[0].to_string(),
         "the volume claim data does not exist before the pod does, so where its volume would be is not known"
