@@ -33,8 +33,8 @@ pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;
 pub use snapshot::{
-    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, InFlight, Mode, Node, Os, Owner, Phase, Pod, PoolFailure,
-    PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
+    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Pod,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
 };
 pub use step::{Change, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

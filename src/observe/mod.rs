@@ -75,6 +75,7 @@ impl Observer {
             nodes: self.store.nodes.known(now),
             pods: self.store.pods.known(now),
             budgets: self.store.budgets.known(now),
+            workloads: self.store.workloads.known(now),
             in_flight,
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use nodepool_kernel::{
-    Budget, BudgetStatus, MODE_LABEL, Node, Owner, Phase, Pod, Readiness, Taint, Time, Toleration, TolerationOperator,
-    UnhealthyPods, Workload,
+    Budget, BudgetStatus, Controller, MODE_LABEL, Node, Owner, Phase, Pod, Readiness, Taint, Time, Toleration,
+    TolerationOperator, UnhealthyPods, Workload,
 };
 
 use super::scheduling::selector;
@@ -98,20 +99,20 @@ pub fn any_pod(pod: &core::Pod) -> Pod {
             _ => Phase::Unknown,
         },
         ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-        workload: controller.map(|owner| Arc::new(workload(owner, metadata))),
+        controller: controller.map(|owner| Arc::new(owner_of(owner, metadata))),
     }
 }
 
 /// What controls the pod. A Deployment names its ReplicaSets after itself and the hash of the template, which its pods
 /// carry as a label.
-fn workload(controller: &meta::OwnerReference, pod: &meta::ObjectMeta) -> Workload {
+fn owner_of(controller: &meta::OwnerReference, pod: &meta::ObjectMeta) -> Controller {
     let hash = pod.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
     let deployment = hash
         .filter(|_| controller.kind == "ReplicaSet")
         .and_then(|hash| controller.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
     match deployment {
-        Some(name) => Workload { kind: "Deployment".to_owned(), name: name.to_owned() },
-        None => Workload { kind: controller.kind.clone(), name: controller.name.clone() },
+        Some(name) => Controller { kind: "Deployment".to_owned(), name: name.to_owned() },
+        None => Controller { kind: controller.kind.clone(), name: controller.name.clone() },
     }
 }
 
@@ -175,6 +176,34 @@ pub fn budget(budget: &PodDisruptionBudget) -> Budget {
     }
 }
 
+/// The row of a Deployment, as it was not seen before. A status that is behind the generation counts as if nothing ran.
+pub(super) fn workload(deployment: &Deployment, now: Time) -> Workload {
+    let metadata = &deployment.metadata;
+    let generation = metadata.generation.unwrap_or(i64::MAX);
+    let status =
+        deployment.status.as_ref().filter(|status| status.observed_generation.unwrap_or_default() >= generation);
+    let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    let mut row = Workload {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        // The API server sets 1 where nothing is asked for.
+        wished: deployment.spec.as_ref().and_then(|spec| spec.replicas).map_or(1, |wished| count(Some(wished))),
+        ready: count(status.and_then(|status| status.ready_replicas)),
+        updated: count(status.and_then(|status| status.updated_replicas)),
+        well_since: None,
+    };
+    row.well_since = row.is_well().then_some(now);
+    row
+}
+
+/// The row with what an earlier look knew: since when it has been well.
+pub(super) fn still_well(mut row: Workload, before: Option<&Workload>) -> Workload {
+    if let (Some(_), Some(before)) = (row.well_since, before) {
+        row.well_since = before.well_since.or(row.well_since);
+    }
+    row
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,19 +249,44 @@ mod tests {
     }
 
     #[test]
+    fn a_deployment_is_well_when_all_of_its_pods_are_ready_and_up_to_date() {
+        let (early, late) = (Time::from_millis(1), Time::from_millis(2));
+        let parse = |observed: i64, ready: i32, updated: i32| {
+            let value = json!({
+                "metadata": {"name": "coredns", "namespace": "kube-system", "generation": 2},
+                "spec": {"replicas": 2, "selector": {}, "template": {}},
+                "status": {"observedGeneration": observed, "readyReplicas": ready, "updatedReplicas": updated}
+            });
+            workload(&serde_json::from_value(value).unwrap(), late)
+        };
+        let well = parse(2, 2, 2);
+        assert_eq!((well.full_name().as_str(), well.wished, well.well_since), ("kube-system/coredns", 2, Some(late)));
+        for unwell in [parse(1, 2, 2), parse(2, 1, 2), parse(2, 2, 1)] {
+            assert_eq!(unwell.well_since, None, "{unwell:?}");
+            assert_eq!(still_well(well.clone(), Some(&unwell)).well_since, Some(late));
+        }
+        let before = Workload { well_since: Some(early), ..well.clone() };
+        assert_eq!(still_well(well.clone(), Some(&before)).well_since, Some(early));
+        assert_eq!(still_well(parse(2, 1, 2), Some(&before)).well_since, None);
+        assert_eq!(still_well(well, None).well_since, Some(late));
+        let unset = workload(&Deployment::default(), late);
+        assert_eq!((unset.wished, unset.ready, unset.well_since), (1, 0, None));
+    }
+
+    #[test]
     fn pods_of_a_deployment_are_told_by_the_hash_of_its_template() {
         let of = |kind: &str, name: &str, hash: Value| {
             let owner = json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "u", "controller": true});
             let metadata = json!({"labels": {"pod-template-hash": hash, "app": "a"}, "ownerReferences": [owner]});
             let row = any_pod(&serde_json::from_value(json!({"metadata": metadata})).unwrap());
-            let workload = row.workload.unwrap();
-            format!("{}/{}", workload.kind, workload.name)
+            let controller = row.controller.unwrap();
+            format!("{}/{}", controller.kind, controller.name)
         };
         assert_eq!(of("ReplicaSet", "coredns-7848t", json!("7848t")), "Deployment/coredns");
         assert_eq!(of("ReplicaSet", "coredns-7848t", json!("other")), "ReplicaSet/coredns-7848t");
         assert_eq!(of("ReplicaSet", "coredns7848t", json!("7848t")), "ReplicaSet/coredns7848t");
         assert_eq!(of("StatefulSet", "db-7848t", json!("7848t")), "StatefulSet/db-7848t");
-        assert_eq!(any_pod(&core::Pod::default()).workload, None);
+        assert_eq!(any_pod(&core::Pod::default()).controller, None);
     }
 
     #[test]

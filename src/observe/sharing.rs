@@ -5,20 +5,20 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nodepool_kernel::placement::Labels;
-use nodepool_kernel::{Pod, Workload};
+use nodepool_kernel::{Controller, Pod};
 
-/// Labels and workloads that rows have in common: the pods of one workload are alike, and there may be tens of thousands.
+/// Labels and controllers that rows have in common: the pods of one workload are alike, and there may be tens of thousands.
 #[derive(Default)]
 pub struct Sharing {
     labels: Shared<Labels>,
-    workloads: Shared<Workload>,
+    controllers: Shared<Controller>,
 }
 
 impl Sharing {
     /// The row, with what others have too.
     pub fn row(&self, mut row: Pod) -> Pod {
         row.labels = self.labels.share(row.labels);
-        row.workload = row.workload.map(|workload| self.workloads.share(workload));
+        row.controller = row.controller.map(|controller| self.controllers.share(controller));
         row
     }
 }

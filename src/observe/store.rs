@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1 as core;
-use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time};
+use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
 
 use super::rows;
 use super::sharing::Sharing;
@@ -20,6 +20,7 @@ pub struct Store {
     pub(super) pods: Watched<Pod>,
     pub(super) budgets: Watched<Budget>,
     pub(super) sharing: Sharing,
+    pub(super) workloads: Watched<Workload>,
     statuses: Mutex<BTreeMap<String, Written>>,
 }
 

@@ -197,6 +197,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         nodes: Known::seen(now, nodes.iter().map(node).collect()),
         pods: Known::seen(now, pods.iter().map(any_pod).collect()),
         budgets: Known::seen(now, Vec::new()),
+        workloads: Known::seen(now, Vec::new()),
         in_flight: Vec::new(),
     }
 }

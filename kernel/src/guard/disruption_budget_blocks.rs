@@ -121,8 +121,8 @@ impl<'a> Taken<'a> {
             Claim::Free => return None,
             Claim::One(budget) => (Key { namespace: &pod.namespace, name: &budget.name, kind: None }, Some(budget)),
             Claim::Unguarded => {
-                let workload = pod.workload.as_ref()?;
-                (Key { namespace: &pod.namespace, name: &workload.name, kind: Some(&workload.kind) }, None)
+                let controller = pod.controller.as_ref()?;
+                (Key { namespace: &pod.namespace, name: &controller.name, kind: Some(&controller.kind) }, None)
             }
             Claim::Never(verdict) => {
                 let (found, standing, in_doubt) = in_words(&verdict)?;

@@ -3,6 +3,7 @@
 mod conflicting_policy;
 mod disruption_budget_blocks;
 mod held;
+mod kube_system_unhealthy;
 mod last_healthy_system_pool;
 mod operation_in_progress;
 mod restricted_system_taint;
@@ -49,7 +50,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 10] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 11] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -60,6 +61,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
         disruption_budget_blocks::check,
+        kube_system_unhealthy::check,
     ];
     let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
     if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }

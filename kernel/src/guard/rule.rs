@@ -29,11 +29,13 @@ pub enum Rule {
     SystemPodsWouldBeEvicted,
     /// More protected pods would be taken down together than their disruption budgets allow.
     DisruptionBudgetBlocks,
+    /// The cluster's add-ons do not run as wished.
+    KubeSystemUnhealthy,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -45,6 +47,7 @@ impl Rule {
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
         Self::DisruptionBudgetBlocks,
+        Self::KubeSystemUnhealthy,
     ];
 
     /// The name that status, events and documentation use.
@@ -62,6 +65,7 @@ impl Rule {
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
+            Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
         }
     }
 }

@@ -4,11 +4,13 @@ mod budget;
 mod node;
 mod pod;
 mod pool;
+mod workload;
 
 pub use budget::{Budget, BudgetStatus, UnhealthyPods};
 pub use node::{Node, Readiness};
-pub use pod::{Owner, Phase, Pod, Workload};
+pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
+pub use workload::Workload;
 
 use crate::intent::Intent;
 use crate::known::Known;
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub pods: Known<Vec<Pod>>,
     /// The disruption budgets of the protected namespaces.
     pub budgets: Known<Vec<Budget>>,
+    /// The Deployments of the protected namespaces.
+    pub workloads: Known<Vec<Workload>>,
     /// Writes that ARM accepted from this process and that have not been observed yet.
     pub in_flight: Vec<InFlight>,
 }

@@ -29,8 +29,8 @@ pub struct Pod {
     pub phase: Phase,
     /// Whether its Ready condition is `True`.
     pub ready: bool,
-    /// The workload that it belongs to, shared by its pods; `None` if nothing controls it.
-    pub workload: Option<Arc<Workload>>,
+    /// Whom it belongs to, shared by all of its pods; `None` if nothing controls it.
+    pub controller: Option<Arc<Controller>>,
 }
 
 /// How far a pod has come.
@@ -48,7 +48,7 @@ pub enum Phase {
 
 /// The owner for whose sake pods exist: the controller of a pod, or the Deployment of a ReplicaSet that controls it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Workload {
+pub struct Controller {
     /// The kind, for example `Deployment`.
     pub kind: String,
     /// The name; the namespace is the pod's.

@@ -179,7 +179,7 @@ impl<'a> World<'a> {
 }
 
 fn workload(pod: &Pod) -> Option<(String, String)> {
-    pod.workload.as_ref().map(|workload| (pod.namespace.clone(), workload.name.clone()))
+    pod.controller.as_ref().map(|controller| (pod.namespace.clone(), controller.name.clone()))
 }
 
 /// "Pods already going", pending and finished ones count for nobody.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Enforcement, InFlight, Intent,
-    Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot,
-    Step, Taint, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, InFlight,
+    Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
+    Snapshot, Step, Taint, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -169,12 +169,12 @@ prop_compose! {
         labels in pod_labels(),
         phase in mostly(Phase::Running, vec![Phase::Pending, Phase::Finished, Phase::Unknown]),
         ready in prop::bool::weighted(0.9),
-        workload in option::weighted(0.8, select(vec!["dns", "metrics"])),
+        controller in option::weighted(0.8, select(vec!["dns", "metrics"])),
     ) -> Pod {
-        let workload = workload.map(|name| Arc::new(Workload { kind: "Deployment".into(), name: name.to_owned() }));
+        let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
         Pod {
             namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations, selects,
-            labels: Arc::new(labels), phase, ready, workload,
+            labels: Arc::new(labels), phase, ready, controller,
         }
     }
 }
@@ -245,6 +245,16 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn workload()(
+        ready in mostly(2_u32, vec![0, 1]),
+        updated in mostly(2_u32, vec![0, 1]),
+        well_since in mostly(Some(ago(3600)), vec![None, Some(ago(5))]),
+    ) -> Workload {
+        Workload { namespace: "kube-system".into(), name: "coredns".into(), wished: 2, ready, updated, well_since }
+    }
+}
+
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let wish = (0..5_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
@@ -266,6 +276,7 @@ fn assemble(
     mut budgets: Vec<Budget>,
     mut intents: Vec<Intent>,
     state: ProvisioningState,
+    coredns: Workload,
 ) -> Snapshot {
     for (index, budget) in budgets.iter_mut().enumerate() {
         budget.name = format!("budget-{index}");
@@ -295,6 +306,7 @@ fn assemble(
         nodes: Known::seen(NOW, nodes.into_iter().flatten().collect()),
         pods: Known::seen(NOW, pods),
         budgets: Known::seen(NOW, budgets),
+        workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
     }
 }
@@ -315,14 +327,15 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             vec(budget(), 0..3),
             vec(intent(), 1..6),
             state.clone(),
+            workload(),
             in_flight,
             step_on(bare),
         );
-        parts.prop_map(move |(pods, budgets, mut intents, state, in_flight, mut step)| {
+        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step)| {
             if let Some(first) = intents.first_mut() {
                 first.pool.clone_from(&step.pool);
             }
-            let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state);
+            let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state, coredns);
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

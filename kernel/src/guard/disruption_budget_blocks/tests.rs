@@ -5,7 +5,7 @@ use crate::testing::{
     broken, budget, demote, edit, governed, in_flight, node, nodes_mut, pod, pool, pool_mut, put_label, put_taints,
     rules, scale, with_labels,
 };
-use crate::{Mode, Owner, Phase, ProvisioningState, Snapshot, UnhealthyPods, Workload};
+use crate::{Controller, Mode, Owner, Phase, ProvisioningState, Snapshot, UnhealthyPods};
 
 /// A system pool, and the user pools `apps` and `web` of three nodes, all governed by `p`.
 fn cluster() -> Snapshot {
@@ -16,8 +16,8 @@ fn cluster() -> Snapshot {
 /// A pod of a Deployment, with its name as the label `app`, on a node of `apps`.
 fn replica(deployment: &str, number: u32, node_index: u32) -> Pod {
     let pod = with_labels(pod(&format!("{deployment}-{number}"), &node("apps", node_index)), &[("app", deployment)]);
-    let workload = Workload { kind: "Deployment".into(), name: deployment.to_owned() };
-    Pod { workload: Some(Arc::new(workload)), ..pod }
+    let controller = Controller { kind: "Deployment".into(), name: deployment.to_owned() };
+    Pod { controller: Some(Arc::new(controller)), ..pod }
 }
 
 /// The cluster with replicas of `dns` on these nodes of `apps`.
@@ -76,14 +76,14 @@ fn without_a_budget_one_pod_of_a_workload_may_go() {
     assert_eq!((found.standing, found.pods.len()), (Standing::Lasting, 2));
     assert!(found.remedy.starts_with("use the effect NoSchedule"));
     let mut others = cluster();
-    let named = |name: &str, kind: &str| Some(Arc::new(Workload { kind: kind.into(), name: name.into() }));
+    let named = |name: &str, kind: &str| Some(Arc::new(Controller { kind: kind.into(), name: name.into() }));
     edit(&mut others.pods).extend([
         replica("dns", 0, 0),
         replica("web", 0, 0),
-        Pod { workload: named("dns", "StatefulSet"), ..replica("dns", 1, 1) },
+        Pod { controller: named("dns", "StatefulSet"), ..replica("dns", 1, 1) },
         Pod { namespace: "other".into(), ..replica("dns", 2, 1) },
-        Pod { workload: None, ..replica("dns", 3, 1) },
-        Pod { workload: None, ..replica("dns", 4, 1) },
+        Pod { controller: None, ..replica("dns", 3, 1) },
+        Pod { controller: None, ..replica("dns", 4, 1) },
     ]);
     assert!(!refuses(&others, &evict()), "one each, and two that belong together by nothing");
 }

@@ -34,6 +34,10 @@ fn a_sequence_that_rests_on_a_lucky_choice_has_no_place() {
     world.add("a", of("x", 2000));
     assert!(place(&world, &[of("small", 1000), of("large", 3500)]).is_err(), "the emptiest node would be spent");
     assert!(place(&world, &[of("large", 3500), of("small", 1000)]).is_ok());
+    // The second is tied to the node that has less room: only the scheduler's habit keeps the first away from it.
+    let tied = Pod { node_name: Some("a".into()), ..of("tied", 1500) };
+    assert!(place(&world, &[of("small", 1000), tied.clone()]).is_err(), "the fullest node would be spent");
+    assert!(place(&world, &[of("small", 500), tied]).is_ok());
     let pair = [of("p", 1500), of("q", 2500)];
     assert!(place(&world, &pair).is_ok(), "either choice leaves room");
 }
