@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults unit interop bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story faults worlds unit interop bench fuzz lint crds check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME
 
 faults: assets ## Lays every fault on every request of a step (some 6 minutes; make test tells a sample)
 	NODEPOOL_FAULTS=all $(CARGO) test -p nodepool-operator --test stories -- every_fault
+
+worlds: ## Judges every step in every small cluster (some minutes; make test judges a sample)
+	NODEPOOL_WORLDS=all $(CARGO) test --release -p nodepool-kernel --test worlds -- --nocapture
 
 unit: ## Runs the tests that need no control plane
 	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel

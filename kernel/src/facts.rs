@@ -126,6 +126,12 @@ impl<'a> Facts<'a> {
         self.in_flight.iter().any(|step| step.pool == pool)
     }
 
+    /// The largest count that the pool had before a write under way, which ARM may show no more; 0 if none changes it.
+    pub(crate) fn count_before(&self, pool: &str) -> u32 {
+        let count = |step: &Step| if let Change::Count { from, .. } = step.change { Some(from) } else { None };
+        self.in_flight.iter().filter(|step| step.pool == pool).filter_map(count).max().unwrap_or(0)
+    }
+
     /// The pool that a step is about, with writes in flight at their worst.
     pub(crate) fn pool(&self, step: &Step) -> Option<&AgentPool> {
         self.cluster.pool(&step.pool)
@@ -159,20 +165,28 @@ impl<'a> Facts<'a> {
         pool.ended_badly() && (nodes > pool.count || pool.removal_failed())
     }
 
+    /// Whether the nodes of the pool run several versions or images.
+    pub(crate) fn is_mixed(&self, pool: &AgentPool) -> bool {
+        are_mixed(self.nodes_of(&pool.name))
+    }
+
     /// Whether any write to the pool would resume or start an upgrade.
     pub(crate) fn is_half_upgraded(&self, pool: &AgentPool) -> bool {
         self.half_upgraded.contains(pool.name.as_str())
     }
 }
 
-/// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, or
-/// a failed or canceled pool with nodes of several versions or images.
+/// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, a
+/// failure that ARM blames on an upgrade, or a failed or canceled pool with nodes of several versions or images.
 pub(crate) fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
-    let mixed = || {
-        let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
-        nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
-    };
-    pool.version_differs() || nodes.iter().any(|node| node.quarantined) || (pool.ended_badly() && mixed())
+    let ended = pool.upgrade_failed() || (pool.ended_badly() && are_mixed(nodes));
+    ended || pool.version_differs() || nodes.iter().any(|node| node.quarantined)
+}
+
+/// Whether the nodes run several versions or images.
+fn are_mixed(nodes: &[&Node]) -> bool {
+    let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
+    nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
 }
 
 /// The value of a part, or a note of what is missing.

@@ -100,6 +100,19 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_has_not_joined_may_stay_when_arm_shows_the_new_count_already() {
+        let mut snapshot = cluster(3, 2);
+        pool_mut(&mut snapshot, "two").state = ProvisioningState::Busy("Scaling".into());
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+        snapshot.in_flight = in_flight([scale("two", 3, 2)]);
+        assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Passing));
+        snapshot.in_flight = in_flight([scale("two", 1, 2)]);
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+        snapshot.in_flight = in_flight([scale("three", 3, 2)]);
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+    }
+
+    #[test]
     fn nodes_beyond_the_count_vanish() {
         let mut snapshot = cluster(3, 2);
         pool_mut(&mut snapshot, "two").count = 1;
