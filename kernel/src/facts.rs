@@ -212,7 +212,8 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
     let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
     match &step.change {
         Change::Mode { from, to } => pool.mode = if *to == Mode::System { from.clone() } else { to.clone() },
-        Change::Count { to, .. } => pool.count = pool.count.min(*to),
+        // ARM shows the new count while the nodes that are there may be surplus ones of the old.
+        Change::Count { from, to } => pool.count = pool.count.min(*from).min(*to),
         Change::Taints { to, .. } => {
             let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
             pool.taints.extend(new);

@@ -106,10 +106,18 @@ mod tests {
         assert_eq!(standing(&snapshot, &demote("one")), None);
         snapshot.in_flight = in_flight([scale("two", 3, 2)]);
         assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Passing));
-        snapshot.in_flight = in_flight([scale("two", 1, 2)]);
-        assert_eq!(standing(&snapshot, &demote("one")), None);
         snapshot.in_flight = in_flight([scale("three", 3, 2)]);
         assert_eq!(standing(&snapshot, &demote("one")), None);
+    }
+
+    #[test]
+    fn nodes_that_were_beyond_the_count_before_it_was_raised_may_vanish_still() {
+        let mut snapshot = cluster(3, 2);
+        pool_mut(&mut snapshot, "two").state = ProvisioningState::Busy("Scaling".into());
+        for (from, expected) in [(1, Some(Standing::Passing)), (2, None)] {
+            snapshot.in_flight = in_flight([scale("two", from, 2)]);
+            assert_eq!(standing(&snapshot, &demote("one")), expected, "{from}");
+        }
     }
 
     #[test]

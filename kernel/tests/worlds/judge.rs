@@ -42,11 +42,8 @@ pub struct Subject {
 
 impl Subject {
     pub fn new(pool: Pool) -> Self {
-        let outcomes = |write| Outcomes {
-            write,
-            pairs: stepped(&pool, write, false),
-            recovered: stepped(&pool, write, true),
-        };
+        let outcomes =
+            |write| Outcomes { write, pairs: stepped(&pool, write, false), recovered: stepped(&pool, write, true) };
         Self { pool, steps: pool.writes().into_iter().map(outcomes).collect() }
     }
 }

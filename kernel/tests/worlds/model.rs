@@ -136,9 +136,7 @@ fn by_others(pool: &Pool) -> Ahead {
     match pool.state {
         // "Surge nodes vanish."
         State::Succeeded | State::Failed | State::Stopped => Ahead { removals: excess(pool), ..some },
-        State::Busy("Scaling") => {
-            Ahead { removals: excess(pool), births: machines - pool.nodes.number(), ..some }
-        }
+        State::Busy("Scaling") => Ahead { removals: excess(pool), births: machines - pool.nodes.number(), ..some },
         State::RemovalFailed | State::Busy("Deleting" | "Stopping") => Ahead { removals: machines, ..some },
         // "Everything else that AKS rolls through the nodes (unknown counts as rolling)"; an update may as well be a
         // promotion that fails, or a demotion.
@@ -171,6 +169,8 @@ pub fn stepped(pool: &Pool, write: Write, recovers: bool) -> HashSet<(u8, u8)> {
     };
     let begins = now.into_iter().flat_map(vanished);
     begins
-        .flat_map(|at| at.reach(written(pool, at, write, false)).into_iter().map(move |then| (at.worth(), then.worth())))
+        .flat_map(|at| {
+            at.reach(written(pool, at, write, false)).into_iter().map(move |then| (at.worth(), then.worth()))
+        })
         .collect()
 }

@@ -76,14 +76,8 @@ pub struct Own {
     pub shown: bool,
 }
 
-pub const AT_REST: [State; 6] = [
-    State::Succeeded,
-    State::Failed,
-    State::RemovalFailed,
-    State::UpgradeFailed,
-    State::HalfUpgraded,
-    State::Mixed,
-];
+pub const AT_REST: [State; 6] =
+    [State::Succeeded, State::Failed, State::RemovalFailed, State::UpgradeFailed, State::HalfUpgraded, State::Mixed];
 pub const FOREIGN: [State; 6] = [
     State::Stopped,
     State::Busy("Updating"),
