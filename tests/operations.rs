@@ -128,7 +128,7 @@ async fn what_goes_wrong_on_the_way_is_no_end_and_is_not_sent_again() {
         (Action::Answer(Canned::internal_error()), None, "Azure answered 500"),
         (Action::Answer(Canned::bad_gateway()), None, "Azure answered 502"),
         (Action::DropBefore, None, "no answer from"),
-        (Action::Delay(Duration::from_mins(1)), None, "nothing came within 3 s"),
+        (Action::Delay(Duration::from_mins(1)), None, "no whole answer came within 3 s"),
     ];
     for (sent, (action, wait, told)) in answers.into_iter().enumerate() {
         let _fault = arm.emulator.fault(Matcher::method("GET"), action, None);

@@ -68,6 +68,7 @@ fn degrade(whole: &Snapshot, settings: &Settings, which: u64) -> Vec<(Loss, Snap
         with(Loss::OfPart, &|it| spoil(&mut it.nodes, at));
         with(Loss::OfPart, &|it| spoil(&mut it.pods, at));
         with(Loss::OfPart, &|it| spoil(&mut it.budgets, at));
+        with(Loss::OfPart, &|it| spoil(&mut it.workloads, at));
     }
     let chosen = |index: usize| which >> (index % 64) & 1 == 1;
     with(Loss::OfDetail, &|it| {

@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
     Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Taint,
-    TaintEffect, Time, Toleration, TolerationOperator, winner,
+    TaintEffect, Time, Toleration, TolerationOperator, Workload, winner,
 };
 
 /// A provider id that proves that the cluster is the right one.
@@ -258,6 +258,21 @@ fn budget(input: Input<'_, '_>) -> Result<Budget> {
     Ok(Budget { namespace: one(input, &NAMES)?, name: one(input, &NAMES)?, allowed: (allowed < 3).then_some(allowed) })
 }
 
+/// Mostly an add-on that is required and well.
+fn workload(input: Input<'_, '_>) -> Result<Workload> {
+    let well_since = if input.ratio(1, 10)? { time(input)? } else { Time::from_millis(1_799_990_000_000) };
+    let wished = number(input)?;
+    let well = !input.ratio(1, 10)?;
+    Ok(Workload {
+        namespace: "kube-system".into(),
+        name: if input.ratio(1, 10)? { one(input, &NAMES)? } else { one(input, &["coredns", "metrics-server"])? },
+        wished,
+        ready: if well { wished } else { number(input)? },
+        updated: if well { wished } else { number(input)? },
+        well_since: if input.ratio(1, 20)? { None } else { Some(well_since) },
+    })
+}
+
 /// Settings as an administrator could have them.
 pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
     Ok(Settings {
@@ -265,6 +280,7 @@ pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
         ready_for: Span::from_secs(number(input)?.into()),
         steps_in_parallel: usize::try_from(number(input)?).unwrap_or(usize::MAX),
         repairs: number(input)?,
+        required_add_ons: if input.ratio(1, 2)? { vec![] } else { Settings::default().required_add_ons },
         ..Settings::default()
     })
 }
@@ -283,7 +299,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         pools: pools(input)?,
     };
     let (intents, nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
-    let budgets = several(input, 2, budget)?;
+    let (budgets, workloads) = (several(input, 2, budget)?, several(input, 3, workload)?);
     Ok(Snapshot {
         now,
         intents: known(input, now, intents)?,
@@ -292,6 +308,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         nodes: known(input, now, nodes)?,
         pods: known(input, now, pods)?,
         budgets: known(input, now, budgets)?,
+        workloads: known(input, now, workloads)?,
         in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
     })
 }

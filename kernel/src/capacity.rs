@@ -159,10 +159,9 @@ fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> u32 {
         Usability::Unusable(reason) => outlook == Outlook::Hopeful && reason.may_pass(node, facts.now, facts.settings),
     };
     let usable = small(nodes.iter().filter(counts).count());
-    let count_in = |cluster: &Cluster| cluster.pool(&pool.name).map_or(0, |pool| pool.count);
     let machines = match outlook {
-        Outlook::Worst => small(nodes.len()).max(count_in(facts.observed)).max(facts.count_before(&pool.name)),
-        Outlook::Hopeful => count_in(&facts.hoped),
+        Outlook::Worst => small(nodes.len()).max(facts.count_before(pool)),
+        Outlook::Hopeful => facts.hoped.pool(&pool.name).map_or(0, |pool| pool.count),
     };
     usable.min(machines).saturating_sub(machines.saturating_sub(pool.count))
 }

@@ -8,9 +8,9 @@ use crate::intent::Intent;
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot};
+use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot, Workload};
 use crate::step::{Change, Step};
-use crate::taint::Taint;
+use crate::taint::{Taint, TaintEffect};
 use crate::time::{Span, Time};
 
 /// Everything the rules read.
@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
+    /// The Deployments of protected namespaces.
+    pub(crate) workloads: &'a [Workload],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Why the cluster is not proven to be this one; the same for every step.
@@ -48,7 +50,9 @@ impl<'a> Facts<'a> {
         // No rule reads the budgets' numbers yet, but a step that is decided while they can't be read would be
         // decided on half a view of the cluster.
         let budgets: Option<&Vec<Budget>> = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_)) = (intents, cluster, nodes, pods, budgets)
+        let workloads = note(&mut missing, "the add-ons", &snapshot.workloads, now, limit);
+        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_), Some(workloads)) =
+            (intents, cluster, nodes, pods, budgets, workloads)
         else {
             return Err(stale(&missing));
         };
@@ -61,6 +65,7 @@ impl<'a> Facts<'a> {
             cluster: cluster.clone(),
             hoped: cluster.clone(),
             nodes,
+            workloads,
             adrift: Vec::new(),
             identity: OnceCell::new(),
             in_flight: Vec::new(),
@@ -126,10 +131,17 @@ impl<'a> Facts<'a> {
         self.in_flight.iter().any(|step| step.pool == pool)
     }
 
-    /// The largest count that the pool had before a write under way, which ARM may show no more; 0 if none changes it.
-    pub(crate) fn count_before(&self, pool: &str) -> u32 {
-        let count = |step: &Step| if let Change::Count { from, .. } = step.change { Some(from) } else { None };
-        self.in_flight.iter().filter(|step| step.pool == pool).filter_map(count).max().unwrap_or(0)
+    /// How many machines the pool had before a write under way that changes their number: what ARM shows may be what is
+    /// wanted already.
+    pub(crate) fn count_before(&self, pool: &AgentPool) -> u32 {
+        let seen = self.observed.pool(&pool.name).map_or(0, |pool| pool.count);
+        let before = |step: &Step| match step.change {
+            Change::Count { from, to } if step.pool == pool.name => {
+                Some(if to == seen { from } else { from.max(seen) })
+            }
+            _ => None,
+        };
+        self.in_flight.iter().filter_map(before).max().unwrap_or(seen)
     }
 
     /// The pool that a step is about, with writes in flight at their worst.
@@ -156,6 +168,13 @@ impl<'a> Facts<'a> {
         takes_away
             || self.goes_on_removing(pool)
             || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+    }
+
+    /// Whether the step may evict pods or take nodes away, or takes a pool away from the add-ons.
+    pub(crate) fn disrupts(&self, step: &Step) -> bool {
+        let evicts = matches!(&step.change, Change::Taints { from, to }
+            if to.iter().any(|taint| taint.effect == TaintEffect::NoExecute && !from.contains(taint)));
+        evicts || step.change.removes() || self.reduces(step)
     }
 
     /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to

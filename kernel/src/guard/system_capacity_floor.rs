@@ -118,6 +118,9 @@ mod tests {
             snapshot.in_flight = in_flight([scale("two", from, 2)]);
             assert_eq!(standing(&snapshot, &demote("one")), expected, "{from}");
         }
+        pool_mut(&mut snapshot, "two").count = 3;
+        snapshot.in_flight = in_flight([scale("two", 2, 3)]);
+        assert_eq!(standing(&snapshot, &demote("one")), None, "the machine that comes takes no other's place");
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl Tally {
         let mut verdicts = vec![];
         for outcomes in &subject.steps {
             for floor in FLOORS {
-                let settings = Settings { min_ready_system_nodes: floor, ..Settings::default() };
+                let required_add_ons = vec![];
+                let settings = Settings { min_ready_system_nodes: floor, required_add_ons, ..Settings::default() };
                 let refusal = guard(subject_step(&subject.pool, outcomes.write), &snapshot, &settings).err();
                 let rules: Vec<Rule> =
                     refusal.iter().flat_map(|refusal| &refusal.broken).map(|broken| broken.rule).collect();

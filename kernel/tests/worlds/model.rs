@@ -124,7 +124,7 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
     }
     // AKS tries again what has failed: the nodes beyond the count go.
     if matches!(pool.state, State::Failed | State::HalfUpgraded | State::UpgradeFailed | State::Mixed) {
-        ahead.removals = ahead.removals.max(excess(pool));
+        ahead.removals = ahead.removals.max(at.machines().saturating_sub(pool.count));
     }
     ahead
 }

@@ -179,6 +179,7 @@ impl World {
             nodes: Known::seen(NOW, nodes),
             pods: Known::seen(NOW, vec![]),
             budgets: Known::seen(NOW, vec![]),
+            workloads: Known::seen(NOW, vec![]),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
         }
     }
