@@ -125,6 +125,8 @@ async fn what_goes_wrong_on_the_way_is_no_end_and_is_not_sent_again() {
     let (mut operation, _) = arm.scale().await;
     let answers = [
         (Action::Answer(Canned::throttled(17)), Some(17), "Azure answered 429"),
+        // Nobody is to be kept waiting for a day.
+        (Action::Answer(Canned::throttled(86_400)), Some(3600), "Azure answered 429"),
         (Action::Answer(Canned::internal_error()), None, "Azure answered 500"),
         (Action::Answer(Canned::bad_gateway()), None, "Azure answered 502"),
         (Action::DropBefore, None, "no answer from"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{is_fit, with_status};
 
 /// The most characters of a message, and of what is said around it.
-const LONGEST_MESSAGE: usize = 2001;
+const LONGEST_MESSAGE: usize = 2000;
 const AROUND: usize = 400;
 
 /// Reads two bytes as the status and the rest as the body.

@@ -1,7 +1,7 @@
 //! Answers about operations: nothing but a status that says so ends one, nothing that makes no sense is asked for ever,
 //! and a signature is never shown.
 
-use nodepool_operator::arm::{Operation, Progress, Response, next};
+use nodepool_operator::arm::{End, Operation, Progress, Response, next};
 use serde_json::Value;
 use url::Url;
 
@@ -40,7 +40,11 @@ pub fn hold(input: &[u8]) {
                 assert!(is_fit(&why, LONGEST), "{why:?}");
                 return;
             }
-            Progress::Ended(_) => return,
+            Progress::Ended(End::Failed { code, message } | End::Canceled { code, message }) => {
+                assert!(is_fit(&code, LONGEST) && is_fit(&message, LONGEST), "{code:?}: {message:?}");
+                return;
+            }
+            Progress::Ended(End::Succeeded) => return,
         }
     }
     let makes_sense = matches!(status, 408 | 429 | 500..) || said.is_some();

@@ -231,6 +231,7 @@ pub(super) fn shown(text: &str, limit: usize) -> String {
     let mut characters = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut shown: String = characters.by_ref().take(limit).collect();
     if characters.next().is_some() {
+        shown.pop();
         shown.push('…');
     }
     shown
@@ -277,7 +278,7 @@ mod tests {
         let page = format!("<html>{}</html>", "x".repeat(5000));
         let error = ArmError::answered(502, page.as_bytes(), None);
         let (status, code, message) = parts(&error);
-        assert_eq!((status, code, message.chars().count()), (502, ArmError::NO_CODE, LONGEST_EXCERPT + 1));
+        assert_eq!((status, code, message.chars().count()), (502, ArmError::NO_CODE, LONGEST_EXCERPT));
         assert!(error.outcome_unknown());
     }
 }

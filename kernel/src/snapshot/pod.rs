@@ -68,7 +68,7 @@ impl Pod {
     /// `namespace/name`.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+        [self.namespace.as_str(), "/", &self.name].concat()
     }
 
     /// Whether the pod would keep running for good on a node that carries `taint`.
