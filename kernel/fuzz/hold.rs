@@ -30,9 +30,9 @@ fn judge(input: &mut Unstructured<'_>) -> Result<(usize, usize)> {
     for step in steps {
         let passes = guard(step.clone(), &whole, &settings).is_ok();
         if passes {
-            approved += 1
+            approved += 1;
         } else {
-            refused += 1
+            refused += 1;
         }
         for (loss, poorer) in &poorer {
             if !passes || *loss == Loss::OfPart {

@@ -2,12 +2,15 @@
 //! twice there, nodes of no pool, pods on lost nodes, times before the epoch. Never judges.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
-    Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Taint,
-    TaintEffect, Time, Toleration, TolerationOperator, Workload, winner,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, InFlight,
+    Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
+    Settings, Snapshot, Span, Step, Taint, TaintEffect, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    winner,
 };
 
 /// A provider id that proves that the cluster is the right one.
@@ -185,7 +188,15 @@ fn pod(input: Input<'_, '_>) -> Result<Pod> {
         deleting: input.ratio(1, 6)?,
         tolerations: several(input, 3, toleration)?,
         selects: keys(input)?,
+        labels: Arc::new(labels(input)?),
+        phase: *input.choose(&[Phase::Running, Phase::Running, Phase::Pending, Phase::Finished, Phase::Unknown])?,
+        ready: !input.ratio(1, 4)?,
+        controller: if input.ratio(1, 3)? { None } else { Some(Arc::new(controller(input)?)) },
     })
+}
+
+fn controller(input: Input<'_, '_>) -> Result<Controller> {
+    Ok(Controller { kind: one(input, &["Deployment", ""])?, name: one(input, &NAMES)? })
 }
 
 fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
@@ -253,9 +264,42 @@ fn in_flight(input: Input<'_, '_>) -> Result<InFlight> {
     Ok(InFlight { step: step(input, &[], &[])?, since: time(input)? })
 }
 
+fn selector(input: Input<'_, '_>) -> Result<Option<Selector>> {
+    let required = |input: Input<'_, '_>| {
+        let test = match input.int_in_range(0..=3_u8)? {
+            0 => Test::In(vec![one(input, &NAMES)?]),
+            1 => Test::NotIn(vec![one(input, &NAMES)?]),
+            2 => Test::Exists,
+            _ => Test::DoesNotExist,
+        };
+        Ok(Requirement { key: one(input, &KEYS)?, test })
+    };
+    Ok(match input.int_in_range(0..=9_u8)? {
+        0 => None,
+        1 => Some(Selector::Nothing),
+        _ => Some(Selector::All(several(input, 2, required)?)),
+    })
+}
+
 fn budget(input: Input<'_, '_>) -> Result<Budget> {
-    let allowed = number(input)?;
-    Ok(Budget { namespace: one(input, &NAMES)?, name: one(input, &NAMES)?, allowed: (allowed < 3).then_some(allowed) })
+    let counted = |input: Input<'_, '_>| {
+        if input.ratio(1, 30)? { i32::arbitrary(input) } else { input.int_in_range(0..=3) }
+    };
+    Ok(Budget {
+        namespace: one(input, &NAMES)?,
+        name: one(input, &NAMES)?,
+        selector: selector(input)?,
+        unhealthy: *input.choose(&[UnhealthyPods::IfHealthyBudget, UnhealthyPods::AlwaysAllow])?,
+        generation: i64::arbitrary(input)? % 2,
+        status: BudgetStatus {
+            observed_generation: 1,
+            allowed: counted(input)?,
+            healthy: counted(input)?,
+            desired: counted(input)?,
+            expected: counted(input)?,
+            unconfirmed: usize::from(input.ratio(1, 10)?),
+        },
+    })
 }
 
 /// Mostly an add-on that is required and well.
