@@ -53,6 +53,8 @@ async fn on_a_user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let before = scene.evicted()?.len();
     scene.apply(policy("apps", json!({"taints": [{"key": "team", "value": "a", "effect": "NoExecute"}]}))).await?;
     scene.refused("apps", "SystemPodsWouldBeEvicted").await?;
+    let blocked = scene.refused("apps", "DisruptionBudgetBlocks").await?;
+    assert!(blocked.contains("budget kube-system/coredns-pdb allows 1 disruption, 2 pods would go"), "{blocked}");
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.refused("apps", "SystemPodsWouldBeEvicted").await?;
     assert_eq!(scene.writes(), []);
