@@ -31,7 +31,9 @@ unit: ## Runs the tests that need no control plane
 interop: ## Drives the emulator with clients that others wrote: SDKs of several languages (missing ones are skipped)
 	@for run in interop/*/run.sh; do "$$run" || exit 1; done
 
-bench: ## Shows requests per second, memory, and what keeping the state costs, at 100 pools and 5,000 nodes
+bench: assets ## Measures the operator, the kernel and the emulator, and prints what docs/benchmarks.md is about (some 10 minutes)
+	$(CARGO) bench -p nodepool-operator --bench operator
+	$(CARGO) bench -p nodepool-kernel --bench pass
 	$(CARGO) bench -p aks-emulator --bench pools
 
 fuzz: ## Feeds the emulator requests, and the ARM client answers, of any form for SECONDS=60 a target (needs cargo-fuzz)

@@ -67,6 +67,7 @@ fn every_link_leads_somewhere() {
         "docs/status.md",
         "docs/operations.md",
         "docs/arm-client.md",
+        "docs/benchmarks.md",
         "aks-emulator/README.md",
         "interop/README.md",
     ];

@@ -46,6 +46,9 @@ impl Verdict {
 pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verdict> {
     let mut steps: Vec<(&PolicyPlan, &Step)> =
         plan.policies.iter().flat_map(|policy| policy.steps.iter().map(move |step| (policy, step))).collect();
+    if steps.is_empty() {
+        return Vec::new();
+    }
     let facts = Facts::gather(snapshot, settings);
     let mut facts = match facts {
         Ok(facts) => facts,

@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
+    /// The disruption budgets of the protected namespaces.
+    pub(crate) budgets: &'a [Budget],
     /// The Deployments of protected namespaces.
     pub(crate) workloads: &'a [Workload],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
@@ -34,8 +36,17 @@ pub(crate) struct Facts<'a> {
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
     half_upgraded: HashSet<&'a str>,
-    nodes_by_pool: HashMap<&'a str, Vec<&'a Node>>,
-    pods_by_pool: HashMap<&'a str, Vec<(&'a Pod, &'a Node)>>,
+    /// Where in `placed` a pool is.
+    numbers: HashMap<&'a str, usize>,
+    placed: Vec<Placed<'a>>,
+}
+
+/// What Kubernetes shows of one pool.
+#[derive(Default)]
+struct Placed<'a> {
+    nodes: Vec<&'a Node>,
+    /// Protected pods, with their nodes.
+    pods: Vec<(&'a Pod, &'a Node)>,
 }
 
 impl<'a> Facts<'a> {
@@ -47,11 +58,9 @@ impl<'a> Facts<'a> {
         let cluster = note(&mut missing, "the cluster in ARM", &snapshot.cluster, now, limit);
         let nodes = note(&mut missing, "the nodes", &snapshot.nodes, now, limit);
         let pods = note(&mut missing, "the protected pods", &snapshot.pods, now, limit);
-        // No rule reads the budgets' numbers yet, but a step that is decided while they can't be read would be
-        // decided on half a view of the cluster.
-        let budgets: Option<&Vec<Budget>> = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
+        let budgets = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
         let workloads = note(&mut missing, "the add-ons", &snapshot.workloads, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_), Some(workloads)) =
+        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(budgets), Some(workloads)) =
             (intents, cluster, nodes, pods, budgets, workloads)
         else {
             return Err(stale(&missing));
@@ -65,13 +74,14 @@ impl<'a> Facts<'a> {
             cluster: cluster.clone(),
             hoped: cluster.clone(),
             nodes,
+            budgets,
             workloads,
             adrift: Vec::new(),
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),
-            nodes_by_pool: HashMap::new(),
-            pods_by_pool: HashMap::new(),
+            numbers: HashMap::new(),
+            placed: Vec::new(),
         };
         facts.place(nodes, pods);
         let half_upgraded = cluster.pools.iter().filter(|pool| is_half_upgraded(pool, facts.nodes_of(&pool.name)));
@@ -82,26 +92,35 @@ impl<'a> Facts<'a> {
         Ok(facts)
     }
 
-    /// Sorts nodes and pods by pool.
+    /// Sorts nodes and pods by pool. There may be tens of thousands of pods: each costs one look by the name of its node.
     fn place(&mut self, nodes: &'a [Node], pods: &'a [Pod]) {
-        let mut by_name: HashMap<&str, &Node> = HashMap::with_capacity(nodes.len());
+        let mut by_name: HashMap<&str, (&'a Node, Option<usize>)> = HashMap::with_capacity(nodes.len());
         for node in nodes {
-            by_name.insert(&node.name, node);
-            if let Some(pool) = node.pool.as_deref() {
-                self.nodes_by_pool.entry(pool).or_default().push(node);
+            let number = node.pool.as_deref().map(|pool| *self.numbers.entry(pool).or_insert(self.placed.len()));
+            if number == Some(self.placed.len()) {
+                self.placed.push(Placed::default());
             }
+            if let Some(pool) = number.and_then(|number| self.placed.get_mut(number)) {
+                pool.nodes.push(node);
+            }
+            by_name.insert(&node.name, (node, number));
         }
         for pod in pods {
             let Some(name) = pod.node.as_deref() else { continue };
-            match by_name.get(name) {
+            let Some((node, number)) = by_name.get(name) else {
+                self.adrift.push(pod);
+                continue;
+            };
+            match number.and_then(|number| self.placed.get_mut(number)) {
+                Some(pool) => pool.pods.push((pod, node)),
+                None if node.is_foreign() => {}
                 None => self.adrift.push(pod),
-                Some(node) => match node.pool.as_deref() {
-                    Some(pool) => self.pods_by_pool.entry(pool).or_default().push((pod, node)),
-                    None if node.is_foreign() => {}
-                    None => self.adrift.push(pod),
-                },
             }
         }
+    }
+
+    fn placed(&self, pool: &str) -> Option<&Placed<'a>> {
+        self.numbers.get(pool).and_then(|number| self.placed.get(*number))
     }
 
     /// Counts a step as under way: its pool is busy, and what it takes away is gone already.
@@ -113,12 +132,12 @@ impl<'a> Facts<'a> {
 
     /// The nodes that carry the pool's label.
     pub(crate) fn nodes_of(&self, pool: &str) -> &[&'a Node] {
-        self.nodes_by_pool.get(pool).map_or(&[], Vec::as_slice)
+        self.placed(pool).map_or(&[], |pool| &pool.nodes)
     }
 
     /// The protected pods on the nodes of a pool, with their nodes.
     pub(crate) fn pods_on(&self, pool: &str) -> &[(&'a Pod, &'a Node)] {
-        self.pods_by_pool.get(pool).map_or(&[], Vec::as_slice)
+        self.placed(pool).map_or(&[], |pool| &pool.pods)
     }
 
     /// The steps under way.
@@ -167,8 +186,8 @@ impl<'a> Facts<'a> {
     /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to
     /// have, or ARM blames a removal.
     pub(crate) fn goes_on_removing(&self, pool: &AgentPool) -> bool {
-        let nodes = u32::try_from(self.nodes_of(&pool.name).len()).unwrap_or(u32::MAX);
-        pool.ended_badly() && (nodes > pool.count || pool.removal_failed())
+        let nodes = || u32::try_from(self.nodes_of(&pool.name).len()).unwrap_or(u32::MAX);
+        pool.ended_badly() && (nodes() > pool.count || pool.removal_failed())
     }
 
     /// Whether any write to the pool would resume or start an upgrade.

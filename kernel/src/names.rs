@@ -14,19 +14,20 @@ pub fn capped_list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String 
 
 /// As [`capped_list`], with at most `limit` items and another separator.
 pub(crate) fn capped<S: AsRef<str>>(items: impl IntoIterator<Item = S>, limit: usize, separator: &str) -> String {
-    let mut items: Vec<String> = items.into_iter().map(|item| shorten(item.as_ref(), CHARACTERS)).collect();
-    items.sort_unstable();
-    items.dedup();
+    let mut items: Vec<S> = items.into_iter().collect();
+    items.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+    items.dedup_by(|a, b| a.as_ref() == b.as_ref());
     let mut shown = String::new();
     let mut left = items.len();
     for item in items.iter().take(limit) {
+        let item = shorten(item.as_ref(), CHARACTERS);
         if !shown.is_empty() {
             if shown.len() + item.len() > CHARACTERS {
                 break;
             }
             shown.push_str(separator);
         }
-        shown.push_str(item);
+        shown.push_str(&item);
         left = left.saturating_sub(1);
     }
     if left == 0 { shown } else { format!("{shown} and {left} more") }

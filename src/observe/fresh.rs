@@ -11,7 +11,7 @@ use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snap
 use serde::de::DeserializeOwned;
 
 use super::rows::{self, POOL_LABELS};
-use super::{Observer, now};
+use super::{Observer, PAGE, now};
 use crate::arm::{ArmError, PoolDocument};
 
 /// A snapshot for judging one step again, with the document that the write is made from.
@@ -89,15 +89,16 @@ impl Observer {
             let selectors =
                 [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
             for selector in selectors {
-                let listed = api.list(&ListParams::default().labels(&selector)).await?;
-                read.extend(listed.iter().map(rows::node).map(|node| (node.name.clone(), node)));
+                let listed =
+                    rows_of(&api, ListParams::default().labels(&selector), |node| Some(rows::node(node))).await?;
+                read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
             }
             Ok(read.into_values().collect())
         };
         let seen = now();
         let (nodes, pods, budgets, workloads) = tokio::join!(
             nodes,
-            self.protected(rows::pod),
+            self.protected(|pod| self.store.pod_row(pod)),
             self.protected(|budget| Some(rows::budget(budget))),
             self.protected(|deployment| Some(rows::workload(deployment, seen))),
         );
@@ -112,7 +113,7 @@ impl Observer {
         let mut read = Vec::new();
         for namespace in &self.namespaces {
             let api = Api::<K>::namespaced(self.client.clone(), namespace);
-            read.extend(api.list(&ListParams::default()).await?.iter().filter_map(&row));
+            read.extend(rows_of(&api, ListParams::default(), &row).await?);
         }
         Ok(read)
     }
@@ -124,6 +125,23 @@ struct FreshKubernetes {
     pods: kube::Result<Vec<Pod>>,
     budgets: kube::Result<Vec<Budget>>,
     workloads: kube::Result<Vec<Workload>>,
+}
+
+/// The rows of everything that is listed, page by page, as of one moment.
+async fn rows_of<K, T>(api: &Api<K>, which: ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut rows = Vec::new();
+    let mut which = which.limit(PAGE);
+    loop {
+        let page = api.list(&which).await?;
+        rows.extend(page.iter().filter_map(&row));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => which = which.continue_token(&token),
+            None => return Ok(rows),
+        }
+    }
 }
 
 /// The cached nodes with those that were read in their places; cached nodes that should have been read and were not

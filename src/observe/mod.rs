@@ -3,6 +3,7 @@
 mod fresh;
 mod rows;
 pub mod scheduling;
+mod sharing;
 mod store;
 mod watch;
 mod watched;
@@ -17,10 +18,15 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 pub use fresh::Fresh;
+pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, Store};
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
+
+/// Objects that are listed with one request. Whole objects are some kilobytes each, the rows that are kept of them some
+/// hundred bytes, so that a page bounds what a list takes.
+const PAGE: u32 = 1000;
 
 /// The world as the operator sees it.
 pub struct Observer {

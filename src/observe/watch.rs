@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::store::{PolicyRow, Store};
 use super::watched::Watched;
-use super::{now, rows};
+use super::{PAGE, now, rows};
 use crate::api::NodePoolPolicy;
 use crate::run::Wake;
 
@@ -43,7 +43,7 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
         let (pods, shared) = (table("pods"), Arc::clone(store));
         let api = Api::<Pod>::namespaced(client.clone(), namespace);
         shared.pods.expect(&pods.name);
-        tasks.spawn(async move { pods.follow(api, &shared.pods, rows::pod).await });
+        tasks.spawn(async move { pods.follow(api, &shared.pods, |pod| shared.pod_row(pod)).await });
         let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));
         let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
         shared.budgets.expect(&budgets.name);
@@ -162,7 +162,8 @@ where
 {
     let mut retry = FIRST_RETRY;
     loop {
-        let events = watcher(api.clone(), watcher::Config::default().any_semantic());
+        // Page by page: from resourceVersion 0 the API server sends everything at once, whatever the limit.
+        let events = watcher(api.clone(), watcher::Config::default().page_size(PAGE));
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {

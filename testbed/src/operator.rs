@@ -14,7 +14,7 @@ use kube::api::{Api, PostParams};
 use serde_json::json;
 
 use crate::manifests::{apply, apply_definition};
-use crate::supervise::{Component, Launch};
+use crate::supervise::{Component, Launch, Memory};
 use crate::{ControlPlane, Door};
 
 /// The namespace and the name of the operator's service account.
@@ -37,6 +37,8 @@ pub struct OperatorOptions {
     pub cluster_resource_id: String,
     /// ARM's endpoint, reached with a sign-in that the arguments describe. Without one it is the ARM door, and no sign-in.
     pub arm: Option<String>,
+    /// The API server's address. Without one it is the API server's door.
+    pub api_server: Option<String>,
     /// Arguments after those that the testbed gives: `run`, the resource id, the endpoint and, at the door, no sign-in.
     pub arguments: Vec<String>,
     /// Environment variables beside `KUBECONFIG`, `POD_NAMESPACE` and `METRICS_ADDRESS`.
@@ -51,6 +53,7 @@ impl OperatorOptions {
             binary: binary.into(),
             cluster_resource_id: cluster_resource_id.into(),
             arm: None,
+            api_server: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -60,6 +63,13 @@ impl OperatorOptions {
     #[must_use]
     pub fn signing_in_at(mut self, arm: &str) -> Self {
         self.arm = Some(arm.to_owned());
+        self
+    }
+
+    /// The same at the API server itself, past its door.
+    #[must_use]
+    pub fn at_api_server(mut self, url: &str) -> Self {
+        self.api_server = Some(url.to_owned());
         self
     }
 
@@ -103,7 +113,8 @@ impl Operator {
         std::fs::create_dir_all(&folder).with_context(|| format!("folder {} can't be made", folder.display()))?;
         let kubeconfig = folder.join("kubeconfig");
         let token = token(&client, &[]).await?;
-        control_plane.write_token_kubeconfig(&kubeconfig, api.url().as_str(), &token)?;
+        let server = options.api_server.as_deref().unwrap_or(api.url().as_str());
+        control_plane.write_token_kubeconfig(&kubeconfig, server, &token)?;
         let launch = launch(&folder, &kubeconfig, arm, options);
         let component = Component::start(launch.clone())?;
         Ok(Self { launch, component })
@@ -135,6 +146,14 @@ impl Operator {
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         self.component.log_tail(lines)
+    }
+
+    /// What it keeps in memory.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        self.component.memory()
     }
 
     /// Its exit code if it has ended: its own, or 128 plus the number of the signal that ended it.

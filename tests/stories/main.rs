@@ -20,6 +20,7 @@ mod metrics;
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
 mod sign_in;
+mod steady;
 mod steps;
 mod support;
 mod system;
@@ -76,5 +77,6 @@ fn all() -> Vec<Story> {
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories.extend(crashes::stories());
+    stories.extend(steady::stories());
     stories
 }

@@ -45,19 +45,17 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
         let nodes = counted(usize::try_from(pool.count).unwrap_or(usize::MAX), "node");
         return Some((format!("ARM says that pool {name} has {nodes}, Kubernetes shows none"), Vec::new()));
     }
-    let adrift: BTreeSet<String> = facts
-        .adrift
-        .iter()
-        .filter(|pod| threat(facts, step, pod, &[]).is_some())
-        .map(|pod| format!("{} on {}", pod.full_name(), pod.node.as_deref().unwrap_or_default()))
-        .collect();
+    let worst = facts.pool(step)?;
+    let endangered = || facts.adrift.iter().filter(|pod| threat(facts, step, worst, pod, &[]).is_some());
+    let adrift: BTreeSet<String> =
+        endangered().map(|pod| format!("{} on {}", pod.full_name(), pod.node.as_deref().unwrap_or_default())).collect();
     if adrift.is_empty() {
         return None;
     }
     let finding =
         format!("Kubernetes does not show which pool the nodes of these pods belong to: {}", capped_list(&adrift));
-    let pods = facts.adrift.iter().filter(|pod| threat(facts, step, pod, &[]).is_some()).map(|pod| pod.full_name());
-    Some((finding, pods.collect::<BTreeSet<_>>().into_iter().collect()))
+    let pods: BTreeSet<String> = endangered().map(|pod| pod.full_name()).collect();
+    Some((finding, pods.into_iter().collect()))
 }
 
 /// What is no longer as it was when the step was planned.

@@ -1,45 +1,51 @@
 //! `SystemPodsWouldBeEvicted`: protected pods stay where they are. Never judges where else they could run.
 
+use std::collections::BTreeSet;
+
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::names::capped_list;
-use crate::snapshot::{Owner, Pod};
+use crate::snapshot::{AgentPool, Owner, Pod};
 use crate::step::{Change, Step};
 use crate::taint::{MODE_LABEL, Taint, TaintEffect};
 
 /// How a step endangers a pod, the gravest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Threat {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Threat<'a> {
     /// The write goes on with an upgrade.
     Upgrade,
     /// A taint that the pod does not tolerate for good.
-    Taint(String),
+    Taint(&'a Taint),
     /// AKS chooses which nodes go.
     ScaleDown,
     /// Nothing marks the node as a system node any more.
     Demotion,
     /// A label that the pod's DaemonSet selects on.
-    Label(String),
+    Label(&'a str),
 }
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
 /// does not tolerate for good, a label that its DaemonSet selects on, a demotion or a scale-down of a pool that it
 /// runs on (AKS chooses the node), and any write that would go on with an upgrade or with a removal that has failed.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let mut threatened: Vec<(Threat, &Pod)> = facts
+    let pool = facts.pool(step)?;
+    let threatened: Vec<(Threat<'_>, &Pod)> = facts
         .pods_on(&step.pool)
         .iter()
-        .filter_map(|(pod, node)| Some((threat(facts, step, pod, &node.taints)?, *pod)))
+        .filter_map(|(pod, node)| Some((threat(facts, step, pool, pod, &node.taints)?, *pod)))
         .collect();
-    threatened.sort_by_cached_key(|(threat, pod)| (threat.clone(), pod.full_name()));
-    let (gravest, _) = threatened.first()?;
-    let shown = threatened.iter().filter(|(threat, _)| threat.is_like(gravest)).map(|(_, pod)| pod.full_name());
-    let causes =
-        threatened.iter().filter(|(threat, _)| threat.is_like(gravest)).filter_map(|(threat, _)| threat.cause());
-    let finding = format!("{} {}", gravest.finding(&step.pool, &capped_list(causes)), capped_list(shown));
+    let gravest = threatened.iter().map(|(threat, _)| *threat).min()?;
+    // There may be thousands of pods: each is named once.
+    let mut named: Vec<(String, Threat<'_>)> =
+        threatened.iter().map(|(threat, pod)| (pod.full_name(), *threat)).collect();
+    named.sort_unstable();
+    let shown = || named.iter().filter(|(_, threat)| threat.is_like(&gravest));
+    let kinds: BTreeSet<Threat<'_>> = shown().map(|(_, threat)| *threat).collect();
+    let causes = capped_list(kinds.iter().filter_map(Threat::cause));
+    let pods = capped_list(shown().map(|(name, _)| name));
+    let finding = format!("{} {pods}", gravest.finding(&step.pool, &causes));
     let leaving = threatened.iter().all(|(_, pod)| pod.deleting);
-    let mut pods: Vec<String> = threatened.iter().map(|(_, pod)| pod.full_name()).collect();
-    pods.sort_unstable();
+    let pods: Vec<String> = named.into_iter().map(|(name, _)| name).collect();
     Some(Broken {
         rule: Rule::SystemPodsWouldBeEvicted,
         // Pods that are on their way out already will not stand in the way for long.
@@ -50,52 +56,57 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     })
 }
 
-/// How the step would endanger the pod if it ran on a node of the step's pool with these taints.
+/// How the step would endanger the pod if it ran on a node of the step's `pool` with these taints.
 ///
 /// Every write carries the pool's taints whole, so that a taint which has not reached the node comes with any step.
-pub(super) fn threat(facts: &Facts<'_>, step: &Step, pod: &Pod, on_node: &[Taint]) -> Option<Threat> {
-    let pool = facts.pool(step)?;
+pub(super) fn threat<'a>(
+    facts: &Facts<'_>,
+    step: &'a Step,
+    pool: &'a AgentPool,
+    pod: &Pod,
+    on_node: &[Taint],
+) -> Option<Threat<'a>> {
     let movable = pod.owner != Owner::DaemonSet;
     let change = &step.change;
     let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
-    let changed_labels = match change {
-        Change::Mode { .. } => vec![MODE_LABEL],
-        _ => change.changed_labels(),
-    };
-    let label = changed_labels.into_iter().find(|key| pod.selects.contains(*key));
     if movable && facts.is_half_upgraded(pool) {
         Some(Threat::Upgrade)
     } else if let Some(taint) = evicting_taint(pod, on_node, taints) {
-        Some(Threat::Taint(taint.to_string()))
+        Some(Threat::Taint(taint))
     } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
         Some(Threat::ScaleDown)
     } else if movable && change.demotes() {
         Some(Threat::Demotion)
     } else if !movable {
-        label.map(|key| Threat::Label(key.to_owned()))
+        let changed = match change {
+            Change::Mode { .. } => vec![MODE_LABEL],
+            _ => change.changed_labels(),
+        };
+        changed.into_iter().find(|key| pod.selects.contains(*key)).map(Threat::Label)
     } else {
         None
     }
 }
 
 /// The first `NoExecute` taint that the node does not carry yet and that would evict the pod, now or later.
-fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
+pub(crate) fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
     taints
         .iter()
         .filter(|taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint) && !pod.stays_under(taint))
         .min()
 }
 
-impl Threat {
+impl Threat<'_> {
     /// Whether both are of one kind.
     fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
     /// The taint or label.
-    fn cause(&self) -> Option<&str> {
+    fn cause(&self) -> Option<String> {
         match self {
-            Self::Taint(cause) | Self::Label(cause) => Some(cause),
+            Self::Taint(taint) => Some(taint.to_string()),
+            Self::Label(key) => Some((*key).to_owned()),
             Self::Upgrade | Self::ScaleDown | Self::Demotion => None,
         }
     }
@@ -211,12 +222,13 @@ mod tests {
         tolerate(&mut snapshot, "a", false);
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None);
         tolerate(&mut snapshot, "a", true);
-        assert!(
-            taints(&snapshot, "apps", "a=b:NoExecute").is_some(),
-            "some seconds may be what the taint manager takes"
-        );
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None, "the taint manager takes the first that matches");
+        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
+        assert!(taints(&snapshot, "apps", "a=b:NoExecute").is_some());
         let mut snapshot = cluster();
         tolerate(&mut snapshot, "a", true);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 1, "the daemon tolerates all first");
+        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 2, "the daemon goes too");
     }
 

@@ -149,6 +149,14 @@ impl ControlPlane {
         components.iter_mut().try_for_each(start::still_runs)
     }
 
+    /// Ends everything but the API server and its store: from now on nodes and pods are what somebody writes. For more of
+    /// them than this machine could play kubelets for.
+    pub fn stand_still(&self) {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = [Binary::Etcd, Binary::ApiServer].map(Binary::file_name);
+        components.retain(|component| stores.contains(&component.name()));
+    }
+
     fn kubeconfig_text(&self, user: &str) -> anyhow::Result<String> {
         let pair = self.authority.client(user, &["system:masters"])?;
         kubeconfig(&self.url, self.authority.certificate(), &User::Certificate(&pair))

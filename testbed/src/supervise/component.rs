@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::SUPERVISE;
+use super::{Memory, SUPERVISE};
 
 /// How often the end of a process is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -97,6 +97,14 @@ impl Component {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+    }
+
+    /// What the component keeps in memory. Linux only.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        Memory::of_child_of(self.supervisor.id()).with_context(|| format!("the memory of {} can't be read", self.name))
     }
 
     /// The exit code if the component has ended: its own, or 128 plus the number of the signal that ended it.

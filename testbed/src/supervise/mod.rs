@@ -9,9 +9,11 @@
 //! So each executable that uses the testbed calls [`run_if_asked`] before anything else.
 
 mod component;
+mod memory;
 mod supervisor;
 
 pub use component::{Component, Launch};
+pub use memory::Memory;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

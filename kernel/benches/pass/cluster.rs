@@ -1,0 +1,179 @@
+//! Clusters of a size, for measuring. Never asserts anything.
+
+use std::collections::BTreeMap;
+
+use nodepool_kernel::{
+    AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Pod, PoolKind, Power,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, Taint, TaintEffect, Time, Toleration, TolerationOperator,
+    Workload,
+};
+
+/// Pools of a cluster, and its policies.
+pub const POOLS: usize = 100;
+/// Protected pods on each node; half of them are of DaemonSets.
+pub const PODS: usize = 8;
+/// How many of the pools are system pools.
+const SYSTEM_POOLS: usize = 2;
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+/// What the policies ask for.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    /// What is there.
+    Nothing,
+    /// A new label on every pool, which is safe.
+    Label,
+    /// One demotion, which is refused because of the pods on the pool.
+    Demotion,
+    /// A `NoExecute` taint on every user pool, each of which is refused because of the pods on it.
+    Eviction,
+}
+
+/// A snapshot of a cluster with so many nodes in [`POOLS`] pools, [`PODS`] protected pods on each node, and a policy
+/// for each pool.
+pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
+    let each = nodes / POOLS;
+    let pools: Vec<AgentPool> = (0..POOLS).map(|number| pool(number, each)).collect();
+    let nodes: Vec<Node> = (0..POOLS).flat_map(|pool| (0..each).map(move |index| node(pool, index))).collect();
+    let pods = nodes.iter().flat_map(|node| (0..PODS).map(|index| pod(node, index))).collect();
+    let cluster = Cluster {
+        id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
+        subscription: "sub".into(),
+        node_resource_group: Some("MC_rg".into()),
+        issuer_url: Some("https://issuer.example/".into()),
+        state: ProvisioningState::Succeeded,
+        power: Power::Running,
+        pools,
+    };
+    Snapshot {
+        now: NOW,
+        intents: Known::seen(NOW, (0..POOLS).map(|number| intent(number, each, asked)).collect()),
+        cluster: Known::seen(NOW, cluster),
+        issuer: Known::seen(NOW, "https://issuer.example/".into()),
+        nodes: Known::seen(NOW, nodes),
+        pods: Known::seen(NOW, pods),
+        budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        workloads: Known::seen(NOW, vec![coredns()]),
+        in_flight: Vec::new(),
+    }
+}
+
+/// An add-on that runs as wished.
+fn coredns() -> Workload {
+    let (namespace, name) = ("kube-system".to_owned(), "coredns".to_owned());
+    Workload { namespace, name, wished: 2, ready: 2, updated: 2, well_since: Some(Time::default()) }
+}
+
+/// The operator's defaults.
+pub fn settings() -> Settings {
+    Settings { ready_for: Span::from_secs(60), ..Settings::default() }
+}
+
+fn mode(pool: usize) -> Mode {
+    if pool < SYSTEM_POOLS { Mode::System } else { Mode::User }
+}
+
+fn name(pool: usize) -> String {
+    format!("pool{pool:03}")
+}
+
+fn labels() -> BTreeMap<String, String> {
+    ["team", "tier", "cost-centre"].map(|key| (key.to_owned(), "some-value".to_owned())).into()
+}
+
+fn pool(number: usize, count: usize) -> AgentPool {
+    AgentPool {
+        name: name(number),
+        mode: mode(number),
+        kind: PoolKind::ScaleSet,
+        os: Os::Linux,
+        power: Power::Running,
+        state: ProvisioningState::Succeeded,
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        autoscaling: None,
+        taints: Vec::new(),
+        labels: labels(),
+        requested_version: Some("1.33".into()),
+        current_version: Some("1.33.5".into()),
+        max_unavailable: Some("0".into()),
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
+        failure: None,
+    }
+}
+
+fn node(pool: usize, index: usize) -> Node {
+    let name = name(pool);
+    let provider_id = format!(
+        "azure:///subscriptions/sub/resourceGroups/MC_rg/providers/Microsoft.Compute/virtualMachineScaleSets/aks-{name}-12345678-vmss/virtualMachines/{index}"
+    );
+    Node {
+        name: format!("aks-{name}-12345678-vmss{index:06}"),
+        pool: Some(name),
+        labelled_system: mode(pool) == Mode::System,
+        quarantined: false,
+        readiness: Readiness::Ready { since: Time::from_millis(NOW.as_millis() - 3_600_000) },
+        joined: Time::from_millis(NOW.as_millis() - 3_660_000),
+        cordoned: false,
+        deleting: false,
+        taints: Vec::new(),
+        provider_id: Some(provider_id),
+        kubelet_version: "v1.33.5".into(),
+        image_version: Some("AKSUbuntu-2204gen2containerd-202601.07.0".into()),
+    }
+}
+
+fn pod(node: &Node, index: usize) -> Pod {
+    let tolerates = |key: &str, effect, limited| Toleration {
+        key: Some(key.to_owned()),
+        operator: TolerationOperator::Exists,
+        value: String::new(),
+        effect,
+        limited,
+    };
+    let unready = Some(TaintEffect::NoExecute);
+    Pod {
+        namespace: "kube-system".into(),
+        name: format!("add-on-{index}-{}", node.name),
+        node: Some(node.name.clone()),
+        owner: if index.is_multiple_of(2) { Owner::DaemonSet } else { Owner::Other },
+        deleting: false,
+        tolerations: vec![
+            tolerates("CriticalAddonsOnly", None, false),
+            tolerates("node.kubernetes.io/not-ready", unready, true),
+            tolerates("node.kubernetes.io/unreachable", unready, true),
+        ],
+        selects: ["kubernetes.io/os".to_owned()].into(),
+    }
+}
+
+fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
+    let mut intent = Intent {
+        policy: name(pool),
+        generation: 1,
+        created: Time::from_millis(NOW.as_millis() - 600_000),
+        pool: name(pool),
+        enforcement: Enforcement::Enforce,
+        suspended: false,
+        mode: Some(mode(pool)),
+        count: u32::try_from(count).ok(),
+        taints: Some(Vec::new()),
+        labels: Some(labels()),
+        owned_labels: labels().into_keys().collect(),
+        attempt: None,
+        stalled: false,
+        waits_since: None,
+    };
+    match asked {
+        Asked::Label => {
+            intent.labels.get_or_insert_default().insert("new".into(), "label".into());
+        }
+        Asked::Demotion if pool == 0 => intent.mode = Some(Mode::User),
+        Asked::Eviction if pool >= SYSTEM_POOLS => {
+            intent.taints = Some(vec![Taint::new("team", "shop", TaintEffect::NoExecute)]);
+        }
+        Asked::Nothing | Asked::Demotion | Asked::Eviction => {}
+    }
+    intent
+}
