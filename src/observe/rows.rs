@@ -103,7 +103,7 @@ pub fn any_pod(pod: &core::Pod) -> Pod {
     }
 }
 
-/// What controls the pod. A Deployment names its ReplicaSets after itself and the hash of the template, which its pods
+/// What controls the pod. A Deployment names its replica sets after itself and the hash of the template, which its pods
 /// carry as a label.
 fn owner_of(controller: &meta::OwnerReference, pod: &meta::ObjectMeta) -> Controller {
     let hash = pod.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));

@@ -67,7 +67,7 @@ impl<'a> World<'a> {
                 let mut stay = vec![];
                 for pod in self.pods_on(node) {
                     let movable = pod.owner != Owner::DaemonSet;
-                    if self.is_evicted(pod, node, pool, change) || (movable && goes(index)) {
+                    if Self::is_evicted(pod, node, pool, change) || (movable && goes(index)) {
                         gone.push(pod);
                     } else if movable && rolls {
                         stay.push(pod);
@@ -111,7 +111,7 @@ impl<'a> World<'a> {
         asked.max(old).min(nodes)
     }
 
-    fn is_evicted(&self, pod: &Pod, node: &Node, pool: &AgentPool, change: Option<&Change>) -> bool {
+    fn is_evicted(pod: &Pod, node: &Node, pool: &AgentPool, change: Option<&Change>) -> bool {
         let Some(change) = change else { return false };
         let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
         let new = taints.iter().filter(|taint| taint.effect == TaintEffect::NoExecute && !node.taints.contains(taint));
@@ -133,12 +133,12 @@ impl<'a> World<'a> {
         }
         let all = || std::iter::once(own).chain(others);
         let broken = |budget: &&Budget| {
-            let guarded = |pod: &&&Pod| counts(pod) && self.guards(budget, pod) && !excuses(budget, pod);
+            let guarded = |pod: &&&Pod| counts(pod) && Self::guards(budget, pod) && !excuses(budget, pod);
             let gone: usize = all().map(|outcome| outcome.gone.iter().filter(guarded).count()).sum();
             let drained = all().filter(|outcome| outcome.drained.iter().any(|pod| guarded(&pod))).count();
-            let touches = touched.iter().any(|pod| guarded(&pod));
+            let concerned = touched.iter().any(|pod| guarded(&pod));
             let allowed = usize::try_from(budget.status.allowed).unwrap_or(0);
-            touches && (gone + drained > allowed || is_unknown(budget))
+            concerned && (gone + drained > allowed || is_unknown(budget))
         };
         self.budgets.iter().any(|budget| broken(&budget)) || self.is_workload_lost(&touched, own, others)
     }
@@ -146,13 +146,13 @@ impl<'a> World<'a> {
     /// More than one budget, or one that nobody can read.
     fn may_never_go(&self, pod: &Pod) -> bool {
         let here = self.budgets.iter().filter(|budget| budget.namespace == pod.namespace);
-        here.clone().filter(|budget| self.guards(budget, pod)).count() > 1
+        here.clone().filter(|budget| Self::guards(budget, pod)).count() > 1
             || here.into_iter().any(|budget| budget.selector.is_none())
     }
 
     /// Two pods of one workload that no budget guards.
     fn is_workload_lost(&self, touched: &[&Pod], own: &Outcome<'a>, others: &[Outcome<'a>]) -> bool {
-        let bare = |pod: &&&Pod| counts(pod) && !self.budgets.iter().any(|budget| self.guards(budget, pod));
+        let bare = |pod: &&&Pod| counts(pod) && !self.budgets.iter().any(|budget| Self::guards(budget, pod));
         let mut workloads: BTreeSet<(String, String)> =
             touched.iter().filter(bare).filter_map(|pod| workload(pod)).collect();
         workloads.retain(|name| {
@@ -164,7 +164,7 @@ impl<'a> World<'a> {
         !workloads.is_empty()
     }
 
-    fn guards(&self, budget: &Budget, pod: &Pod) -> bool {
+    fn guards(budget: &Budget, pod: &Pod) -> bool {
         let Some(Selector::All(requirements)) = &budget.selector else { return false };
         let fits = |key: &str, test: &Test| match (pod.labels.get(key), test) {
             (Some(value), Test::In(values)) => values.contains(value),

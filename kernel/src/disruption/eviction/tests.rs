@@ -14,7 +14,7 @@ fn unready() -> Pod {
 
 fn counted(healthy: i32, desired: i32, allowed: i32) -> Budget {
     let mut budget = budget("dns", "app", "dns", 0);
-    budget.status = BudgetStatus { healthy, desired, allowed, ..budget.status };
+    budget.status = BudgetStatus { allowed, healthy, desired, ..budget.status };
     budget
 }
 
@@ -96,7 +96,7 @@ fn pods_that_nobody_counts_on_go_whatever_the_budget_says() {
         (Phase::Finished, false, true),
     ] {
         for ready in [true, false] {
-            let pod = Pod { phase, deleting, ready, ..dns() };
+            let pod = Pod { deleting, phase, ready, ..dns() };
             assert_eq!(eviction(&pod, &spent) == Eviction::Evictable, goes, "{phase:?} {deleting} {ready}");
         }
     }

@@ -177,19 +177,23 @@ fn what_is_being_taken_down_elsewhere_counts() {
 
 #[test]
 fn pods_that_nobody_counts_on_are_not_counted() {
+    use UnhealthyPods::{AlwaysAllow, IfHealthyBudget};
     let with = |edit_pod: &dyn Fn(&mut Pod), unhealthy: UnhealthyPods| {
         let mut snapshot = with_budget(dns_on(&[0, 1]), 1);
         edit(&mut snapshot.pods).iter_mut().take(1).for_each(edit_pod);
-        edit(&mut snapshot.budgets).iter_mut().for_each(|budget| budget.unhealthy = unhealthy);
+        for budget in edit(&mut snapshot.budgets) {
+            budget.unhealthy = unhealthy;
+        }
         snapshot
     };
-    use UnhealthyPods::{AlwaysAllow, IfHealthyBudget};
     assert!(!refuses(&with(&|pod| pod.deleting = true, IfHealthyBudget), &evict()));
     assert!(!refuses(&with(&|pod| pod.phase = Phase::Pending, IfHealthyBudget), &evict()));
     assert!(!refuses(&with(&|pod| pod.ready = false, IfHealthyBudget), &evict()), "enough others are healthy");
     let short = |unhealthy| {
         let mut snapshot = with(&|pod| pod.ready = false, unhealthy);
-        edit(&mut snapshot.budgets).iter_mut().for_each(|budget| budget.status.healthy = budget.status.desired - 1);
+        for budget in edit(&mut snapshot.budgets) {
+            budget.status.healthy = budget.status.desired - 1;
+        }
         snapshot
     };
     assert!(refuses(&short(IfHealthyBudget), &evict()) && !refuses(&short(AlwaysAllow), &evict()));
