@@ -57,6 +57,16 @@ async fn an_answer_of_success_that_is_no_document_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_body_without_end_is_not_read_to_its_end() {
+    let reply = Reply::cut("200 OK", &["content-type: application/json"], "").then_goes_on();
+    let server = Server::start(reply).await;
+    for (what, error) in errors(&client(server.endpoint(), CLUSTER)).await {
+        let said = tells(what, server.endpoint(), &error);
+        assert!(matches!(error, ArmError::Malformed { .. }) && said.contains("larger than 8 MiB"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_document_about_something_else_is_malformed() {
     let mut other = managed_cluster();
     other["id"] = json!(CLUSTER.replace("/c", "/d"));

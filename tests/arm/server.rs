@@ -11,14 +11,25 @@ use tokio::task::JoinHandle;
 pub struct Reply {
     /// What it sends.
     pub bytes: Vec<u8>,
-    /// Whether the connection stays open and silent afterwards.
-    pub hangs: bool,
+    /// What becomes of the connection afterwards.
+    pub then: Then,
+}
+
+/// What becomes of a connection after a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It ends.
+    Ends,
+    /// It stays open and silent.
+    Hangs,
+    /// More and more is sent.
+    GoesOn,
 }
 
 impl Reply {
     /// These bytes and the end of the connection.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { bytes: bytes.into(), hangs: false }
+        Self { bytes: bytes.into(), then: Then::Ends }
     }
 
     /// A whole answer: the status line's text, header lines, and a body whose length is right.
@@ -36,9 +47,13 @@ impl Reply {
     }
 
     /// The same, and then silence.
-    pub fn then_hangs(mut self) -> Self {
-        self.hangs = true;
-        self
+    pub fn then_hangs(self) -> Self {
+        Self { then: Then::Hangs, ..self }
+    }
+
+    /// The same, and then more without end.
+    pub fn then_goes_on(self) -> Self {
+        Self { then: Then::GoesOn, ..self }
     }
 }
 
@@ -88,17 +103,19 @@ impl Drop for Server {
 
 async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, reply: &(dyn Fn(&str) -> Reply + Send + Sync)) {
     let Some(head) = read(&mut stream).await else { return };
-    let Reply { bytes, hangs } = reply(&head);
+    let Reply { bytes, then } = reply(&head);
     seen.lock().unwrap().push(head);
     // The client may go away before it has read all, which is its right.
     let _ = stream.write_all(&bytes).await;
-    if hangs {
+    match then {
         // Until the client goes away.
-        let _ = stream.read(&mut [0; 64]).await;
-    } else {
-        let _ = stream.shutdown().await;
-        // The rest of what the client sends is read, or the kernel would throw away what it was sent.
-        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        Then::Hangs => drop(stream.read(&mut [0; 64]).await),
+        Then::GoesOn => while stream.write_all(&vec![b' '; 1 << 16]).await.is_ok() {},
+        Then::Ends => {
+            let _ = stream.shutdown().await;
+            // The rest of what the client sends is read, or the kernel would throw away what it was sent.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
     }
 }
 
