@@ -125,10 +125,12 @@ async fn what_goes_wrong_on_the_way_is_no_end_and_is_not_sent_again() {
     let (mut operation, _) = arm.scale().await;
     let answers = [
         (Action::Answer(Canned::throttled(17)), Some(17), "Azure answered 429"),
+        // Nobody is to be kept waiting for a day.
+        (Action::Answer(Canned::throttled(86_400)), Some(3600), "Azure answered 429"),
         (Action::Answer(Canned::internal_error()), None, "Azure answered 500"),
         (Action::Answer(Canned::bad_gateway()), None, "Azure answered 502"),
         (Action::DropBefore, None, "no answer from"),
-        (Action::Delay(Duration::from_mins(1)), None, "nothing came within 3 s"),
+        (Action::Delay(Duration::from_mins(1)), None, "no whole answer came within 3 s"),
     ];
     for (sent, (action, wait, told)) in answers.into_iter().enumerate() {
         let _fault = arm.emulator.fault(Matcher::method("GET"), action, None);

@@ -123,6 +123,18 @@ impl Emulator {
         self.app.recorder.journal()
     }
 
+    /// Those that came after the one with this number. In a long test the whole journal takes long to copy.
+    #[must_use]
+    pub fn journal_after(&self, sequence: u64) -> Journal {
+        self.app.recorder.last(sequence, usize::MAX)
+    }
+
+    /// How many requests have arrived so far, which is the number of the last one.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.app.recorder.count()
+    }
+
     /// Holds requests that match, before they are handled, from now on.
     pub fn hold(&self, matcher: Matcher) -> Hold {
         self.service.rules.hold(matcher)

@@ -129,6 +129,8 @@ pub enum Action {
     Delay(Duration),
     /// It is not handled, and its connection is closed without an answer.
     DropBefore,
+    /// It is not handled, and its connection is reset, as by a firewall or a load balancer that lost it.
+    Reset,
     /// It is handled, and its connection is closed without an answer.
     DropAfter,
     /// It is not handled, and refused with 403 `AuthorizationFailed`, as before a new role is known everywhere.

@@ -196,6 +196,12 @@ impl Recorder {
         Journal(newest)
     }
 
+    /// How many have arrived, those included that are not kept.
+    pub(crate) fn count(&self) -> u64 {
+        let entries = self.entries();
+        entries.forgotten + u64::try_from(entries.kept.len()).unwrap_or(u64::MAX)
+    }
+
     /// The exchange with this number, if it is kept.
     pub(crate) fn exchange(&self, sequence: u64) -> Option<Exchange> {
         let entries = self.entries();
@@ -253,6 +259,7 @@ mod tests {
             recorder.answered(arrived.sequence, 200, &HeaderMap::new(), &body);
         }
         let kept: Vec<u64> = recorder.journal().iter().map(|exchange| exchange.sequence).collect();
+        assert_eq!(recorder.count(), 10);
         assert_eq!(kept, [8, 9, 10]);
         assert_eq!(recorder.last(8, 1).iter().map(|exchange| exchange.sequence).collect::<Vec<_>>(), [10]);
         assert_eq!(recorder.exchange(9).unwrap().status, Some(200));

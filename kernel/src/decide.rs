@@ -9,8 +9,7 @@ use crate::names::shorten;
 use crate::plan::{Plan, PolicyPlan, Problem};
 use crate::settings::Settings;
 use crate::snapshot::{Mode, Snapshot};
-use crate::step::{Change, Purpose, Step};
-use crate::taint::TaintEffect;
+use crate::step::{Purpose, Step};
 
 /// What became of one planned step in this pass.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,7 +112,7 @@ impl<'a> Pass<'a> {
         if let Some(first) = self.approved.iter().find(|other| other.pool == step.pool) {
             return Some(format!("the step before it, {}", in_words(first)));
         }
-        if removes(step)
+        if step.change.removes()
             && let Some(predecessor) = self.predecessor(step, facts)
         {
             return Some(format!("the step before it, {}", in_words(predecessor)));
@@ -127,7 +126,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         if let Some(first) = self.first_in_line
-            && is_disruptive(step, facts)
+            && facts.disrupts(step)
             && !self.clears_the_way(step, first, facts)
         {
             return Some(format!("a step that has waited for long, {}", in_words(first)));
@@ -199,7 +198,7 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
 fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
-    let takes_away = removes(step) || facts.reduces(step);
+    let takes_away = step.change.removes() || facts.reduces(step);
     let adds = step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
     match (adds, takes_away) {
         (true, false) => 0,
@@ -211,18 +210,6 @@ fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
 /// Whether the step is made on a system pool.
 fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
     facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
-}
-
-/// Whether the step may evict pods or take nodes away.
-fn is_disruptive(step: &Step, facts: &Facts<'_>) -> bool {
-    let evicts = matches!(&step.change, Change::Taints { from, to }
-        if to.iter().any(|taint| taint.effect == TaintEffect::NoExecute && !from.contains(taint)));
-    evicts || removes(step) || facts.reduces(step)
-}
-
-/// Whether the step takes nodes away, or takes a pool away from the add-ons.
-fn removes(step: &Step) -> bool {
-    step.change.demotes() || step.change.scales_down()
 }
 
 #[cfg(test)]

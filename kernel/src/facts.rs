@@ -8,9 +8,9 @@ use crate::intent::Intent;
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot};
+use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot, Workload};
 use crate::step::{Change, Step};
-use crate::taint::Taint;
+use crate::taint::{Taint, TaintEffect};
 use crate::time::{Span, Time};
 
 /// Everything the rules read.
@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
+    /// The Deployments of protected namespaces.
+    pub(crate) workloads: &'a [Workload],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Why the cluster is not proven to be this one; the same for every step.
@@ -57,7 +59,9 @@ impl<'a> Facts<'a> {
         // No rule reads the budgets' numbers yet, but a step that is decided while they can't be read would be
         // decided on half a view of the cluster.
         let budgets: Option<&Vec<Budget>> = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_)) = (intents, cluster, nodes, pods, budgets)
+        let workloads = note(&mut missing, "the add-ons", &snapshot.workloads, now, limit);
+        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_), Some(workloads)) =
+            (intents, cluster, nodes, pods, budgets, workloads)
         else {
             return Err(stale(&missing));
         };
@@ -70,6 +74,7 @@ impl<'a> Facts<'a> {
             cluster: cluster.clone(),
             hoped: cluster.clone(),
             nodes,
+            workloads,
             adrift: Vec::new(),
             identity: OnceCell::new(),
             in_flight: Vec::new(),
@@ -168,6 +173,13 @@ impl<'a> Facts<'a> {
         takes_away
             || self.goes_on_removing(pool)
             || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+    }
+
+    /// Whether the step may evict pods or take nodes away, or takes a pool away from the add-ons.
+    pub(crate) fn disrupts(&self, step: &Step) -> bool {
+        let evicts = matches!(&step.change, Change::Taints { from, to }
+            if to.iter().any(|taint| taint.effect == TaintEffect::NoExecute && !from.contains(taint)));
+        evicts || step.change.removes() || self.reduces(step)
     }
 
     /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to

@@ -14,6 +14,7 @@ mod guard;
 mod intent;
 mod known;
 mod names;
+pub mod placement;
 mod plan;
 mod settings;
 mod snapshot;
@@ -32,7 +33,7 @@ pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;
 pub use snapshot::{
     AgentPool, Autoscaling, Budget, Cluster, InFlight, Mode, Node, Os, Owner, Pod, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot,
+    ProvisioningState, Readiness, Snapshot, Workload,
 };
 pub use step::{Change, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -17,6 +17,10 @@ pub struct Settings {
     pub repairs: u32,
     /// How long a step that takes away system capacity may wait for others before no other disruptive step begins.
     pub priority_after: Span,
+    /// Names of the Deployments in protected namespaces that must run as wished before a system pool is disturbed.
+    pub required_add_ons: Vec<String>,
+    /// How long they must have done so.
+    pub add_ons_stable_for: Span,
 }
 
 impl Default for Settings {
@@ -28,6 +32,8 @@ impl Default for Settings {
             steps_in_parallel: 10,
             repairs: 3,
             priority_after: Span::from_secs(300),
+            required_add_ons: ["coredns", "konnectivity-agent", "metrics-server"].map(str::to_owned).into(),
+            add_ons_stable_for: Span::from_secs(30),
         }
     }
 }

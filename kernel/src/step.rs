@@ -107,6 +107,12 @@ impl Change {
         matches!(self, Self::Count { from, to } if to < from)
     }
 
+    /// Whether the change takes nodes away, or takes a pool away from the add-ons.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.demotes() || self.scales_down()
+    }
+
     /// Keys of labels that the change adds, removes or gives another value.
     #[must_use]
     pub fn changed_labels(&self) -> Vec<&str> {

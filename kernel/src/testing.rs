@@ -3,7 +3,7 @@
 use crate::{
     AgentPool, Broken, Budget, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os, Owner, Pod,
     PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint, Time, Toleration,
-    TolerationOperator, guard,
+    TolerationOperator, Workload, guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -120,6 +120,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         nodes: Known::seen(NOW, nodes),
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        workloads: Known::seen(NOW, vec![workload("coredns")]),
         in_flight: vec![],
     }
 }
@@ -147,6 +148,12 @@ pub(crate) fn run(snapshot: &mut Snapshot, name: &str, pool: &str) -> Pod {
     let pod = pod(name, &node(pool, 0));
     edit(&mut snapshot.pods).push(pod.clone());
     pod
+}
+
+/// An add-on of two pods that has run as wished for an hour.
+pub(crate) fn workload(name: &str) -> Workload {
+    let well_since = Some(ago(3600));
+    Workload { namespace: "kube-system".into(), name: name.to_owned(), wished: 2, ready: 2, updated: 2, well_since }
 }
 
 pub(crate) fn taint(text: &str) -> Taint {

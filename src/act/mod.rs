@@ -94,7 +94,7 @@ pub async fn act(
     }
     let fresh = match observer.fresh(&step, in_flight).await {
         Ok(fresh) => fresh,
-        Err(ArmError::Answered { status: 404, .. }) => return Outcome::Superseded,
+        Err(error) if error.says_absent() => return Outcome::Superseded,
         Err(error) => return not_sent(error),
     };
     if !plan(&fresh.snapshot, settings).policies.iter().any(|policy| policy.steps.contains(&step)) {
@@ -159,7 +159,7 @@ mod tests {
         assert!(matches!(judge(lost_race), Outcome::Superseded));
         assert!(matches!(judge(answered(429)), Outcome::Postponed { .. }));
         assert!(matches!(judge(answered(503)), Outcome::Unknown { .. }));
-        let lost = ArmError::Lost { endpoint: "e".into(), detail: "d".into() };
+        let lost = ArmError::Lost { what: "w".into(), endpoint: "e".into(), detail: "d".into(), correlation: None };
         assert!(matches!(judge(lost), Outcome::Unknown { .. }));
     }
 }

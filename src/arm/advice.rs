@@ -22,7 +22,7 @@ enum Class {
 
 /// Codes of which more is known than their status tells. Sources: recorded error bodies and the troubleshooting manuals
 /// of AKS, one group a line of the manual.
-const CODES: [(Class, &[&str], &str); 13] = [
+const CODES: [(Class, &[&str], &str); 14] = [
     (
         Class::FixCapacity,
         &["ErrCode_InsufficientVCPUQuota", "QuotaExceeded", "InsufficientVCPUQuota", "PublicIPCountLimitReached"],
@@ -98,6 +98,11 @@ const CODES: [(Class, &[&str], &str); 13] = [
     ),
     (Class::RetryLater, &["InternalOperationError", "InternalServerError"], RETRY_LATER),
     (
+        Class::RetryLater,
+        &[ArmError::NO_CODE],
+        "check --arm-endpoint and what is between, such as a proxy: this is no answer of Azure Resource Manager",
+    ),
+    (
         Class::Report,
         &[
             "UnmarshalError",
@@ -151,7 +156,7 @@ pub(super) fn class(error: &ArmError) -> &'static str {
         ArmError::OverBudget { .. } => Class::Wait,
         ArmError::NotSent { .. } | ArmError::Lost { .. } => Class::RetryLater,
         ArmError::SignIn { .. } => Class::FixPermissions,
-        ArmError::Malformed { .. } => Class::Report,
+        ArmError::Malformed { .. } | ArmError::Redirected { .. } => Class::Report,
     };
     class.name()
 }
@@ -218,6 +223,8 @@ mod tests {
             (404, "ResourceNotFound", Class::FixPolicy),
             (500, "SomethingNew", Class::RetryLater),
             (503, "", Class::RetryLater),
+            (403, ArmError::NO_CODE, Class::RetryLater),
+            (429, ArmError::NO_CODE, Class::Wait),
             (415, "", Class::Report),
         ] {
             assert_eq!(Class::of(status, code), class, "{status} {code}");
@@ -228,12 +235,15 @@ mod tests {
     fn what_got_no_answer_has_a_class_too() {
         let endpoint = || "e".to_owned();
         assert_eq!(class(&ArmError::answered(400, br#"{"code":"QuotaExceeded","message":"M"}"#, None)), "fix_capacity");
-        assert_eq!(class(&ArmError::Lost { endpoint: endpoint(), detail: "d".into() }), "retry_later");
+        assert_eq!(
+            class(&ArmError::Lost { what: "w".into(), endpoint: endpoint(), detail: "d".into(), correlation: None }),
+            "retry_later"
+        );
         assert_eq!(class(&ArmError::OverBudget { after: std::time::Duration::ZERO }), "wait");
-        let odd = ArmError::Malformed { what: "w".into(), endpoint: endpoint(), detail: "d".into() };
+        let odd = ArmError::Malformed { what: "w".into(), endpoint: endpoint(), detail: "d".into(), correlation: None };
         assert_eq!(class(&odd), "report");
         let refused = azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "AADSTS7000215:");
-        assert_eq!(class(&ArmError::unanswered("e", refused)), "fix_permissions");
+        assert_eq!(class(&ArmError::unanswered("w", "e", refused)), "fix_permissions");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use azure_core::http::{Method, Request};
 use nodepool_kernel::{Approved, Cluster, Step};
 use prometheus_client::registry::Registry;
-use serde_json::Value;
 
+use super::answer::Answer;
 use super::budget::{self, Budget, Urgency};
 use super::document::{PoolDocument, cluster};
 use super::error::ArmError;
-use super::exchange::{Answer, Call, Exchange};
+use super::exchange::{Call, Exchange};
 use super::operation::{Operation, Progress, Response, next};
 use super::options::{ArmOptions, ArmOptionsError};
 use super::telemetry::{Kind, Telemetry};
@@ -68,9 +68,8 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error, or an answer that is not a managed cluster.
     pub async fn cluster(&self) -> Result<Cluster, ArmError> {
-        let path = self.options.cluster.to_string();
-        let document = self.get("the cluster", Kind::ReadCluster, None, &path).await?;
-        cluster(&self.options.cluster, &document).map_err(|detail| self.malformed("the cluster", detail))
+        let answer = self.get(Kind::ReadCluster, None, &self.options.cluster.to_string()).await?;
+        cluster(&self.options.cluster, &answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
     /// One pool.
@@ -78,9 +77,8 @@ impl ArmClient {
     /// # Errors
     /// No answer, an error (404 when there is no such pool), or an answer that is not a pool.
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
-        let what = format!("pool {name}");
-        let document = self.get(&what, Kind::ReadPool, Some(name), &self.pool_path(name)).await?;
-        PoolDocument::parse(document).map_err(|detail| self.malformed(&what, detail))
+        let answer = self.get(Kind::ReadPool, Some(name), &self.pool_path(name)).await?;
+        PoolDocument::of(name, answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
     /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only
@@ -97,7 +95,9 @@ impl ArmClient {
         }
         request.set_body(write.body.to_string().into_bytes());
         let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
-        let operation = answer.operation.map(|url| Operation::at(&url, &self.options.endpoint)).transpose();
+        // A page of something in between is no word of ARM that the write was accepted.
+        PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
+        let operation = answer.operation().map(|url| Operation::at(url, &self.options.endpoint)).transpose();
         let operation = operation.unwrap_or_else(|error| {
             tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
             None
@@ -116,8 +116,9 @@ impl ArmClient {
         }
         let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
         match self.exchange.make(Call { kind: Kind::ReadOperation, pool: operation.pool(), request }).await {
-            Ok(Answer { status, body, retry_after, .. }) => {
-                next(operation, &Response::Answered { status, body: &body, retry_after })
+            Ok(answer) => {
+                let (status, body, retry_after) = (answer.status(), answer.body(), answer.retry_after());
+                next(operation, &Response::Answered { status, body, retry_after })
             }
             Err(error) => absent(&error, None),
         }
@@ -134,14 +135,9 @@ impl ArmClient {
         accepting_json(Request::new(url, method))
     }
 
-    async fn get(&self, what: &str, kind: Kind, pool: Option<&str>, path: &str) -> Result<Value, ArmError> {
+    async fn get(&self, kind: Kind, pool: Option<&str>, path: &str) -> Result<Answer, ArmError> {
         let request = self.request(path, Method::Get);
-        let answer = self.exchange.make(Call { kind, pool, request }).await?.accepted()?;
-        serde_json::from_slice(&answer.body).map_err(|error| self.malformed(what, format!("it is not JSON ({error})")))
-    }
-
-    fn malformed(&self, what: &str, detail: String) -> ArmError {
-        ArmError::Malformed { what: what.to_owned(), endpoint: self.options.endpoint.to_string(), detail }
+        self.exchange.make(Call { kind, pool, request }).await?.accepted()
     }
 }
 

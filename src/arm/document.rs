@@ -7,6 +7,7 @@ use nodepool_kernel::{
 };
 use serde_json::{Map, Value};
 
+use super::error::shown;
 use super::resource_id::ClusterId;
 
 /// How long AKS drains a node where the pool does not say.
@@ -35,6 +36,18 @@ impl PoolDocument {
         }
     }
 
+    /// The document of the pool of this name.
+    ///
+    /// # Errors
+    /// Names the part that is missing, or the pool that it is about instead.
+    pub fn of(name: &str, document: Value) -> Result<Self, String> {
+        let document = Self::parse(document)?;
+        if document.name.eq_ignore_ascii_case(name) {
+            return Ok(document);
+        }
+        Err(format!("it is about pool {}", shown(&document.name, 100)))
+    }
+
     /// The properties as ARM sent them.
     #[must_use]
     pub fn properties(&self) -> &Map<String, Value> {
@@ -56,6 +69,10 @@ pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
     let Some(properties) = document.get("properties").and_then(Value::as_object) else {
         return Err("properties is missing".to_owned());
     };
+    let of = document.get("id").and_then(Value::as_str);
+    if let Some(other) = of.filter(|of| !of.eq_ignore_ascii_case(&id.to_string())) {
+        return Err(format!("it is about {}", shown(other, 300)));
+    }
     let profiles = match properties.get("agentPoolProfiles") {
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(profiles)) => profiles,
@@ -81,8 +98,32 @@ pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
     })
 }
 
+/// What a value must be, where there is one.
+type Sort = fn(&Value) -> bool;
+
+/// The properties that decisions rest on. One of another sort can't be taken for absent.
+const SORTS: [(&str, Sort); 9] = [
+    ("currentOrchestratorVersion", Value::is_string),
+    ("enableAutoScaling", Value::is_boolean),
+    ("mode", Value::is_string),
+    ("orchestratorVersion", Value::is_string),
+    ("osType", Value::is_string),
+    ("powerState", Value::is_object),
+    ("provisioningState", Value::is_string),
+    ("type", Value::is_string),
+    ("upgradeSettings", is_upgrade_settings),
+];
+
+fn is_upgrade_settings(value: &Value) -> bool {
+    let unavailable = value.get("maxUnavailable").unwrap_or(&Value::Null);
+    value.is_object() && (unavailable.is_null() || unavailable.is_string())
+}
+
 fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
-    let mut unreadable = Vec::new();
+    let is_odd = |(property, sort): &&(&str, Sort)| {
+        properties.get(*property).is_some_and(|value| !value.is_null() && !sort(value))
+    };
+    let mut unreadable: Vec<&str> = SORTS.iter().filter(is_odd).map(|(property, _)| *property).collect();
     let kind = match text(properties, "type") {
         Some(kind) if kind.eq_ignore_ascii_case("VirtualMachineScaleSets") => PoolKind::ScaleSet,
         Some(kind) => PoolKind::Other(kind.to_owned()),
@@ -164,7 +205,7 @@ fn power(properties: &Map<String, Value>) -> Power {
 }
 
 fn failure(properties: &Map<String, Value>) -> Option<PoolFailure> {
-    let error = properties.get("status")?.get("provisioningError")?;
+    let error = properties.get("status")?.get("provisioningError")?.as_object()?;
     let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     Some(PoolFailure { code: field("code"), message: field("message") })
 }
@@ -207,13 +248,38 @@ mod tests {
             ("count", json!("three"), "count"),
             ("nodeTaints", json!(["nonsense"]), "nodeTaints"),
             ("nodeLabels", json!({"a": 1}), "nodeLabels"),
+            ("count", json!("3"), "count"),
             ("enableAutoScaling", json!(true), "minCount"),
+            ("enableAutoScaling", json!("true"), "enableAutoScaling"),
+            ("mode", json!(1), "mode"),
+            ("orchestratorVersion", json!(1.33), "orchestratorVersion"),
+            ("upgradeSettings", json!({"maxUnavailable": 1}), "upgradeSettings"),
+            ("powerState", json!("Running"), "powerState"),
         ] {
             let mut properties = recorded();
             properties[field] = value;
             let PoolKind::Unreadable(why) = document(&properties).pool().kind else { panic!("{field}") };
             assert!(why.contains(named), "{why}");
         }
+    }
+
+    #[test]
+    fn a_document_about_something_else_is_an_error_that_names_it() {
+        assert!(PoolDocument::of("APPS", json!({"name": "apps", "properties": {}})).is_ok());
+        let other = PoolDocument::of("apps", json!({"name": "batch", "properties": {}})).unwrap_err();
+        assert_eq!(other, "it is about pool batch");
+        let text = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
+        let id: ClusterId = text.parse().unwrap();
+        let document = |id: &str| json!({"id": id, "properties": {}});
+        assert!(cluster(&id, &document(&text.to_lowercase())).is_ok());
+        assert_eq!(cluster(&id, &document("/other")).unwrap_err(), "it is about /other");
+    }
+
+    #[test]
+    fn a_null_instead_of_an_error_is_no_failure() {
+        let mut properties = recorded();
+        properties["status"] = json!({"provisioningError": null});
+        assert_eq!(document(&properties).pool().failure, None);
     }
 
     #[test]

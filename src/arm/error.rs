@@ -1,31 +1,52 @@
 //! What can go wrong with a request to ARM. Never holds a token or a signed URL.
 
+use std::error::Error;
 use std::time::Duration;
 
+use azure_core::error::ErrorKind;
 use serde_json::Value;
 
+use super::bounded::BrokenOff;
 use super::sign_in::sign_in_remedy;
 
 /// A request that did not give what it was sent for.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
     /// ARM or the AKS resource provider answered with an error.
-    #[error("Azure answered {status} {code}: {message}")]
+    #[error("{}", Self::said(*status, code, message))]
     Answered {
         /// The HTTP status.
         status: u16,
-        /// The error's code, for example `OperationNotAllowed`.
+        /// The error's code, for example `OperationNotAllowed`; [`ArmError::NO_CODE`] if the answer has none.
         code: String,
-        /// The error's message.
+        /// The error's message; without a code, what came instead of an error of ARM.
         message: String,
         /// How long to wait, when ARM says so.
         retry_after: Option<Duration>,
         /// The id by which Azure's support finds the request.
         correlation: Option<String>,
     },
+    /// Something on the way points elsewhere. It is never followed.
+    #[error(
+        "{endpoint} answered {status} about {what}, a redirect to {to}, which is never followed; check --arm-endpoint and the proxies on the way"
+    )]
+    Redirected {
+        /// What was asked for.
+        what: String,
+        /// Where.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+        /// The host that it points to.
+        to: String,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
+    },
     /// The request never reached ARM.
-    #[error("can't connect to {endpoint}: {detail}; check --arm-endpoint and the network")]
+    #[error("can't connect to {endpoint} about {what}: {detail}; check --arm-endpoint and the network")]
     NotSent {
+        /// What was asked for.
+        what: String,
         /// Where to.
         endpoint: String,
         /// The innermost cause.
@@ -34,12 +55,16 @@ pub enum ArmError {
         source: Box<azure_core::Error>,
     },
     /// The request was sent and its answer was lost: whether it had an effect is unknown.
-    #[error("no answer from {endpoint}: {detail}")]
+    #[error("no answer from {endpoint} about {what}: {detail}")]
     Lost {
+        /// What was asked for.
+        what: String,
         /// Where to.
         endpoint: String,
         /// The innermost cause.
         detail: String,
+        /// The id by which Azure's support finds the request, if the answer broke off after it.
+        correlation: Option<String>,
     },
     /// It was not sent, because the operator's share of the published request budgets is used up.
     #[error("the operator's share of Azure's request budget is used up for the next {} s", after.as_secs_f64().ceil())]
@@ -59,7 +84,7 @@ pub enum ArmError {
     },
     /// The answer is not what ARM answers.
     #[error(
-        "{what} from {endpoint} is not understood: {detail}; check that --arm-endpoint names an Azure Resource Manager"
+        "what {endpoint} answered about {what} is not understood: {detail}; check that --arm-endpoint names an Azure Resource Manager"
     )]
     Malformed {
         /// What was asked for.
@@ -68,10 +93,22 @@ pub enum ArmError {
         endpoint: String,
         /// What is wrong with it.
         detail: String,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
 }
 
+/// The longest code that is taken for one; Azure's are single words.
+const LONGEST_CODE: usize = 100;
+/// The most characters of a message; those of Azure have some hundred.
+const LONGEST_MESSAGE: usize = 2000;
+/// The most characters that are shown of what is no error of ARM.
+const LONGEST_EXCERPT: usize = 200;
+
 impl ArmError {
+    /// The code of an error answer that is none of ARM: without a code of its own.
+    pub const NO_CODE: &'static str = "NotAnArmError";
+
     /// The error of an answer's body, in either of ARM's two forms: `{"error": {"code", "message"}}` of the gateway,
     /// or `{"code", "message"}` of the AKS resource provider.
     #[must_use]
@@ -79,13 +116,23 @@ impl ArmError {
         let document: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let error = document.get("error").filter(|error| error.is_object()).unwrap_or(&document);
         let text = |field: &str| error.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let shown = || String::from_utf8_lossy(body.get(..body.len().min(200)).unwrap_or_default()).trim().to_owned();
-        Self::Answered {
-            status,
-            code: text("code").unwrap_or("UnknownError").to_owned(),
-            message: text("message").map_or_else(shown, str::to_owned),
-            retry_after,
-            correlation: None,
+        let (code, message) = match text("code").filter(|code| is_code(code)) {
+            Some(code) => (code, shown(text("message").unwrap_or("no message"), LONGEST_MESSAGE)),
+            None if body.is_empty() => (Self::NO_CODE, "an empty body".to_owned()),
+            None => {
+                let start = body.get(..body.len().min(4 * LONGEST_EXCERPT)).unwrap_or_default();
+                (Self::NO_CODE, shown(&String::from_utf8_lossy(start), LONGEST_EXCERPT))
+            }
+        };
+        Self::Answered { status, code: code.to_owned(), message, retry_after, correlation: None }
+    }
+
+    /// What an error answer says.
+    fn said(status: u16, code: &str, message: &str) -> String {
+        if code == Self::NO_CODE {
+            format!("HTTP {status}: {message}")
+        } else {
+            format!("Azure answered {status} {code}: {message}")
         }
     }
 
@@ -100,25 +147,52 @@ impl ArmError {
 
     /// The error of a request that got no answer.
     #[must_use]
-    pub fn unanswered(endpoint: &str, error: azure_core::Error) -> Self {
-        let (endpoint, detail) = (endpoint.to_owned(), innermost(&error));
+    pub fn unanswered(what: &str, endpoint: &str, error: azure_core::Error) -> Self {
+        let (what, endpoint) = (what.to_owned(), endpoint.to_owned());
+        let detail = shown(&innermost(&error), LONGEST_MESSAGE);
         match error.kind() {
-            azure_core::error::ErrorKind::Connection => Self::NotSent { endpoint, detail, source: Box::new(error) },
-            azure_core::error::ErrorKind::Credential => {
-                Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) }
-            }
-            _ => Self::Lost { endpoint, detail },
+            ErrorKind::Connection => Self::NotSent { what, endpoint, detail, source: Box::new(error) },
+            ErrorKind::Credential => Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) },
+            _ => match causes(&error).find_map(|cause| cause.downcast_ref::<BrokenOff>()) {
+                Some(broken) => {
+                    let (detail, correlation) = (format!("{broken} ({detail})"), broken.correlation.clone());
+                    Self::Lost { what, endpoint, detail, correlation }
+                }
+                None => Self::Lost { what, endpoint, detail, correlation: None },
+            },
         }
     }
 
-    /// Whether the request may have had an effect although no answer says so.
+    /// Whether a write may have had an effect although no answer says so.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::Malformed { .. } => true,
-            Self::Answered { status, .. } => *status >= 500,
+            // The gateway gave up waiting for the resource provider.
+            Self::Answered { status, .. } => *status == 408 || *status >= 500,
+            // Of all redirects, only 303 may follow on what was asked for.
+            Self::Redirected { status, .. } => !matches!(status, 301 | 302 | 307 | 308),
             Self::NotSent { .. } | Self::SignIn { .. } | Self::OverBudget { .. } => false,
         }
+    }
+
+    /// The id by which Azure's support finds the request. It is not part of the text, which is the same as long as the
+    /// trouble is.
+    #[must_use]
+    pub fn correlation(&self) -> Option<&str> {
+        match self {
+            Self::Answered { correlation, .. }
+            | Self::Redirected { correlation, .. }
+            | Self::Lost { correlation, .. }
+            | Self::Malformed { correlation, .. } => correlation.as_deref(),
+            Self::NotSent { .. } | Self::SignIn { .. } | Self::OverBudget { .. } => None,
+        }
+    }
+
+    /// Whether Azure says that what was asked for does not exist. A 404 of something in between does not say so.
+    #[must_use]
+    pub fn says_absent(&self) -> bool {
+        matches!(self, Self::Answered { status: 404, code, .. } if code != Self::NO_CODE)
     }
 
     /// The HTTP status of the answer, if there was one.
@@ -131,18 +205,36 @@ impl ArmError {
     }
 }
 
+/// An error and its causes, from the outermost on.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
 /// The message of the innermost cause: outer ones only say that a request failed. A URL in it loses its query, which may
 /// be a signature.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let innermost = causes(error).last().unwrap_or(error);
     let text = innermost.to_string();
     match innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
         Some(url) => text.replace(url.as_str(), url.as_str().split('?').next().unwrap_or_default()),
         None => text,
     }
+}
+
+/// Whether a text can be the code of an error: a word, perhaps with dots, dashes and underscores.
+fn is_code(text: &str) -> bool {
+    text.len() <= LONGEST_CODE && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// A text of somebody else, fit for a log and a status: one line of at most `limit` characters.
+pub(super) fn shown(text: &str, limit: usize) -> String {
+    let mut characters = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = characters.by_ref().take(limit).collect();
+    if characters.next().is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -175,11 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn only_an_error_of_azure_says_that_something_is_absent() {
+        assert!(ArmError::answered(404, br#"{"code":"NotFound","message":"gone"}"#, None).says_absent());
+        assert!(!ArmError::answered(404, b"<html>", None).says_absent());
+        assert!(!ArmError::answered(403, br#"{"code":"NotFound","message":"gone"}"#, None).says_absent());
+    }
+
+    #[test]
     fn an_answer_that_is_not_json_is_shown_shortened() {
         let page = format!("<html>{}</html>", "x".repeat(5000));
         let error = ArmError::answered(502, page.as_bytes(), None);
         let (status, code, message) = parts(&error);
-        assert_eq!((status, code, message.len()), (502, "UnknownError", 200));
+        assert_eq!((status, code, message.chars().count()), (502, ArmError::NO_CODE, LONGEST_EXCERPT));
         assert!(error.outcome_unknown());
     }
 }

@@ -7,28 +7,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{HeaderName, RETRY_AFTER};
+use azure_core::http::headers::HeaderName;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{
-    ClientOptions, Context, ExponentialRetryOptions, Pipeline, PipelineSendOptions, RawResponse, Request, RetryOptions,
+    ClientOptions, Context, ExponentialRetryOptions, Pipeline, PipelineOptions, PipelineSendOptions, Request,
+    RetryOptions, StatusCode,
 };
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use url::Url;
 
+use super::answer::{Answer, Asked};
 use super::budget::{self, Budget};
 use super::error::ArmError;
 use super::options::{ArmOptions, ArmOptionsError, authorization, transport};
 use super::telemetry::{Kind, Outcome, Telemetry};
 
-/// The id that joins what Azure logs about one request.
-const CORRELATION: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 /// The id that the operator gives to a request, known even if no answer comes.
 const CLIENT_REQUEST: HeaderName = HeaderName::from_static("x-ms-client-request-id");
-/// Where an answer names the operation that carries out a write.
-const OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
-/// The longest wait that is taken from an answer.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// What a read is repeated after at once. Not what may say how long to wait (429 and 503), which can be longer than a read
+/// may take.
+const REPEATED: [StatusCode; 4] =
+    [StatusCode::RequestTimeout, StatusCode::InternalServerError, StatusCode::BadGateway, StatusCode::GatewayTimeout];
 
 /// A request to make.
 pub(super) struct Call<'a> {
@@ -68,7 +69,8 @@ impl Exchange {
             let client_options =
                 ClientOptions { retry, transport: Some(transport.clone()), ..ClientOptions::default() };
             let (name, version) = (option_env!("CARGO_PKG_NAME"), option_env!("CARGO_PKG_VERSION"));
-            Pipeline::new(name, version, client_options, Vec::new(), policies.clone(), None)
+            let repeated = PipelineOptions { retry_status_codes: REPEATED.into(), ..PipelineOptions::default() };
+            Pipeline::new(name, version, client_options, Vec::new(), policies.clone(), Some(repeated))
         };
         let reads = ExponentialRetryOptions {
             max_retries: 2,
@@ -94,31 +96,33 @@ impl Exchange {
             Kind::ReadOperation => (&self.single, self.read_timeout),
             Kind::WritePool => (&self.single, self.write_timeout),
         };
+        let asked = Asked { what: kind.what(pool), endpoint: self.endpoint.clone() };
         let (attempts, began) = (Attempts::default(), Instant::now());
         let context = Context::new().with_value(attempts.clone());
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options)));
         let result = match sent.instrument(tracing::info_span!("arm", kind = kind.name(), pool)).await {
-            Ok(Ok(response)) => Ok(Answer::of(&response)),
-            Ok(Err(error)) => Err(ArmError::unanswered(self.endpoint.as_str(), error)),
-            Err(_) => {
-                let detail = format!("nothing came within {} s", limit.as_secs_f64());
-                Err(ArmError::Lost { endpoint: self.endpoint.to_string(), detail })
-            }
+            Ok(Ok(response)) => Ok(Answer::of(asked, response)),
+            Ok(Err(error)) => Err(asked.unanswered(error)),
+            Err(_) => Err(asked.lost(format!("no whole answer came within {} s", limit.as_secs_f64()))),
         };
         let error = match &result {
             Ok(answer) => answer.error(),
             Err(_) => None,
         };
+        let correlation = match &result {
+            Ok(answer) => answer.correlation(),
+            Err(error) => error.correlation().map(str::to_owned),
+        };
         let attempts = attempts.0.load(Ordering::Relaxed);
         self.telemetry.record(&Outcome {
             kind,
             pool,
-            status: result.as_ref().ok().map(|answer| answer.status),
+            status: result.as_ref().ok().map(Answer::status),
             error: error.as_ref().or(result.as_ref().err()),
             took: began.elapsed(),
             attempts,
-            correlation: result.as_ref().ok().and_then(|answer| answer.correlation.as_deref()),
+            correlation: correlation.as_deref(),
             client_request: request.headers().get_optional_str(&CLIENT_REQUEST),
         });
         // The first attempt was paid for before it was made.
@@ -131,47 +135,6 @@ impl Exchange {
             self.budget.spend(&request, attempts.saturating_sub(1));
         }
         result
-    }
-}
-
-/// What ARM answered.
-pub(super) struct Answer {
-    /// The HTTP status.
-    pub(super) status: u16,
-    /// The body.
-    pub(super) body: Vec<u8>,
-    /// How long to wait, when ARM says so.
-    pub(super) retry_after: Option<Duration>,
-    /// The id by which Azure's support finds the request.
-    correlation: Option<String>,
-    /// The URL of the operation that carries out a write.
-    pub(super) operation: Option<String>,
-}
-
-impl Answer {
-    fn of(response: &RawResponse) -> Self {
-        let header = |name: &HeaderName| response.headers().get_optional_str(name);
-        let seconds = header(&RETRY_AFTER).and_then(|text| text.parse::<u64>().ok());
-        Self {
-            status: u16::from(response.status()),
-            body: response.body().as_ref().to_vec(),
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)),
-            correlation: header(&CORRELATION).map(str::to_owned),
-            operation: header(&OPERATION).map(str::to_owned),
-        }
-    }
-
-    /// The error that it is, if it is one.
-    fn error(&self) -> Option<ArmError> {
-        if (200..300).contains(&self.status) {
-            return None;
-        }
-        Some(ArmError::answered(self.status, &self.body, self.retry_after).correlated(self.correlation.clone()))
-    }
-
-    /// The answer if it is no error.
-    pub(super) fn accepted(self) -> Result<Self, ArmError> {
-        self.error().map_or(Ok(self), Err)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The Azure Resource Manager: requests, documents and errors. Never decides what to write; only `act` writes.
 
 mod advice;
+mod answer;
+mod bounded;
 mod budget;
 mod client;
 mod document;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use super::error::shown;
+
 /// The longest URL of an operation that is asked. Recorded ones have about 3,000 characters.
 const LONGEST_URL: usize = 16_384;
 
@@ -130,9 +132,9 @@ impl Operation {
         }
         let url = Url::parse(url)?;
         if url.origin() != endpoint.origin() {
-            let host = url.host_str().map(|host| bounded(host, LONGEST_WORD)).unwrap_or_default();
+            let host = url.host_str().map(|host| shown(host, LONGEST_WORD)).unwrap_or_default();
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            let origin = format!("{}://{host}{port}", bounded(url.scheme(), LONGEST_WORD));
+            let origin = format!("{}://{host}{port}", shown(url.scheme(), LONGEST_WORD));
             return Err(OperationUrlError::Elsewhere { origin, endpoint: endpoint.origin().ascii_serialization() });
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -157,7 +159,7 @@ impl Operation {
     }
 
     fn running(&self, poll_after: Option<Duration>, says: &str) -> Progress {
-        Progress::Running { operation: self.clone(), poll_after, says: bounded(says, LONGEST_MESSAGE) }
+        Progress::Running { operation: self.clone(), poll_after, says: shown(says, LONGEST_MESSAGE) }
     }
 
     /// After an answer that makes no sense: asked again a few times, then given up.
@@ -217,18 +219,13 @@ fn told(operation: &Operation, body: &[u8], retry_after: Option<Duration>) -> Pr
     }
     if !is("Failed") && !is("Canceled") {
         let understood = Operation { strange: 0, ..operation.clone() };
-        return understood.running(retry_after, &bounded(status, LONGEST_WORD));
+        return understood.running(retry_after, &shown(status, LONGEST_WORD));
     }
     let error = document.get("error");
     let text = |field: &str| error.and_then(|error| error.get(field)?.as_str()).filter(|text| !text.is_empty());
-    let code = bounded(text("code").unwrap_or("UnknownError"), LONGEST_WORD);
-    let message = bounded(text("message").unwrap_or_default(), LONGEST_MESSAGE);
+    let code = shown(text("code").unwrap_or("UnknownError"), LONGEST_WORD);
+    let message = shown(text("message").unwrap_or_default(), LONGEST_MESSAGE);
     Progress::Ended(if is("Failed") { End::Failed { code, message } } else { End::Canceled { code, message } })
-}
-
-/// The first characters of a text.
-fn bounded(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
 }
 
 #[cfg(test)]

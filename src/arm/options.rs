@@ -9,6 +9,7 @@ use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use url::Url;
 
+use super::bounded::Bounded;
 use super::resource_id::ClusterId;
 use super::sign_in::{Authentication, SignIn, SignInError};
 
@@ -74,7 +75,7 @@ pub(super) fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmOptionsE
         builder = builder.tls_certs_merge(authorities(path)?);
     }
     let client = builder.build().map_err(ArmOptionsError::Transport)?;
-    Ok(Transport::new(Arc::new(client)))
+    Ok(Transport::new(Arc::new(Bounded(client))))
 }
 
 fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ArmOptionsError> {

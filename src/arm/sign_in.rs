@@ -229,7 +229,7 @@ fn read_secret(path: &Path) -> Result<String, SignInError> {
 /// Codes: `learn.microsoft.com/entra/identity-platform/reference-error-codes`.
 #[must_use]
 pub fn sign_in_remedy(detail: &str) -> &'static str {
-    const CODES: [(&[&str], &str); 6] = [
+    const CODES: [(&[&str], &str); 8] = [
         (
             &["AADSTS70021:", "AADSTS700213:", "AADSTS700211:", "AADSTS700212:"],
             "a federated credential that was just made counts after some minutes, and the operator tries again; if it lasts, \
@@ -251,6 +251,15 @@ pub fn sign_in_remedy(detail: &str) -> &'static str {
         (
             &["AADSTS50027:", "AADSTS5002727:"],
             "Azure can't verify the service account token: check the issuer of the cluster",
+        ),
+        // What azure_identity says, for which Azure gives no code.
+        (
+            &["has not been assigned to this resource"],
+            "assign the managed identity to the machines of the operator's pool, or correct AZURE_CLIENT_ID (--azure-client-id)",
+        ),
+        (
+            &["az not found on PATH", "az login"],
+            "sign in with the Azure CLI of this machine, or choose another --azure-auth",
         ),
     ];
     let known = CODES.iter().find(|(codes, _)| codes.iter().any(|code| detail.contains(code)));

@@ -43,6 +43,17 @@ impl Kind {
             Self::ReadOperation => "read_operation",
         }
     }
+
+    /// What is asked for, as errors name it.
+    pub(super) fn what(self, pool: Option<&str>) -> String {
+        let pool = pool.map_or_else(|| "a pool".to_owned(), |pool| format!("pool {pool}"));
+        match self {
+            Self::ReadCluster => "the cluster".to_owned(),
+            Self::ReadPool => pool,
+            Self::WritePool => format!("the write of {pool}"),
+            Self::ReadOperation => format!("the operation of {pool}"),
+        }
+    }
 }
 
 /// What came of a request.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::Api;
 use kube::api::ListParams;
-use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step};
+use kube::{Api, Resource};
+use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step, Workload};
 use serde::de::DeserializeOwned;
 
 use super::rows::{self, POOL_LABELS};
@@ -32,7 +32,7 @@ impl Observer {
         let at = now();
         let (arm, kubernetes) = tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step));
         let (cluster, document) = arm?;
-        let (nodes, pods, budgets) = kubernetes;
+        let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
         let known = |error: kube::Error| match error {
             kube::Error::Api(status) => status.message,
             other => other.to_string(),
@@ -49,6 +49,15 @@ impl Observer {
         snapshot.pods = pods.map_or_else(|error| Known::unknown(known(error)), |pods| Known::seen(at, pods));
         snapshot.budgets =
             budgets.map_or_else(|error| Known::unknown(known(error)), |budgets| Known::seen(at, budgets));
+        let cached = snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
+        let still_well = |row: Workload| {
+            let before = cached.iter().find(|before| before.full_name() == row.full_name());
+            rows::still_well(row, before)
+        };
+        snapshot.workloads = workloads.map_or_else(
+            |error| Known::unknown(known(error)),
+            |workloads| Known::seen(at, workloads.into_iter().map(still_well).collect()),
+        );
         Ok(Fresh { snapshot, document })
     }
 
@@ -72,10 +81,7 @@ impl Observer {
         Ok((cluster, document))
     }
 
-    async fn fresh_kubernetes(
-        &self,
-        step: &Step,
-    ) -> (kube::Result<Vec<Node>>, kube::Result<Vec<Pod>>, kube::Result<Vec<Budget>>) {
+    async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {
         let nodes = async {
             let api = Api::<core::Node>::all(self.client.clone());
             let [label, older] = POOL_LABELS;
@@ -89,24 +95,36 @@ impl Observer {
             }
             Ok(read.into_values().collect())
         };
-        let pods = async {
-            let mut read = Vec::new();
-            for namespace in &self.namespaces {
-                let api = Api::<core::Pod>::namespaced(self.client.clone(), namespace);
-                read.extend(rows_of(&api, ListParams::default(), rows::pod).await?);
-            }
-            Ok(read)
-        };
-        let budgets = async {
-            let mut read = Vec::new();
-            for namespace in &self.namespaces {
-                let api = Api::<PodDisruptionBudget>::namespaced(self.client.clone(), namespace);
-                read.extend(rows_of(&api, ListParams::default(), |budget| Some(rows::budget(budget))).await?);
-            }
-            Ok(read)
-        };
-        tokio::join!(nodes, pods, budgets)
+        let seen = now();
+        let (nodes, pods, budgets, workloads) = tokio::join!(
+            nodes,
+            self.protected(rows::pod),
+            self.protected(|budget| Some(rows::budget(budget))),
+            self.protected(|deployment| Some(rows::workload(deployment, seen))),
+        );
+        FreshKubernetes { nodes, pods, budgets, workloads }
     }
+
+    /// The rows of all objects of a kind in the protected namespaces.
+    async fn protected<K, T>(&self, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let mut read = Vec::new();
+        for namespace in &self.namespaces {
+            let api = Api::<K>::namespaced(self.client.clone(), namespace);
+            read.extend(rows_of(&api, ListParams::default(), &row).await?);
+        }
+        Ok(read)
+    }
+}
+
+/// What was read from Kubernetes, each part or why not.
+struct FreshKubernetes {
+    nodes: kube::Result<Vec<Node>>,
+    pods: kube::Result<Vec<Pod>>,
+    budgets: kube::Result<Vec<Budget>>,
+    workloads: kube::Result<Vec<Workload>>,
 }
 
 /// The rows of everything that is listed, page by page, as of one moment.

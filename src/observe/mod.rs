@@ -2,6 +2,7 @@
 
 mod fresh;
 mod rows;
+pub mod scheduling;
 mod store;
 mod watch;
 mod watched;
@@ -76,6 +77,7 @@ impl Observer {
             nodes: self.store.nodes.known(now),
             pods: self.store.pods.known(now),
             budgets: self.store.budgets.known(now),
+            workloads: self.store.workloads.known(now),
             in_flight,
         }
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use nodepool_kernel::{Budget, MODE_LABEL, Node, Owner, Pod, Readiness, Taint, Time, Toleration, TolerationOperator};
+use nodepool_kernel::{
+    Budget, MODE_LABEL, Node, Owner, Pod, Readiness, Taint, Time, Toleration, TolerationOperator, Workload,
+};
 
 /// The label that names a node's pool, and its older form.
 pub(super) const POOL_LABELS: [&str; 2] = ["kubernetes.azure.com/agentpool", "agentpool"];
@@ -52,7 +55,7 @@ pub(super) fn node(node: &core::Node) -> Node {
 }
 
 /// A taint; an effect that is not known counts as the worst one.
-fn taint(taint: &core::Taint) -> Taint {
+pub(super) fn taint(taint: &core::Taint) -> Taint {
     let effect = taint.effect.parse().unwrap_or(nodepool_kernel::TaintEffect::NoExecute);
     Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect)
 }
@@ -87,7 +90,7 @@ pub(super) fn pod(pod: &core::Pod) -> Option<Pod> {
     })
 }
 
-fn toleration(toleration: &core::Toleration) -> Toleration {
+pub(super) fn toleration(toleration: &core::Toleration) -> Toleration {
     let operator = match toleration.operator.as_deref() {
         None | Some("" | "Equal") => TolerationOperator::Equal,
         Some("Exists") => TolerationOperator::Exists,
@@ -136,6 +139,34 @@ pub(super) fn budget(budget: &PodDisruptionBudget) -> Budget {
     }
 }
 
+/// The row of a Deployment, as it was not seen before. A status that is behind the generation counts as if nothing ran.
+pub(super) fn workload(deployment: &Deployment, now: Time) -> Workload {
+    let metadata = &deployment.metadata;
+    let generation = metadata.generation.unwrap_or(i64::MAX);
+    let status =
+        deployment.status.as_ref().filter(|status| status.observed_generation.unwrap_or_default() >= generation);
+    let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    let mut row = Workload {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        // The API server sets 1 where nothing is asked for.
+        wished: deployment.spec.as_ref().and_then(|spec| spec.replicas).map_or(1, |wished| count(Some(wished))),
+        ready: count(status.and_then(|status| status.ready_replicas)),
+        updated: count(status.and_then(|status| status.updated_replicas)),
+        well_since: None,
+    };
+    row.well_since = row.is_well().then_some(now);
+    row
+}
+
+/// The row with what an earlier look knew: since when it has been well.
+pub(super) fn still_well(mut row: Workload, before: Option<&Workload>) -> Workload {
+    if let (Some(_), Some(before)) = (row.well_since, before) {
+        row.well_since = before.well_since.or(row.well_since);
+    }
+    row
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +208,31 @@ mod tests {
         let row = pod(&owned).unwrap();
         assert_eq!(row.owner, Owner::DaemonSet);
         assert!(row.selects.contains("kubernetes.io/os") && row.tolerations[1].limited);
+    }
+
+    #[test]
+    fn a_deployment_is_well_when_all_of_its_pods_are_ready_and_up_to_date() {
+        let (early, late) = (Time::from_millis(1), Time::from_millis(2));
+        let parse = |observed: i64, ready: i32, updated: i32| {
+            let value = json!({
+                "metadata": {"name": "coredns", "namespace": "kube-system", "generation": 2},
+                "spec": {"replicas": 2, "selector": {}, "template": {}},
+                "status": {"observedGeneration": observed, "readyReplicas": ready, "updatedReplicas": updated}
+            });
+            workload(&serde_json::from_value(value).unwrap(), late)
+        };
+        let well = parse(2, 2, 2);
+        assert_eq!((well.full_name().as_str(), well.wished, well.well_since), ("kube-system/coredns", 2, Some(late)));
+        for unwell in [parse(1, 2, 2), parse(2, 1, 2), parse(2, 2, 1)] {
+            assert_eq!(unwell.well_since, None, "{unwell:?}");
+            assert_eq!(still_well(well.clone(), Some(&unwell)).well_since, Some(late));
+        }
+        let before = Workload { well_since: Some(early), ..well.clone() };
+        assert_eq!(still_well(well.clone(), Some(&before)).well_since, Some(early));
+        assert_eq!(still_well(parse(2, 1, 2), Some(&before)).well_since, None);
+        assert_eq!(still_well(well, None).well_since, Some(late));
+        let unset = workload(&Deployment::default(), late);
+        assert_eq!((unset.wished, unset.ready, unset.well_since), (1, 0, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time};
+use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
 
 use super::watched::Watched;
 use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
@@ -16,6 +16,7 @@ pub struct Store {
     pub(super) nodes: Watched<Node>,
     pub(super) pods: Watched<Pod>,
     pub(super) budgets: Watched<Budget>,
+    pub(super) workloads: Watched<Workload>,
     statuses: Mutex<BTreeMap<String, Written>>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DeserializeGuard;
@@ -47,6 +48,17 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
         let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
         shared.budgets.expect(&budgets.name);
         tasks.spawn(async move { budgets.follow(api, &shared.budgets, |budget| Some(rows::budget(budget))).await });
+        let (workloads, shared) = (table("deployments"), Arc::clone(store));
+        let api = Api::<Deployment>::namespaced(client.clone(), namespace);
+        shared.workloads.expect(&workloads.name);
+        tasks.spawn(async move {
+            let row = |deployment: &Deployment| {
+                let row = rows::workload(deployment, now());
+                let before = shared.workloads.get(&row.full_name());
+                Some(rows::still_well(row, before.as_ref()))
+            };
+            workloads.follow(api, &shared.workloads, row).await;
+        });
     }
     tasks
 }

@@ -58,6 +58,11 @@ impl<T: Clone + PartialEq> Watched<T> {
         changed
     }
 
+    /// The row of that key.
+    pub fn get(&self, key: &str) -> Option<T> {
+        self.lock().rows.get(key).cloned()
+    }
+
     /// Removes a row; tells whether there was one.
     pub fn remove(&self, key: &str) -> bool {
         self.lock().rows.remove(key).is_some()

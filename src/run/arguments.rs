@@ -56,6 +56,20 @@ pub struct Arguments {
     )]
     pub protected_namespaces: Vec<String>,
 
+    /// Deployments in the protected namespaces that must run as wished before a system pool is disturbed; empty for none
+    #[arg(
+        long,
+        env = "REQUIRED_ADD_ONS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "coredns,konnectivity-agent,metrics-server"
+    )]
+    pub required_add_ons: Vec<String>,
+
+    /// How long the required add-ons must have run as wished before a system pool is disturbed
+    #[arg(long, env = "ADD_ONS_STABLE_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub add_ons_stable_seconds: Duration,
+
     /// Namespace that the operator itself runs in; its pods are protected too
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub pod_namespace: Option<String>,
@@ -228,6 +242,8 @@ impl Arguments {
             steps_in_parallel: usize::from(self.steps_in_parallel),
             repairs: self.repairs,
             priority_after: span(self.priority_after_seconds),
+            required_add_ons: self.required_add_ons.iter().filter(|name| !name.is_empty()).cloned().collect(),
+            add_ons_stable_for: span(self.add_ons_stable_seconds),
         }
     }
 

@@ -120,7 +120,7 @@ impl Pass {
 
     async fn refresh(&self) {
         if let Err(error) = self.observer.refresh().await {
-            tracing::warn!(%error, "the cluster could not be read from ARM; it is read again");
+            tracing::warn!(%error, correlation = error.correlation(), "the cluster could not be read from ARM; it is read again");
         }
     }
 

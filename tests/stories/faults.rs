@@ -1,185 +1,304 @@
 //! Every fault at every request: whatever becomes of one request of a step, the step is made once and ends well. The
-//! table is generated; one case in seven is told, and all of it with `NODEPOOL_FAULTS=all`.
+//! table is generated; see `table` for how much of it is told.
 
-use std::io::Write as _;
+use std::fmt;
 use std::time::Duration;
 
-use aks_emulator::{Action, Canned, ForeignRequest, Matcher, PoolSpec, RequestFailure};
-use anyhow::{Context as _, ensure};
-use serde_json::{Value, json};
-use testbed::{KubeSystem, Lane, Testbed, wait_for};
+use aks_emulator::{Action, Canned, Matcher, OperationFailure, RequestFailure};
+use anyhow::ensure;
+use serde_json::Value;
 
-use super::support::{QUICK, Scene, Story, binary, policy, story};
-
-/// Which cases of the table are told: `all`, or a sample.
-const VARIABLE: &str = "NODEPOOL_FAULTS";
-/// One case in so many is in the sample.
-const SAMPLE: usize = 7;
-/// What one step may cost: its fresh look twice, its write twice, and what is read while it runs.
-const MOST_REQUESTS: usize = 80;
+use super::steps::{Foreign, Step, surge_of, write_by_somebody_else};
+use super::support::{Scene, Story, story};
+use super::table::{self, Case, OPERATOR, Setting, TIMEOUT, bounded, open, outcomes, until};
 
 pub fn stories() -> Vec<Story> {
+    let told = |name, setting| {
+        story(name, move |lane| async move {
+            table::tell(open(lane, setting, true).await?, "faults", setting, all(setting)).await
+        })
+    };
     vec![
-        story("every_fault_at_every_request_without_etags", |lane| table(lane, false)),
-        story("every_fault_at_every_request_with_etags", |lane| table(lane, true)),
+        told("every_fault_at_every_request_without_etags", Setting::WithoutEtags),
+        told("every_fault_at_every_request_with_etags", Setting::WithEtags),
+        told("every_fault_at_every_request_when_omission_clears", Setting::WithEtagsAndOmissionClears),
+        told("every_fault_at_every_request_with_operations_forbidden", Setting::WithOperationsForbidden),
     ]
 }
 
-/// A step of a policy: the pool, and what is asked for in turn.
-const STEPS: [(&str, &str); 4] = [("apps", "count"), ("apps", "taints"), ("apps", "labels"), ("flex", "mode")];
-/// The requests that a step is made of, by method and the end of the path.
-const REQUESTS: [(&str, &str); 4] = [
-    ("GET", "/managedClusters/local"),
-    ("GET", "/agentPools/POOL"),
-    ("GET", "/agentPools/system"),
-    ("PUT", "/agentPools/POOL"),
-];
-const FAULTS: [&str; 10] =
-    ["throttle", "500", "502", "504", "drop before", "drop after", "delay", "busy", "forbidden", "foreign change"];
+/// The requests that a step is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Cluster,
+    Pool,
+    SystemPool,
+    Put,
+}
+
+impl Request {
+    const ALL: [Self; 4] = [Self::Cluster, Self::Pool, Self::SystemPool, Self::Put];
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Cluster => "GET cluster",
+            Self::Pool => "GET pool",
+            Self::SystemPool => "GET system pool",
+            Self::Put => "PUT pool",
+        }
+    }
+
+    /// The pool that it reads or writes, in a step on `pool`.
+    const fn pool(self, pool: &'static str) -> &'static str {
+        match self {
+            Self::SystemPool => "system",
+            _ => pool,
+        }
+    }
+
+    /// The first of them that the operator makes.
+    fn matcher(self, pool: &'static str) -> Matcher {
+        let (method, path) = match self {
+            Self::Cluster => ("GET", "/managedClusters/local".to_owned()),
+            Self::Pool | Self::SystemPool => ("GET", format!("/agentPools/{}", self.pool(pool))),
+            Self::Put => ("PUT", format!("/agentPools/{pool}")),
+        };
+        Matcher::method(method).path_ends_with(&path).user_agent(OPERATOR)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Throttled,
+    ThrottledWithoutHint,
+    InternalError,
+    BadGateway,
+    BadGatewayPage,
+    GatewayTimeout,
+    DropBefore,
+    DropAfter,
+    Reset,
+    Delay,
+    DelayPastTimeout,
+    Busy,
+    EtagMismatch,
+    PreconditionFailed,
+    Forbidden,
+    ForeignChange,
+    OperationFails,
+    Stale,
+}
+
+impl Kind {
+    const ALL: [Self; 18] = [
+        Self::Throttled,
+        Self::ThrottledWithoutHint,
+        Self::InternalError,
+        Self::BadGateway,
+        Self::BadGatewayPage,
+        Self::GatewayTimeout,
+        Self::DropBefore,
+        Self::DropAfter,
+        Self::Reset,
+        Self::Delay,
+        Self::DelayPastTimeout,
+        Self::Busy,
+        Self::EtagMismatch,
+        Self::PreconditionFailed,
+        Self::Forbidden,
+        Self::ForeignChange,
+        Self::OperationFails,
+        Self::Stale,
+    ];
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Throttled => "429 with Retry-After",
+            Self::ThrottledWithoutHint => "429 without Retry-After",
+            Self::InternalError => "500",
+            Self::BadGateway => "502",
+            Self::BadGatewayPage => "502 with an HTML page",
+            Self::GatewayTimeout => "504",
+            Self::DropBefore => "closed before it is handled",
+            Self::DropAfter => "closed after it is handled",
+            Self::Reset => "reset before it is handled",
+            Self::Delay => "a delay",
+            Self::DelayPastTimeout => "a delay past the timeout",
+            Self::Busy => "409 OperationNotAllowed",
+            Self::EtagMismatch => "409 EtagMismatch",
+            Self::PreconditionFailed => "412",
+            Self::Forbidden => "403",
+            Self::ForeignChange => "a change by somebody else just before it",
+            Self::OperationFails => "the operation fails",
+            Self::Stale => "a stale answer",
+        }
+    }
+
+    /// Whether it makes sense at a request.
+    fn fits(self, request: Request) -> bool {
+        match self {
+            Self::EtagMismatch | Self::PreconditionFailed | Self::OperationFails => request == Request::Put,
+            Self::Stale => request != Request::Put,
+            _ => true,
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
-struct Case {
-    step: (&'static str, &'static str),
-    request: (&'static str, &'static str),
-    fault: &'static str,
+struct Fault {
+    setting: Setting,
+    step: Step,
+    request: Request,
+    kind: Kind,
 }
 
 /// The whole table.
-fn all() -> Vec<Case> {
-    let of_step =
-        |step| REQUESTS.into_iter().flat_map(move |request| FAULTS.map(|fault| Case { step, request, fault }));
-    STEPS.into_iter().flat_map(of_step).collect()
-}
-
-async fn table(lane: Lane, etags: bool) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
-        settings.switches.etags = etags;
-    });
-    let builder = builder.pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1));
-    let bed = builder.pool(PoolSpec::user("flex", 1)).start().await?;
-    // A refused write is tried again soon.
-    let options = bed.operator_options(binary()).arguments(&QUICK).arguments(&["--retry-seconds", "0.5"]);
-    let operator = bed.start_operator(options).await?;
-    let scene = Scene::of(bed, operator);
-    for pool in ["apps", "flex"] {
-        let spec = json!({"count": 1, "taints": [], "labels": {"turn": "0"}, "mode": "User"});
-        scene.apply(policy(pool, spec)).await?;
-        scene.ready(pool).await?;
-    }
-    let table = all();
-    let whole = std::env::var(VARIABLE).is_ok_and(|value| value == "all");
-    // With eTags the sample has other cases than without.
-    let (first, each) = if whole { (0, 1) } else { (if etags { SAMPLE / 2 } else { 0 }, SAMPLE) };
-    let told: Vec<Case> = table.iter().copied().skip(first).step_by(each).collect();
-    for (number, case) in told.iter().enumerate() {
-        tell(&scene, *case, number + 1).await.with_context(|| {
-            format!("{} of pool {}, {} at {} {}", case.step.1, case.step.0, case.fault, case.request.0, case.request.1)
-        })?;
-    }
-    let settings = if etags { "with eTags" } else { "without eTags" };
-    writeln!(std::io::stderr(), "faults at requests, {settings}: {} of {} cases", told.len(), table.len())?;
-    Ok(scene)
-}
-
-const TAINT: &str = "team=shop:NoSchedule";
-
-/// What the pool's policy is to ask for: all fields as they are in ARM, the case's one otherwise. Also what that one is.
-fn changed(scene: &Scene, case: Case, number: usize) -> (Value, Value) {
-    let (pool, field) = case.step;
-    let taint = json!([{"key": "team", "value": "shop", "effect": "NoSchedule"}]);
-    let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
-    let mut spec = json!({
-        "count": scene.in_arm(pool, "count"),
-        "taints": if has_taint { taint.clone() } else { json!([]) },
-        "labels": scene.in_arm(pool, "nodeLabels"),
-        "mode": scene.in_arm(pool, "mode"),
-    });
-    spec[field] = match field {
-        "count" => json!(if spec["count"] == 1 { 2 } else { 1 }),
-        "taints" if has_taint => json!([]),
-        "taints" => taint,
-        "labels" => json!({"turn": number.to_string()}),
-        _ => json!(if spec["mode"] == "User" { "System" } else { "User" }),
+fn all(setting: Setting) -> Vec<Fault> {
+    let of_request = |step, request: Request| {
+        let kinds = Kind::ALL.into_iter().filter(move |kind| kind.fits(request));
+        kinds.map(move |kind| Fault { setting, step, request, kind })
     };
-    let wanted = spec[field].clone();
-    (policy(pool, spec), wanted)
+    let of_step = |step| Request::ALL.into_iter().flat_map(move |request| of_request(step, request));
+    Step::ALL.into_iter().flat_map(of_step).collect()
 }
 
-/// The fault's action on a request of the case.
-fn action(scene: &Scene, case: Case, number: usize) -> Action {
-    let error = |status: u16, code: &str| Action::Answer(Canned::error(status, code, "laid by a test"));
-    match case.fault {
-        "throttle" => {
-            let canned = Canned::error(429, "Throttled", "laid by a test").header("retry-after", "1");
-            Action::Answer(canned)
-        }
-        "500" => error(500, "InternalServerError"),
-        "502" => Action::Refuse(RequestFailure::BadGatewayConnection),
-        "504" => Action::Refuse(RequestFailure::GatewayTimeout),
-        "drop before" => Action::DropBefore,
-        "drop after" => Action::DropAfter,
-        "delay" => Action::Delay(Duration::from_secs(1)),
-        "busy" => error(409, "OperationNotAllowed"),
-        "forbidden" => Action::RoleMissing,
-        _ => {
-            let target =
-                format!("{}/agentPools/{}?api-version=2025-10-01", scene.bed.emulator.cluster_id(), case.step.0);
-            let surge = json!({"properties": {"upgradeSettings": {"maxSurge": surge(number)}}});
-            Action::AfterForeign(ForeignRequest::new("PUT", &target, Some(surge)))
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} at {}", self.step, self.kind.words(), self.request.words())
+    }
+}
+
+impl Case for Fault {
+    fn step(&self) -> Step {
+        self.step
+    }
+
+    fn row(&self) -> &'static str {
+        self.kind.words()
+    }
+
+    fn column(&self) -> &'static str {
+        self.request.words()
+    }
+
+    async fn tell(self, scene: &mut Scene, number: usize) -> anyhow::Result<()> {
+        let change = self.step.begin(scene, number).await?;
+        let pool = self.step.pool();
+        let (before, sequence) = (scene.status(pool).await?, scene.bed.emulator.requests());
+        let foreign = self.foreign(scene, number);
+        self.happens(scene, change.policy.clone(), foreign.as_ref()).await?;
+        let after = scene.ready(pool).await?;
+        until("every write to be handled", || {
+            let lost = matches!(self.kind, Kind::DropBefore | Kind::Reset);
+            lost || scene.bed.emulator.journal_after(sequence).writes().iter().all(|write| write.status.is_some())
+        })
+        .await?;
+        scene.bed.emulator.idle().await;
+        change.is_all_that_changed(scene, foreign.as_ref())?;
+        let (effects, sent) = self.most_writes();
+        bounded(scene, sequence, pool, effects, sent)?;
+        let outcomes = outcomes(&before, &after);
+        let failed = outcomes.iter().any(|outcome| outcome == "Failed");
+        ensure!(failed == (self.kind == Kind::OperationFails), "the history says {outcomes:?}");
+        let last = outcomes.last().map_or("nothing", String::as_str);
+        ensure!(last == "Succeeded" || self.may_be_misjudged() && last == "NotDone", "the history says {outcomes:?}");
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// Where nothing but a stale view of the cluster tells how the operation ended, the step looks as if it were still
+    /// to be made.
+    fn may_be_misjudged(self) -> bool {
+        (self.kind, self.request) == (Kind::Stale, Request::Cluster) && self.setting == Setting::WithOperationsForbidden
+    }
+
+    /// How many writes may have an effect, and how many may be sent.
+    fn most_writes(self) -> (usize, usize) {
+        match (self.kind, self.request) {
+            // The one that makes it, and the one that has the failed operation made again.
+            (Kind::OperationFails, _) => (2, 3),
+            // The write that was given up is handled after the one that took its place: without an eTag it repeats it.
+            (Kind::DelayPastTimeout, Request::Put) if !self.setting.has_etags() => (2, 2),
+            _ => (1, 2),
         }
     }
-}
 
-fn surge(number: usize) -> String {
-    format!("{}%", 10 + number % 40)
-}
-
-async fn tell(scene: &Scene, case: Case, number: usize) -> anyhow::Result<()> {
-    let (pool, field) = case.step;
-    let (policy, wanted) = changed(scene, case, number);
-    let before = scene.bed.emulator.journal().last().map_or(0, |exchange| exchange.sequence);
-    let matcher = Matcher::method(case.request.0)
-        .path_ends_with(&case.request.1.replace("POOL", pool))
-        .user_agent("nodepool-operator");
-    let fault = scene.bed.emulator.fault(matcher, action(scene, case, number), Some(1));
-    scene.apply(policy).await?;
-    scene.ready(pool).await?;
-    wait_for("the fault to have happened", Duration::from_secs(20), async || {
-        Ok(if fault.count() == 1 { Ok(()) } else { Err("it has not") })
-    })
-    .await?;
-    scene.ready(pool).await?;
-    scene.bed.emulator.idle().await;
-    ended_well(scene, case, &wanted)?;
-    if case.fault == "foreign change" {
-        let found = scene.in_arm(pool, "upgradeSettings")["maxSurge"].clone();
-        ensure!(found == surge(number), "somebody else's change is {found} now");
+    fn foreign(self, scene: &Scene, number: usize) -> Option<Foreign> {
+        let pool = self.request.pool(self.step.pool());
+        let changed = match self.kind {
+            Kind::ForeignChange => self.step.pool(),
+            Kind::Stale if self.request != Request::Cluster => pool,
+            _ => return None,
+        };
+        Some(surge_of(scene, changed, number))
     }
-    let journal = scene.bed.emulator.journal().after(before).by_user_agent("nodepool-operator");
-    let writes: Vec<Option<u16>> = journal
-        .writes()
-        .iter()
-        .filter(|exchange| exchange.resource_name() == pool)
-        .map(|exchange| exchange.status)
-        .collect();
-    let with_effect = writes.iter().filter(|status| status.is_some_and(|status| status < 300)).count();
-    ensure!(with_effect == 1 && writes.len() <= 2, "{field}: writes were answered {writes:?}");
-    ensure!(journal.len() <= MOST_REQUESTS, "{} requests", journal.len());
-    Ok(())
+
+    /// Asks for the step, and lets the fault happen.
+    async fn happens(self, scene: &Scene, policy: Value, foreign: Option<&Foreign>) -> anyhow::Result<()> {
+        let (pool, emulator) = (self.step.pool(), &scene.bed.emulator);
+        if (self.kind, self.request) == (Kind::Stale, Request::Cluster) {
+            return self.lags(scene, policy).await;
+        }
+        let fault = if self.kind == Kind::OperationFails {
+            emulator.operation(pool).fail_as(OperationFailure::AllocationFailed, Some(1))
+        } else {
+            let action = self.action(scene, foreign).await;
+            emulator.fault(self.request.matcher(pool), action, Some(1))
+        };
+        scene.apply(policy).await?;
+        until("the fault to have happened", || fault.count() == 1).await
+    }
+
+    /// The cluster is read as it was before the step until it has been read three times after the write.
+    async fn lags(self, scene: &Scene, policy: Value) -> anyhow::Result<()> {
+        let (sequence, emulator) = (scene.bed.emulator.requests(), &scene.bed.emulator);
+        let stale = emulator.stale_clusters();
+        scene.apply(policy).await?;
+        until("the cluster to be read after the write", || {
+            let journal = emulator.journal_after(sequence).by_user_agent(OPERATOR);
+            let since = journal.iter().skip_while(|exchange| !exchange.is_write());
+            since.filter(|exchange| exchange.resource_name() == "local").count() >= 3
+        })
+        .await?;
+        drop(stale);
+        Ok(())
+    }
+
+    /// What happens to the request.
+    async fn action(self, scene: &Scene, foreign: Option<&Foreign>) -> Action {
+        let error = |status: u16, code: &str| Action::Answer(Canned::error(status, code, "laid by a test"));
+        match self.kind {
+            Kind::Throttled => Action::Answer(Canned::throttled(1)),
+            Kind::ThrottledWithoutHint => error(429, "Throttled"),
+            Kind::InternalError => Action::Answer(Canned::internal_error()),
+            Kind::BadGateway => Action::Refuse(RequestFailure::BadGatewayConnection),
+            Kind::BadGatewayPage => {
+                Action::Answer(Canned::text(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"))
+            }
+            Kind::GatewayTimeout => Action::Refuse(RequestFailure::GatewayTimeout),
+            Kind::DropBefore => Action::DropBefore,
+            Kind::DropAfter => Action::DropAfter,
+            Kind::Reset => Action::Reset,
+            Kind::Busy => error(409, "OperationNotAllowed"),
+            Kind::EtagMismatch => Action::Refuse(RequestFailure::EtagMismatch),
+            Kind::PreconditionFailed => error(412, "PreconditionFailed"),
+            Kind::Forbidden => Action::RoleMissing,
+            Kind::DelayPastTimeout => Action::Delay(TIMEOUT * 2),
+            Kind::Delay | Kind::OperationFails => Action::Delay(Duration::from_millis(500)),
+            Kind::ForeignChange | Kind::Stale => match foreign {
+                Some(foreign) if self.kind == Kind::Stale => stale_answer(scene, foreign).await,
+                Some(foreign) => Action::AfterForeign(write_by_somebody_else(scene, foreign)),
+                None => Action::Delay(Duration::ZERO),
+            },
+        }
+    }
 }
 
-fn ended_well(scene: &Scene, case: Case, wanted: &Value) -> anyhow::Result<()> {
-    let (pool, field) = case.step;
-    let found = match field {
-        "taints" => scene.in_arm(pool, "nodeTaints"),
-        "labels" => scene.in_arm(pool, "nodeLabels"),
-        property => scene.in_arm(pool, property),
-    };
-    let expected = match field {
-        "taints" if *wanted == json!([]) => Value::Null,
-        "taints" => json!([TAINT]),
-        _ => wanted.clone(),
-    };
-    ensure!(found == expected, "{field} is {found}, not {expected}");
-    Ok(())
+/// The pool as it is now, which somebody else then changes.
+async fn stale_answer(scene: &Scene, foreign: &Foreign) -> Action {
+    let emulator = &scene.bed.emulator;
+    let old = emulator.pool(foreign.0).unwrap_or_default();
+    let _ = emulator.as_someone_else(&write_by_somebody_else(scene, foreign)).await;
+    emulator.idle().await;
+    Action::Answer(Canned::json(200, &old))
 }

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod capacity;
+mod crashes;
 mod drift;
 mod eviction;
 mod failures;
@@ -13,11 +14,17 @@ mod faults;
 mod foreign;
 mod identity;
 mod lifecycle;
+mod machine;
 mod metrics;
+#[path = "../arm/server.rs"]
+#[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
+mod server;
 mod sign_in;
 mod steady;
+mod steps;
 mod support;
 mod system;
+mod table;
 mod user_pool;
 
 use std::sync::Arc;
@@ -48,6 +55,7 @@ fn main() -> anyhow::Result<()> {
     let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
     // The control planes end here and not with the process, so that their folders go too.
     drop(lanes);
+    table::print_counts()?;
     conclusion.exit()
 }
 
@@ -64,9 +72,11 @@ fn all() -> Vec<Story> {
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(sign_in::stories());
+    stories.extend(machine::stories());
     stories.extend(failures::stories());
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
     stories.extend(steady::stories());
+    stories.extend(crashes::stories());
     stories
 }

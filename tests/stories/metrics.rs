@@ -49,6 +49,8 @@ async fn metrics(lane: Lane) -> anyhow::Result<Scene> {
     let metrics = served(&scene).await?;
     let writes = r#"nodepool_operator_arm_requests_total{kind="write_pool",status="200",class="ok"}"#;
     ensure!(value(&metrics, writes) == Some(1.0), "{metrics}");
+    let polls = r#"nodepool_operator_arm_requests_total{kind="read_operation",status="200",class="ok"}"#;
+    ensure!(value(&metrics, polls).is_some_and(|polls| polls >= 1.0), "{metrics}");
     let reads = r#"nodepool_operator_arm_requests_total{kind="read_cluster",status="200",class="ok"}"#;
     let attempts = r#"nodepool_operator_arm_request_attempts_total{kind="read_cluster"}"#;
     ensure!(value(&metrics, reads).is_some_and(|reads| reads > 3.0), "{metrics}");

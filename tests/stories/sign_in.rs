@@ -11,11 +11,11 @@ use testbed::{KubeSystem, Lane, Operator, Testbed, wait_for};
 
 use super::support::{QUICK, Scene, Story, binary, message, policy, story};
 
-const CLIENT: &str = "44444444-5555-6666-7777-888888888888";
-const TENANT: &str = "22222222-3333-4444-5555-666666666666";
-const SECRET: &str = "a-secret-that-nobody-may-read";
+pub const CLIENT: &str = "44444444-5555-6666-7777-888888888888";
+pub const TENANT: &str = "22222222-3333-4444-5555-666666666666";
+pub const SECRET: &str = "a-secret-that-nobody-may-read";
 /// What the role of docs/operations.md allows.
-const ROLE: [&str; 3] = [
+pub const ROLE: [&str; 3] = [
     "Microsoft.ContainerService/managedClusters/read",
     "Microsoft.ContainerService/managedClusters/agentPools/read",
     "Microsoft.ContainerService/managedClusters/agentPools/write",
@@ -31,13 +31,13 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// A cluster whose ARM takes only this identity, and the files that a pod would have.
-struct Signed {
-    bed: Testbed,
-    files: TempDir,
+pub struct Signed {
+    pub bed: Testbed,
+    pub files: TempDir,
 }
 
 impl Signed {
-    async fn start(lane: Lane, identity: Identity) -> anyhow::Result<Self> {
+    pub async fn start(lane: Lane, identity: Identity) -> anyhow::Result<Self> {
         let builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
             settings.tls = Some(Tls::default());
             settings.authentication = Authentication::Required;
@@ -53,12 +53,17 @@ impl Signed {
         Ok(Self { bed, files })
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.files.path().join(name).to_string_lossy().into_owned()
     }
 
     /// Starts the operator with the settings that every way needs, by the variables that a pod has.
     async fn operator(self, way: &str) -> anyhow::Result<(Scene, TempDir)> {
+        self.operator_with(way, &[]).await
+    }
+
+    /// The same with further variables, which count more.
+    pub async fn operator_with(self, way: &str, variables: &[(&str, &str)]) -> anyhow::Result<(Scene, TempDir)> {
         let endpoint = self.bed.emulator.endpoint().as_str();
         let options = self.bed.operator_options(binary()).signing_in_at(endpoint).arguments(&QUICK);
         let options = options
@@ -69,6 +74,7 @@ impl Signed {
             .environment("AZURE_FEDERATED_TOKEN_FILE", &self.file("token"))
             .environment("AZURE_CLIENT_SECRET_FILE", &self.file("secret"))
             .environment("AZURE_CA_FILE", &self.file("ca.crt"));
+        let options = variables.iter().fold(options, |options, (name, value)| options.environment(name, value));
         let operator = self.bed.start_operator(options).await?;
         Ok((Scene::of(self.bed, operator), self.files))
     }
@@ -79,7 +85,7 @@ fn of_the_operator() -> FederatedCredential {
 }
 
 /// Nothing that opens a door is in what the operator wrote.
-fn keeps_secrets(scene: &Scene, files: &TempDir) -> anyhow::Result<()> {
+pub fn keeps_secrets(scene: &Scene, files: &TempDir) -> anyhow::Result<()> {
     let log = scene.operator.log();
     let assertion = std::fs::read_to_string(files.path().join("token"))?;
     for secret in [SECRET, &assertion, "Bearer ey", "client_assertion"] {
@@ -88,7 +94,7 @@ fn keeps_secrets(scene: &Scene, files: &TempDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn acts_and_is_let(scene: Scene, files: TempDir) -> anyhow::Result<Scene> {
+pub async fn acts_and_is_let(scene: Scene, files: TempDir) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 2}))).await?;
     scene.ready("apps").await?;
     let refused: Vec<_> = scene
@@ -136,10 +142,15 @@ async fn other_subject(lane: Lane) -> anyhow::Result<Scene> {
     let other = FederatedCredential::service_account("nodepool-operator", "default");
     let (scene, files) =
         Signed::start(lane, Identity::new(CLIENT).federated(other)).await?.operator("workload").await?;
+    says_why(scene, files, &["AADSTS700213", "compare its issuer, subject and audience"]).await
+}
+
+/// Waits until the log has all of this, and sees that nothing was written.
+pub async fn says_why(scene: Scene, files: TempDir, parts: &[&str]) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     wait_for("the log to say why", Duration::from_secs(40), async || {
         let log = scene.operator.log();
-        let told = log.contains("AADSTS700213") && log.contains("compare its issuer, subject and audience");
+        let told = parts.iter().all(|part| log.contains(part));
         Ok(if told { Ok(()) } else { Err(scene.operator.log_tail(5)) })
     })
     .await?;

@@ -21,8 +21,10 @@ use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_fo
 const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Settings that make the operator as quick as the testbed.
-pub const QUICK: [&str; 12] = [
+pub const QUICK: [&str; 14] = [
     "--system-node-ready-seconds",
+    "0.5",
+    "--add-ons-stable-seconds",
     "0.5",
     "--arm-refresh-seconds",
     "1",

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use aks_emulator::PoolSpec;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use nodepool_operator::api::condition;
-use serde_json::json;
-use testbed::{KubeSystem, Lane, Match, Testbed};
+use serde_json::{Value, json};
+use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
 
 use super::support::{Scene, Story, begin, holds, message, policy, story, write};
 
@@ -18,6 +21,7 @@ pub fn stories() -> Vec<Story> {
         story("refuse_to_demote_while_the_other_pools_nodes_are_cordoned", cordoned),
         story("refuse_to_demote_while_the_other_pools_nodes_are_tainted", tainted),
         story("refuse_to_demote_a_pool_that_protected_pods_run_on", protected_pods),
+        story("a_system_pool_is_not_disturbed_while_an_add_on_does_not_run", unhealthy),
         story("the_fresh_look_before_a_write_refuses_what_has_become_unsafe", fresh_look),
         story("a_demotion_waits_for_the_promotion_that_is_planned_with_it", swap),
     ]
@@ -65,6 +69,45 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     scene.told("system", &["LastHealthySystemPool"]).await?;
     assert_eq!(scene.writes(), []);
     scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn unhealthy(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = two_system_pools(lane).await?;
+    scene.move_add_ons_off("one").await?;
+    // What is started anew in this story does not go back there.
+    for node in scene.node_names("one").await? {
+        scene.bed.cluster.cordon(&node, true).await?;
+    }
+    let deployments = Api::<Deployment>::namespaced(scene.bed.cluster.client(), "kube-system");
+    let ask_for = async |node_selector: Value| {
+        let patch = json!({"spec": {"template": {"spec": {"nodeSelector": node_selector}}}});
+        deployments.patch("metrics-server", &PatchParams::default(), &Patch::Merge(&patch)).await
+    };
+    // The new template fits on no node, so that the rollout hangs with the old pods Ready.
+    ask_for(json!({"example.com/nowhere": "true"})).await?;
+    wait_for("the rollout to have begun", Duration::from_secs(20), async || {
+        let status = deployments.get("metrics-server").await?.status.unwrap_or_default();
+        Ok(if status.unavailable_replicas.unwrap_or(0) > 0 { Ok(()) } else { Err(format!("{status:?}")) })
+    })
+    .await?;
+    scene.apply(policy("one", json!({"mode": "User"}))).await?;
+    scene.apply(policy("two", json!({"labels": {"team": "platform"}}))).await?;
+    scene.ready("two").await?;
+    let status = scene
+        .until("one", "to wait for the add-on", |status| {
+            status.condition(condition::RECONCILING).is_some_and(|it| it.reason == "KubeSystemUnhealthy")
+        })
+        .await?;
+    let said = message(&status, condition::READY);
+    assert!(said.contains("kube-system/metrics-server has ") && said.contains("Ready"), "{said}");
+    assert!(holds(&status, condition::SAFE), "what may pass by itself is not unsafe");
+    scene.looks_again().await?;
+    assert_eq!(scene.writes().len(), 1, "only the label");
+
+    ask_for(json!({"example.com/nowhere": null})).await?;
+    scene.ready("one").await?;
+    assert_eq!(scene.in_arm("one", "mode"), "User");
     Ok(scene)
 }
 

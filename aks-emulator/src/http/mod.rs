@@ -40,6 +40,7 @@ pub(crate) use foreign::later;
 pub(crate) use overview::Nodes;
 use path::Target;
 use reply::Reply;
+use serve::Line;
 pub(crate) use serve::serve;
 
 /// The largest body that is read: ARM's own limit.
@@ -154,6 +155,10 @@ async fn answer(app: &App, parts: &Parts, body: &Bytes, exchange: &Exchange) -> 
     let action = app.service.rules.action(exchange).or_else(drawn);
     let reply = match &action {
         Some(Action::DropBefore) => return None,
+        Some(Action::Reset) => {
+            parts.extensions.get::<Line>().inspect(|line| line.reset_at_end());
+            return None;
+        }
         Some(Action::Answer(canned)) => Reply::canned(canned),
         Some(Action::Refuse(failure)) => Reply::canned(&failure.answer(exchange)),
         Some(Action::Delay(duration)) => {

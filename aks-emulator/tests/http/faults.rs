@@ -36,6 +36,21 @@ async fn a_connection_is_lost_before_or_after_the_change() {
 }
 
 #[tokio::test]
+async fn a_connection_is_reset_before_the_change() {
+    let local = fast().await;
+    let fault = local.emulator.fault(Matcher::put_pool("apps"), Action::Reset, Some(1));
+    let error = put_lost(&local).await;
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    assert_eq!(kind, Some(std::io::ErrorKind::ConnectionReset), "{error:?}");
+    assert_eq!(fault.count(), 1);
+    assert_eq!(count(&local), json!(2), "the request was not handled");
+}
+
+#[tokio::test]
 async fn a_delayed_request_is_handled_late() {
     let local = fast().await;
     let wait = Duration::from_millis(150);

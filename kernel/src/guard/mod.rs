@@ -2,6 +2,7 @@
 
 mod conflicting_policy;
 mod held;
+mod kube_system_unhealthy;
 mod last_healthy_system_pool;
 mod operation_in_progress;
 mod restricted_system_taint;
@@ -47,7 +48,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 9] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 10] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -57,6 +58,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
+        kube_system_unhealthy::check,
     ];
     let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
     if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }

@@ -27,11 +27,13 @@ pub enum Rule {
     SystemCapacityFloor,
     /// Protected pods would be evicted, or nothing would protect them afterwards.
     SystemPodsWouldBeEvicted,
+    /// The cluster's add-ons do not run as wished.
+    KubeSystemUnhealthy,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -42,6 +44,7 @@ impl Rule {
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
+        Self::KubeSystemUnhealthy,
     ];
 
     /// The name that status, events and documentation use.
@@ -58,6 +61,7 @@ impl Rule {
             Self::LastHealthySystemPool => "LastHealthySystemPool",
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
+            Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
         }
     }
 }

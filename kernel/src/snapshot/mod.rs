@@ -3,10 +3,12 @@
 mod node;
 mod pod;
 mod pool;
+mod workload;
 
 pub use node::{Node, Readiness};
 pub use pod::{Budget, Owner, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
+pub use workload::Workload;
 
 use crate::intent::Intent;
 use crate::known::Known;
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub pods: Known<Vec<Pod>>,
     /// The disruption budgets of the protected namespaces.
     pub budgets: Known<Vec<Budget>>,
+    /// The Deployments of the protected namespaces.
+    pub workloads: Known<Vec<Workload>>,
     /// Writes that ARM accepted from this process and that have not been observed yet.
     pub in_flight: Vec<InFlight>,
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
     Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
-    Toleration, TolerationOperator,
+    Toleration, TolerationOperator, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -202,6 +202,16 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn workload()(
+        ready in mostly(2_u32, vec![0, 1]),
+        updated in mostly(2_u32, vec![0, 1]),
+        well_since in mostly(Some(ago(3600)), vec![None, Some(ago(5))]),
+    ) -> Workload {
+        Workload { namespace: "kube-system".into(), name: "coredns".into(), wished: 2, ready, updated, well_since }
+    }
+}
+
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let wish = (0..5_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
@@ -222,6 +232,7 @@ fn assemble(
     mut pods: Vec<Pod>,
     mut intents: Vec<Intent>,
     state: ProvisioningState,
+    coredns: Workload,
 ) -> Snapshot {
     for (index, pod) in pods.iter_mut().enumerate() {
         pod.name = format!("pod-{index}");
@@ -248,6 +259,7 @@ fn assemble(
         nodes: Known::seen(NOW, nodes.into_iter().flatten().collect()),
         pods: Known::seen(NOW, pods),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
     }
 }
@@ -267,14 +279,15 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             prop_oneof![1 => Just(vec![]), 2 => vec(pod(names), 0..6)],
             vec(intent(), 1..6),
             state.clone(),
+            workload(),
             in_flight,
             step_on(bare),
         );
-        parts.prop_map(move |(pods, mut intents, state, in_flight, mut step)| {
+        parts.prop_map(move |(pods, mut intents, state, coredns, in_flight, mut step)| {
             if let Some(first) = intents.first_mut() {
                 first.pool.clone_from(&step.pool);
             }
-            let mut snapshot = assemble(pools.clone(), pods, intents, state);
+            let mut snapshot = assemble(pools.clone(), pods, intents, state, coredns);
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

@@ -21,6 +21,7 @@ fn spoil_part(snapshot: &mut Snapshot, part: usize, at: Option<Time>) {
         2 => spoil(&mut snapshot.nodes, at),
         3 => spoil(&mut snapshot.pods, at),
         4 => spoil(&mut snapshot.budgets, at),
+        5 => spoil(&mut snapshot.workloads, at),
         _ => spoil(&mut snapshot.issuer, at),
     }
 }
@@ -38,14 +39,14 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn nothing_passes_while_a_part_is_unknown_or_too_old((snapshot, step) in cluster_and_step(), part in 0..5_usize, old in any::<bool>()) {
+    fn nothing_passes_while_a_part_is_unknown_or_too_old((snapshot, step) in cluster_and_step(), part in 0..6_usize, old in any::<bool>()) {
         let mut degraded = snapshot;
         spoil_part(&mut degraded, part, old.then(|| ago(301)));
         prop_assert!(guard(step, &degraded, &Settings::default()).is_err());
     }
 
     #[test]
-    fn an_older_view_never_approves_more((snapshot, step) in cluster_and_step(), part in 0..6_usize, age in 0_i64..400) {
+    fn an_older_view_never_approves_more((snapshot, step) in cluster_and_step(), part in 0..7_usize, age in 0_i64..400) {
         let mut degraded = snapshot.clone();
         spoil_part(&mut degraded, part, Some(ago(age)));
         if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
@@ -56,7 +57,7 @@ proptest! {
     #[test]
     fn an_unknown_issuer_never_approves_more((snapshot, step) in cluster_and_step()) {
         let mut degraded = snapshot.clone();
-        spoil_part(&mut degraded, 5, None);
+        spoil_part(&mut degraded, 6, None);
         if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
             prop_assert!(guard(step, &degraded, &Settings::default()).is_err());
         }
@@ -77,6 +78,23 @@ proptest! {
         });
         if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
             prop_assert!(guard(step, &degraded, &Settings::default()).is_err(), "{degraded:?}");
+        }
+    }
+
+    #[test]
+    fn add_ons_that_are_worth_less_never_approve_more((snapshot, step) in cluster_and_step(), how in 0..4_u8) {
+        let mut workloads = snapshot.workloads.value().unwrap().clone();
+        for workload in &mut workloads {
+            match how {
+                0 => workload.ready = 0,
+                1 => workload.updated = 1,
+                2 => workload.well_since = None,
+                _ => workload.well_since = Some(NOW),
+            }
+        }
+        let degraded = Snapshot { workloads: Known::seen(NOW, workloads), ..snapshot.clone() };
+        if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
+            prop_assert!(guard(step, &degraded, &Settings::default()).is_err());
         }
     }
 

@@ -73,7 +73,7 @@ proptest! {
         let [ready_for, stale_after] = spans.map(Span::from_millis);
         let settings = Settings {
             min_ready_system_nodes: u32::MAX, ready_for, stale_after, steps_in_parallel: usize::MAX, repairs: u32::MAX,
-            priority_after: stale_after,
+            priority_after: stale_after, add_ons_stable_for: ready_for, ..Settings::default()
         };
         let _ = decide(&plan(&extreme, &settings), &extreme, &settings);
     }

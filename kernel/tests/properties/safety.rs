@@ -50,6 +50,22 @@ proptest! {
     }
 
     #[test]
+    fn no_system_pool_loses_anything_while_names_are_not_resolved(snapshot in cluster()) {
+        let oracle = Oracle::new(&snapshot);
+        let coredns = &snapshot.workloads.value().unwrap()[0];
+        let stable = coredns.well_since.is_some_and(|since| snapshot.now.since(since).as_secs() >= 30);
+        let well = coredns.ready >= 2 && coredns.updated >= 2 && stable;
+        let mut made: Vec<&Step> = vec![];
+        let steps = approved(&snapshot, &Settings::default());
+        for step in &steps {
+            let before = oracle.strength(&step.pool, &made);
+            made.push(step);
+            let after = oracle.strength(&step.pool, &made);
+            prop_assert!(well || after.usable >= before.usable, "{step}: {before:?} to {after:?}");
+        }
+    }
+
+    #[test]
     fn a_single_step_is_judged_as_strictly((snapshot, step) in cluster_and_step(), floor in 0_u32..4) {
         let settings = Settings { min_ready_system_nodes: floor, ..Settings::default() };
         if guard(step.clone(), &snapshot, &settings).is_ok() {

@@ -4,7 +4,7 @@ mod history;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Time, decide, plan,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Time, Workload, decide, plan,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +64,15 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         power: Power::Running,
         pools,
     };
+    let well_since = Some(Time::from_millis(NOW.as_millis() - 900_000));
+    let coredns = Workload {
+        namespace: "kube-system".into(),
+        name: "coredns".into(),
+        wished: 2,
+        ready: 2,
+        updated: 2,
+        well_since,
+    };
     let mut snapshot = Snapshot {
         now: NOW,
         intents: Known::seen(NOW, vec![api::intent(policy)]),
@@ -72,6 +81,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         nodes: Known::seen(NOW, nodes),
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, vec![]),
+        workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
     };
     edit(&mut snapshot);

@@ -82,7 +82,7 @@ impl Builder {
         }
         let api = Door::to_api_server(&self.lane).await?;
         let arm = Door::to_arm(emulator.endpoint().as_str()).await?;
-        Ok(Testbed { api, arm, emulator, cluster, audit, lane: self.lane })
+        Ok(Testbed { api, arm, emulator, cluster, audit, kube_system: self.kube_system, lane: self.lane })
     }
 }
 
@@ -99,6 +99,7 @@ pub struct Testbed {
     pub cluster: Cluster,
     /// What was written to the API server since the story began.
     pub audit: Audit,
+    kube_system: KubeSystem,
     lane: Lane,
 }
 
@@ -117,10 +118,15 @@ impl Testbed {
         &self.lane
     }
 
-    /// What the operator is started with: its executable and this cluster's resource id.
+    /// What the operator is started with: its executable and this cluster's resource id. Where kube-system is empty no
+    /// add-on is required of it.
     #[must_use]
     pub fn operator_options(&self, binary: impl Into<PathBuf>) -> OperatorOptions {
-        OperatorOptions::new(binary, self.emulator.cluster_id())
+        let mut options = OperatorOptions::new(binary, self.emulator.cluster_id());
+        if self.kube_system == KubeSystem::None {
+            options.environment.push(("REQUIRED_ADD_ONS".to_owned(), String::new()));
+        }
+        options
     }
 
     /// Starts the operator behind both doors.

@@ -1,0 +1,218 @@
+//! Nodes and the pods on them, kept so that one question costs time in proportion to nodes and pods. Never holds a pod
+//! that is on no node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::labels::Labels;
+use super::node::Node;
+use super::pod::Pod;
+use super::ports::HostPort;
+use super::resources::{Amount, Resources};
+use super::volumes::Volume;
+
+/// Which pods are listed in the world even where they run on nodes whose pods are not all listed
+/// ([`Node::all_pods_listed`]). Without such a node it means nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Namespaces of which every pod is listed.
+    pub namespaces: BTreeSet<String>,
+    /// Whether every pod with a required anti-affinity is listed.
+    pub repelling: bool,
+}
+
+/// Nodes and what runs on them.
+#[derive(Debug, Clone)]
+pub struct World {
+    sites: Vec<Site>,
+    index: BTreeMap<String, usize>,
+    /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once.
+    residents: BTreeMap<String, BTreeMap<Labels, Vec<Resident>>>,
+    repelling: Vec<Resident>,
+    claims_in_use: BTreeMap<(String, String), usize>,
+    namespaces: Option<Arc<BTreeMap<String, Labels>>>,
+    listing: Listing,
+}
+
+/// A node and what is used on it.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    pub(super) node: Arc<Node>,
+    pub(super) used: Resources,
+    pub(super) pods: Amount,
+    pub(super) ports: Vec<HostPort>,
+    /// Volumes that pods on it use, with the number of uses.
+    pub(super) volumes: BTreeMap<Volume, usize>,
+    pub(super) untraced_volumes: u64,
+}
+
+/// A pod on a node.
+#[derive(Debug, Clone)]
+pub(super) struct Resident {
+    pub(super) pod: Arc<Pod>,
+    /// Index into the world's sites.
+    pub(super) site: usize,
+}
+
+impl World {
+    /// A world of nodes without pods.
+    ///
+    /// `namespaces` are the labels of all namespaces of the cluster, or `None` when they are unknown. Of two nodes with
+    /// one name the first counts.
+    #[must_use]
+    pub fn new(nodes: Vec<Node>, namespaces: Option<BTreeMap<String, Labels>>, listing: Listing) -> Self {
+        let mut nodes = nodes;
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        nodes.dedup_by(|a, b| a.name == b.name);
+        let index = nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index)).collect();
+        Self {
+            sites: nodes.into_iter().map(Site::empty).collect(),
+            index,
+            residents: BTreeMap::new(),
+            repelling: Vec::new(),
+            claims_in_use: BTreeMap::new(),
+            namespaces: namespaces.map(Arc::new),
+            listing,
+        }
+    }
+
+    /// Lets a pod run on the node of that name. A pod on a node that is not in the world counts for nothing, as it does
+    /// for the scheduler.
+    pub fn add(&mut self, node: &str, pod: impl Into<Arc<Pod>>) {
+        let pod = pod.into();
+        let Some(&site) = self.index.get(node) else { return };
+        if let Some(site) = self.sites.get_mut(site) {
+            site.take(&pod);
+        }
+        for claim in &pod.claims {
+            *self.claims_in_use.entry((pod.namespace.clone(), claim.name.clone())).or_default() += 1;
+        }
+        let resident = Resident { pod, site };
+        if !resident.pod.anti_affinity.is_empty() {
+            self.repelling.push(resident.clone());
+        }
+        let namespace = self.residents.entry(resident.pod.namespace.clone()).or_default();
+        match namespace.get_mut(&resident.pod.labels) {
+            Some(alike) => alike.push(resident),
+            None => drop(namespace.insert(resident.pod.labels.clone(), vec![resident])),
+        }
+    }
+
+    /// Takes the pod of that namespace and name away, and tells whether it was there.
+    pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
+        let Some(Resident { pod, site }) = self.take_resident(namespace, name) else { return false };
+        self.repelling.retain(|other| !(other.pod.namespace == namespace && other.pod.name == name));
+        for claim in &pod.claims {
+            release(&mut self.claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
+        }
+        if let Some(site) = self.sites.get_mut(site) {
+            site.give_back(&pod);
+        }
+        true
+    }
+
+    fn take_resident(&mut self, namespace: &str, name: &str) -> Option<Resident> {
+        self.residents.get_mut(namespace)?.values_mut().find_map(|alike| {
+            let position = alike.iter().position(|resident| resident.pod.name == name)?;
+            Some(alike.swap_remove(position))
+        })
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.sites.iter().map(|site| &*site.node)
+    }
+
+    pub(super) fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    pub(super) fn site(&self, resident: &Resident) -> Option<&Site> {
+        self.sites.get(resident.site)
+    }
+
+    /// The listed pods of a namespace whose labels pass.
+    pub(super) fn residents_with(
+        &self,
+        namespace: &str,
+        pass: impl Fn(&Labels) -> bool,
+    ) -> impl Iterator<Item = &Resident> {
+        let alike = self.residents.get(namespace).into_iter().flatten();
+        alike.filter(move |(labels, _)| pass(labels)).flat_map(|(_, residents)| residents)
+    }
+
+    /// The namespaces in which pods are listed.
+    pub(super) fn inhabited(&self) -> impl Iterator<Item = &str> {
+        self.residents.keys().map(String::as_str)
+    }
+
+    /// The listed pods with a required anti-affinity.
+    pub(super) fn repelling(&self) -> &[Resident] {
+        &self.repelling
+    }
+
+    pub(super) fn namespaces(&self) -> Option<&BTreeMap<String, Labels>> {
+        self.namespaces.as_deref()
+    }
+
+    pub(super) const fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// Whether a listed pod uses the claim.
+    pub(super) fn uses(&self, namespace: &str, claim: &str) -> bool {
+        self.claims_in_use.contains_key(&(namespace.to_owned(), claim.to_owned()))
+    }
+
+    /// The nodes on which pods may run that are not listed.
+    pub(super) fn partly_listed(&self) -> impl Iterator<Item = &Node> {
+        self.nodes().filter(|node| !node.all_pods_listed)
+    }
+}
+
+impl Site {
+    fn empty(node: Node) -> Self {
+        Self {
+            node: Arc::new(node),
+            used: Resources::default(),
+            pods: 0,
+            ports: Vec::new(),
+            volumes: BTreeMap::new(),
+            untraced_volumes: 0,
+        }
+    }
+
+    fn take(&mut self, pod: &Pod) {
+        self.used.add(&pod.requests);
+        self.pods = self.pods.saturating_add(1);
+        self.ports.extend(pod.ports.iter().cloned());
+        for volume in pod.claims.iter().filter_map(|claim| claim.volume.as_ref()) {
+            *self.volumes.entry(volume.clone()).or_default() += 1;
+        }
+        self.untraced_volumes = self.untraced_volumes.saturating_add(u64::from(pod.untraced_volumes));
+    }
+
+    fn give_back(&mut self, pod: &Pod) {
+        self.used.subtract(&pod.requests);
+        self.pods = self.pods.saturating_sub(1);
+        for port in &pod.ports {
+            if let Some(position) = self.ports.iter().position(|taken| taken == port) {
+                self.ports.swap_remove(position);
+            }
+        }
+        for volume in pod.claims.iter().filter_map(|claim| claim.volume.as_ref()) {
+            release(&mut self.volumes, volume);
+        }
+        self.untraced_volumes = self.untraced_volumes.saturating_sub(u64::from(pod.untraced_volumes));
+    }
+}
+
+/// Counts one use less, and forgets what is no longer used.
+fn release<K: Ord>(uses: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = uses.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            uses.remove(key);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole objects as placement reads them.
+
+mod objects;
+mod volumes;

@@ -1,0 +1,187 @@
+//! The steps that the tables of faults and crashes are about: what each asks for, and what must be so afterwards.
+//! Never says what happens meanwhile.
+
+use std::fmt;
+
+use aks_emulator::ForeignRequest;
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::support::{Scene, policy};
+
+/// What a policy asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// From one node to two.
+    CountUp,
+    /// From two nodes to one.
+    CountDown,
+    /// A taint, or none if there is one.
+    Taints,
+    /// A label with another value and one with another key.
+    Labels,
+    /// From User to System.
+    ToSystem,
+    /// From System to User.
+    ToUser,
+}
+
+/// The pools that steps are about.
+pub const POOLS: [&str; 2] = ["apps", "flex"];
+/// A label of the pools that nobody's policy names.
+pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
+const TAINT: &str = "team=shop:NoSchedule";
+
+/// What somebody else changes: the pool, the property and its value.
+pub type Foreign = (&'static str, &'static str, Value);
+
+/// What differs between two documents of the same pool that nobody changed: the eTag, and how its last operation went.
+const OF_THE_SERVICE: [&str; 3] = ["eTag", "provisioningState", "currentOrchestratorVersion"];
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CountUp => "count up",
+            Self::CountDown => "count down",
+            Self::Taints => "taints",
+            Self::Labels => "labels",
+            Self::ToSystem => "mode to System",
+            Self::ToUser => "mode to User",
+        })
+    }
+}
+
+/// A step that is about to be asked for.
+pub struct Change {
+    /// The policy that asks for it.
+    pub policy: Value,
+    pool: &'static str,
+    property: &'static str,
+    expected: Value,
+    /// All pools before it.
+    before: Vec<Value>,
+}
+
+impl Step {
+    /// All of them; those that undo each other come one after the other.
+    pub const ALL: [Self; 6] =
+        [Self::CountUp, Self::CountDown, Self::Taints, Self::Labels, Self::ToSystem, Self::ToUser];
+
+    /// The pool that it is about.
+    pub const fn pool(self) -> &'static str {
+        let [apps, flex] = POOLS;
+        if matches!(self, Self::ToSystem | Self::ToUser) { flex } else { apps }
+    }
+
+    /// Brings the pool to where the step begins, and says what it is.
+    pub async fn begin(self, scene: &Scene, number: usize) -> anyhow::Result<Change> {
+        let pool = self.pool();
+        let from = match self {
+            Self::CountUp => Some(("count", json!(1))),
+            Self::CountDown => Some(("count", json!(2))),
+            Self::ToSystem => Some(("mode", json!("User"))),
+            Self::ToUser => Some(("mode", json!("System"))),
+            Self::Taints | Self::Labels => None,
+        };
+        if let Some((property, from)) = from
+            && scene.in_arm(pool, property) != from
+        {
+            let mut spec = present(scene, pool);
+            spec[property] = from;
+            scene.apply(policy(pool, spec)).await?;
+            scene.ready(pool).await?;
+            scene.bed.emulator.idle().await;
+        }
+        Ok(self.change(scene, number))
+    }
+
+    fn change(self, scene: &Scene, number: usize) -> Change {
+        let pool = self.pool();
+        let mut spec = present(scene, pool);
+        let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
+        let labels = json!({"turn": number.to_string(), format!("turn-{number}"): "yes"});
+        let (field, wanted, property, expected) = match self {
+            Self::CountUp => ("count", json!(2), "count", json!(2)),
+            Self::CountDown => ("count", json!(1), "count", json!(1)),
+            Self::ToSystem => ("mode", json!("System"), "mode", json!("System")),
+            Self::ToUser => ("mode", json!("User"), "mode", json!("User")),
+            Self::Taints if has_taint => ("taints", json!([]), "nodeTaints", Value::Null),
+            Self::Taints => ("taints", json!([taint()]), "nodeTaints", json!([TAINT])),
+            Self::Labels => {
+                let mut expected = labels.clone();
+                expected[FOREIGN_LABEL.0] = json!(FOREIGN_LABEL.1);
+                ("labels", labels, "nodeLabels", expected)
+            }
+        };
+        spec[field] = wanted;
+        Change { policy: policy(pool, spec), pool, property, expected, before: documents(scene) }
+    }
+}
+
+impl Change {
+    /// Sees that the pool is as asked, and that nothing else of any pool is another than before. `foreign` is what
+    /// somebody else changed meanwhile.
+    pub fn is_all_that_changed(&self, scene: &Scene, foreign: Option<&Foreign>) -> anyhow::Result<()> {
+        for (before, after) in self.before.iter().zip(documents(scene)) {
+            let mut wanted = before["properties"].clone();
+            let name = &before["name"];
+            if name == self.pool {
+                wanted[self.property] = self.expected.clone();
+            }
+            if let Some((pool, property, value)) = foreign
+                && name == pool
+            {
+                wanted[*property] = value.clone();
+            }
+            let found = &after["properties"];
+            let properties = [&wanted, found].map(|all| all.as_object().into_iter().flatten().map(|(name, _)| name));
+            for property in properties.into_iter().flatten().filter(|name| !OF_THE_SERVICE.contains(&name.as_str())) {
+                let (found, wanted) = (&found[property], &wanted[property]);
+                ensure!(found == wanted, "{property} of pool {name} is {found}, not {wanted}");
+            }
+            ensure!(found["provisioningState"] == "Succeeded", "pool {name} is {}", found["provisioningState"]);
+        }
+        Ok(())
+    }
+}
+
+/// What the pool's policy asks for if it is to change nothing.
+pub fn present(scene: &Scene, pool: &str) -> Value {
+    let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
+    let mut labels = scene.in_arm(pool, "nodeLabels");
+    labels.as_object_mut().map(|labels| labels.remove(FOREIGN_LABEL.0));
+    json!({
+        "count": scene.in_arm(pool, "count"),
+        "taints": if has_taint { json!([taint()]) } else { json!([]) },
+        "labels": if labels.is_null() { json!({}) } else { labels },
+        "mode": scene.in_arm(pool, "mode"),
+    })
+}
+
+/// Another surge of a pool, which no policy names.
+pub fn surge_of(scene: &Scene, pool: &'static str, number: usize) -> Foreign {
+    let mut settings = scene.in_arm(pool, "upgradeSettings");
+    settings["maxSurge"] = json!(format!("{}%", 10 + number % 40));
+    (pool, "upgradeSettings", settings)
+}
+
+/// Somebody else's write, who sends back what could be lost by leaving it out.
+pub fn write_by_somebody_else(scene: &Scene, (pool, property, value): &Foreign) -> ForeignRequest {
+    let target = format!("{}/agentPools/{pool}?api-version=2025-10-01", scene.bed.emulator.cluster_id());
+    let mut properties = json!({*property: value});
+    for collection in ["nodeLabels", "nodeTaints", "tags"] {
+        let present = scene.in_arm(pool, collection);
+        if !present.is_null() {
+            properties[collection] = present;
+        }
+    }
+    ForeignRequest::new("PUT", &target, Some(json!({ "properties": properties })))
+}
+
+fn taint() -> Value {
+    json!({"key": "team", "value": "shop", "effect": "NoSchedule"})
+}
+
+fn documents(scene: &Scene) -> Vec<Value> {
+    ["system", "apps", "flex"].into_iter().filter_map(|pool| scene.bed.emulator.pool(pool)).collect()
+}
