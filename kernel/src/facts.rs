@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
     pub(crate) nodes: &'a [Node],
+    /// The disruption budgets of the protected namespaces.
+    pub(crate) budgets: &'a [Budget],
     /// The Deployments of protected namespaces.
     pub(crate) workloads: &'a [Workload],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
@@ -56,11 +58,9 @@ impl<'a> Facts<'a> {
         let cluster = note(&mut missing, "the cluster in ARM", &snapshot.cluster, now, limit);
         let nodes = note(&mut missing, "the nodes", &snapshot.nodes, now, limit);
         let pods = note(&mut missing, "the protected pods", &snapshot.pods, now, limit);
-        // No rule reads the budgets' numbers yet, but a step that is decided while they can't be read would be
-        // decided on half a view of the cluster.
-        let budgets: Option<&Vec<Budget>> = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
+        let budgets = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
         let workloads = note(&mut missing, "the add-ons", &snapshot.workloads, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(_), Some(workloads)) =
+        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(budgets), Some(workloads)) =
             (intents, cluster, nodes, pods, budgets, workloads)
         else {
             return Err(stale(&missing));
@@ -74,6 +74,7 @@ impl<'a> Facts<'a> {
             cluster: cluster.clone(),
             hoped: cluster.clone(),
             nodes,
+            budgets,
             workloads,
             adrift: Vec::new(),
             identity: OnceCell::new(),

@@ -9,6 +9,7 @@
 mod capacity;
 mod deadline;
 mod decide;
+pub mod disruption;
 mod facts;
 mod guard;
 mod intent;
@@ -32,8 +33,8 @@ pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;
 pub use snapshot::{
-    AgentPool, Autoscaling, Budget, Cluster, InFlight, Mode, Node, Os, Owner, Pod, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot, Workload,
+    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Pod,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
 };
 pub use step::{Change, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -1,9 +1,12 @@
 //! Small clusters for tests. Never compiled into the product.
 
+use std::sync::Arc;
+
+use crate::placement::{Selector, Test};
 use crate::{
-    AgentPool, Broken, Budget, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os, Owner, Pod,
-    PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint, Time, Toleration,
-    TolerationOperator, Workload, guard,
+    AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os,
+    Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint, Time,
+    Toleration, TolerationOperator, UnhealthyPods, Workload, guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -70,6 +73,31 @@ pub(crate) fn pod(name: &str, node: &Node) -> Pod {
         deleting: false,
         tolerations: vec![tolerates("CriticalAddonsOnly", false), tolerates("node.kubernetes.io/not-ready", true)],
         selects: [].into(),
+        labels: Arc::default(),
+        phase: Phase::Running,
+        ready: true,
+        controller: None,
+    }
+}
+
+/// The pod with these labels.
+pub(crate) fn with_labels(pod: Pod, labels: &[(&str, &str)]) -> Pod {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Pod { labels: Arc::new(labels), ..pod }
+}
+
+/// A current budget of kube-system that selects pods by one label, with five healthy pods of which so many may go.
+pub(crate) fn budget(name: &str, key: &str, value: &str, allowed: i32) -> Budget {
+    let selector = Selector::everything().and(key, Test::In(vec![value.to_owned()]));
+    let status =
+        BudgetStatus { observed_generation: 3, allowed, healthy: 5, desired: 5 - allowed, expected: 5, unconfirmed: 0 };
+    Budget {
+        namespace: "kube-system".into(),
+        name: name.to_owned(),
+        selector: Some(selector),
+        unhealthy: UnhealthyPods::IfHealthyBudget,
+        generation: 3,
+        status,
     }
 }
 

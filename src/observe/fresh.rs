@@ -98,7 +98,7 @@ impl Observer {
         let seen = now();
         let (nodes, pods, budgets, workloads) = tokio::join!(
             nodes,
-            self.protected(rows::pod),
+            self.protected(|pod| self.store.pod_row(pod)),
             self.protected(|budget| Some(rows::budget(budget))),
             self.protected(|deployment| Some(rows::workload(deployment, seen))),
         );

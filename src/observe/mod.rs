@@ -3,6 +3,7 @@
 mod fresh;
 mod rows;
 pub mod scheduling;
+mod sharing;
 mod store;
 mod watch;
 mod watched;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 pub use fresh::Fresh;
+pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, Store};
 pub use watch::spawn as watch;
 

@@ -1,14 +1,18 @@
 //! Kubernetes objects reduced to the rows that the kernel reads. Never guesses: what is absent counts at its worst.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use nodepool_kernel::{
-    Budget, MODE_LABEL, Node, Owner, Pod, Readiness, Taint, Time, Toleration, TolerationOperator, Workload,
+    Budget, BudgetStatus, Controller, MODE_LABEL, Node, Owner, Phase, Pod, Readiness, Taint, Time, Toleration,
+    TolerationOperator, UnhealthyPods, Workload,
 };
+
+use super::scheduling::selector;
 
 /// The label that names a node's pool, and its older form.
 pub(super) const POOL_LABELS: [&str; 2] = ["kubernetes.azure.com/agentpool", "agentpool"];
@@ -18,7 +22,8 @@ fn millis(time: &meta::Time) -> Time {
 }
 
 /// The row of a node.
-pub(super) fn node(node: &core::Node) -> Node {
+#[must_use]
+pub fn node(node: &core::Node) -> Node {
     let metadata = &node.metadata;
     let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let spec = node.spec.as_ref();
@@ -62,32 +67,53 @@ pub(super) fn taint(taint: &core::Taint) -> Taint {
 
 /// The row of a protected pod; `None` for pods that need no protection: finished ones and static mirror pods.
 pub(super) fn pod(pod: &core::Pod) -> Option<Pod> {
+    let mirror = |annotations: &BTreeMap<String, String>| annotations.contains_key("kubernetes.io/config.mirror");
+    let is_mirror = pod.metadata.annotations.as_ref().is_some_and(mirror);
+    Some(any_pod(pod)).filter(|pod| !is_mirror && pod.phase != Phase::Finished)
+}
+
+/// The row of any pod.
+#[must_use]
+pub fn any_pod(pod: &core::Pod) -> Pod {
     let metadata = &pod.metadata;
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    let mirror = metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror"));
-    if mirror || phase == "Succeeded" || phase == "Failed" {
-        return None;
-    }
-    let controller = metadata
-        .owner_references
-        .as_ref()
-        .and_then(|owners| owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.kind.as_str()));
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let spec = pod.spec.as_ref();
-    Some(Pod {
+    let status = pod.status.as_ref();
+    let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    Pod {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
         node: spec.and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()),
-        owner: if controller == Some("DaemonSet") { Owner::DaemonSet } else { Owner::Other },
+        owner: if controller.is_some_and(|owner| owner.kind == "DaemonSet") { Owner::DaemonSet } else { Owner::Other },
         deleting: metadata.deletion_timestamp.is_some(),
         tolerations: spec
             .and_then(|spec| spec.tolerations.as_ref())
             .map(|tolerations| tolerations.iter().map(toleration).collect())
             .unwrap_or_default(),
         selects: spec.map(selected_labels).unwrap_or_default(),
-    })
+        labels: Arc::new(metadata.labels.clone().unwrap_or_default()),
+        phase: match status.and_then(|status| status.phase.as_deref()) {
+            Some("Pending") => Phase::Pending,
+            Some("Running") => Phase::Running,
+            Some("Succeeded" | "Failed") => Phase::Finished,
+            _ => Phase::Unknown,
+        },
+        ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        controller: controller.map(|owner| Arc::new(owner_of(owner, metadata))),
+    }
+}
+
+/// What controls the pod. A Deployment names its ReplicaSets after itself and the hash of the template, which its pods
+/// carry as a label.
+fn owner_of(controller: &meta::OwnerReference, pod: &meta::ObjectMeta) -> Controller {
+    let hash = pod.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+    let deployment = hash
+        .filter(|_| controller.kind == "ReplicaSet")
+        .and_then(|hash| controller.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+    match deployment {
+        Some(name) => Controller { kind: "Deployment".to_owned(), name: name.to_owned() },
+        None => Controller { kind: controller.kind.clone(), name: controller.name.clone() },
+    }
 }
 
 pub(super) fn toleration(toleration: &core::Toleration) -> Toleration {
@@ -126,16 +152,27 @@ fn selected_labels(spec: &core::PodSpec) -> BTreeSet<String> {
     selector.chain(expressions.map(|expression| expression.key.clone())).collect()
 }
 
-/// The row of a disruption budget. A status that is absent or behind the generation allows nothing.
-pub(super) fn budget(budget: &PodDisruptionBudget) -> Budget {
-    let current = |status: &&k8s_openapi::api::policy::v1::PodDisruptionBudgetStatus| {
-        status.observed_generation.unwrap_or(0) >= budget.metadata.generation.unwrap_or(i64::MAX)
-    };
-    let status = budget.status.as_ref().filter(current);
+/// The row of a disruption budget.
+#[must_use]
+pub fn budget(budget: &PodDisruptionBudget) -> Budget {
+    let metadata = &budget.metadata;
+    let spec = budget.spec.as_ref();
+    let always = spec.and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref()) == Some("AlwaysAllow");
     Budget {
-        namespace: budget.metadata.namespace.clone().unwrap_or_default(),
-        name: budget.metadata.name.clone().unwrap_or_default(),
-        allowed: status.and_then(|status| u32::try_from(status.disruptions_allowed).ok()),
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        selector: selector(spec.and_then(|spec| spec.selector.as_ref())),
+        unhealthy: if always { UnhealthyPods::AlwaysAllow } else { UnhealthyPods::IfHealthyBudget },
+        // Without a generation no status is known to be about the budget as it is.
+        generation: metadata.generation.unwrap_or(i64::MAX),
+        status: budget.status.as_ref().map_or_else(BudgetStatus::default, |status| BudgetStatus {
+            observed_generation: status.observed_generation.unwrap_or(0),
+            allowed: status.disruptions_allowed,
+            healthy: status.current_healthy,
+            desired: status.desired_healthy,
+            expected: status.expected_pods,
+            unconfirmed: status.disrupted_pods.as_ref().map_or(0, BTreeMap::len),
+        }),
     }
 }
 
@@ -170,7 +207,8 @@ pub(super) fn still_well(mut row: Workload, before: Option<&Workload>) -> Worklo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use nodepool_kernel::placement::Selector;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_node_is_reduced_to_what_rules_read() {
@@ -236,14 +274,61 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_whose_status_lags_allows_nothing() {
-        let parse = |observed: i64| {
-            let value = json!({
-                "metadata": {"name": "b", "generation": 2},
-                "status": {"disruptionsAllowed": 1, "observedGeneration": observed, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}
-            });
-            budget(&serde_json::from_value(value).unwrap())
+    fn pods_of_a_deployment_are_told_by_the_hash_of_its_template() {
+        let of = |kind: &str, name: &str, hash: Value| {
+            let owner = json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "u", "controller": true});
+            let metadata = json!({"labels": {"pod-template-hash": hash, "app": "a"}, "ownerReferences": [owner]});
+            let row = any_pod(&serde_json::from_value(json!({"metadata": metadata})).unwrap());
+            let controller = row.controller.unwrap();
+            format!("{}/{}", controller.kind, controller.name)
         };
-        assert_eq!((parse(1).allowed, parse(2).allowed), (None, Some(1)));
+        assert_eq!(of("ReplicaSet", "coredns-7848t", json!("7848t")), "Deployment/coredns");
+        assert_eq!(of("ReplicaSet", "coredns-7848t", json!("other")), "ReplicaSet/coredns-7848t");
+        assert_eq!(of("ReplicaSet", "coredns7848t", json!("7848t")), "ReplicaSet/coredns7848t");
+        assert_eq!(of("StatefulSet", "db-7848t", json!("7848t")), "StatefulSet/db-7848t");
+        assert_eq!(any_pod(&core::Pod::default()).controller, None);
+    }
+
+    #[test]
+    fn phase_and_readiness_are_what_the_status_says() {
+        let of = |status: Value| {
+            let row = any_pod(&serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap());
+            (row.phase, row.ready)
+        };
+        let ready =
+            |status: &str| json!([{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": status}]);
+        assert_eq!(of(json!({"phase": "Running", "conditions": ready("True")})), (Phase::Running, true));
+        assert_eq!(of(json!({"phase": "Pending", "conditions": ready("False")})), (Phase::Pending, false));
+        assert_eq!(of(json!({"phase": "Failed"})), (Phase::Finished, false));
+        assert_eq!(of(json!({"phase": "Succeeded"})), (Phase::Finished, false));
+        assert_eq!(of(json!({"phase": "Strange", "conditions": ready("Unknown")})), (Phase::Unknown, false));
+        assert_eq!(of(json!({})), (Phase::Unknown, false));
+    }
+
+    #[test]
+    fn a_budget_is_reduced_to_what_an_eviction_depends_on() {
+        let read = |value: Value| budget(&serde_json::from_value(value).unwrap());
+        let status = json!({
+            "disruptionsAllowed": 1, "observedGeneration": 2, "currentHealthy": 3, "desiredHealthy": 4, "expectedPods": 5,
+            "disruptedPods": {"a": "2026-01-01T00:00:00Z"}
+        });
+        let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "unhealthyPodEvictionPolicy": "AlwaysAllow"});
+        let row =
+            read(json!({"metadata": {"name": "b", "namespace": "n", "generation": 3}, "spec": spec, "status": status}));
+        let counted =
+            BudgetStatus { observed_generation: 2, allowed: 1, healthy: 3, desired: 4, expected: 5, unconfirmed: 1 };
+        assert_eq!((row.full_name().as_str(), row.generation, row.status), ("n/b", 3, counted));
+        assert_eq!((row.unhealthy, row.is_current()), (UnhealthyPods::AlwaysAllow, false));
+        assert!(row.selector.unwrap().matches(&[("a".to_owned(), "b".to_owned())].into()));
+    }
+
+    #[test]
+    fn what_a_budget_does_not_say_allows_nothing() {
+        let bare = budget(&PodDisruptionBudget::default());
+        assert_eq!(bare.status, BudgetStatus::default());
+        assert_eq!((bare.is_current(), bare.unhealthy), (false, UnhealthyPods::IfHealthyBudget));
+        assert_eq!(bare.selector, Some(Selector::Nothing), "as the API server has it");
+        let strange = json!({"spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}});
+        assert_eq!(budget(&serde_json::from_value(strange).unwrap()).selector, None);
     }
 }

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
 
+use super::rows;
+use super::sharing::Sharing;
 use super::watched::Watched;
 use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
 
@@ -16,6 +19,7 @@ pub struct Store {
     pub(super) nodes: Watched<Node>,
     pub(super) pods: Watched<Pod>,
     pub(super) budgets: Watched<Budget>,
+    pub(super) sharing: Sharing,
     pub(super) workloads: Watched<Workload>,
     statuses: Mutex<BTreeMap<String, Written>>,
 }
@@ -43,6 +47,11 @@ struct Written {
 }
 
 impl Store {
+    /// The row of a protected pod, which shares what it has in common with others.
+    pub(super) fn pod_row(&self, pod: &core::Pod) -> Option<Pod> {
+        rows::pod(pod).map(|row| self.sharing.row(row))
+    }
+
     /// The policies by name.
     #[must_use]
     pub fn policies(&self) -> BTreeMap<String, PolicyRow> {

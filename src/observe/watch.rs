@@ -43,7 +43,7 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
         let (pods, shared) = (table("pods"), Arc::clone(store));
         let api = Api::<Pod>::namespaced(client.clone(), namespace);
         shared.pods.expect(&pods.name);
-        tasks.spawn(async move { pods.follow(api, &shared.pods, rows::pod).await });
+        tasks.spawn(async move { pods.follow(api, &shared.pods, |pod| shared.pod_row(pod)).await });
         let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));
         let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
         shared.budgets.expect(&budgets.name);

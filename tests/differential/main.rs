@@ -1,13 +1,18 @@
-//! Placement held to the real kube-scheduler: random nodes, pods and volumes on a real control plane; for each pod the
-//! kernel says where it could run, the scheduler decides, and the two are compared.
+//! The kernel held to Kubernetes itself, on real control planes with random objects. Placement: for each pod the kernel
+//! says where it could run, and the scheduler decides. Taints: the kernel names the pods that `NoExecute` taints evict,
+//! and the taint manager evicts. Disruption budgets: the kernel says whether a pod may be evicted, and the API server
+//! evicts or refuses.
 //!
-//! `NODEPOOL_DIFFERENTIAL` says how many pods (300 by default), `NODEPOOL_SEED` which worlds.
+//! `NODEPOOL_DIFFERENTIAL` says how many pods are placed (300 by default), `NODEPOOL_EVICTIONS` how many nodes are tainted
+//! and how many evictions tried (50 each), `NODEPOOL_SEED` which worlds.
 
 #![expect(clippy::indexing_slicing, reason = "objects are written as JSON, and an absent field of it is null")]
 
+mod budgets;
 mod dice;
 mod generate;
 mod judge;
+mod no_execute;
 mod stage;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,11 +35,22 @@ const AGAIN: usize = 2;
 fn main() -> anyhow::Result<()> {
     testbed::supervise::run_if_asked();
     let arguments = Arguments::from_args();
-    let trial = Trial::test("placement_agrees_with_the_scheduler", || {
+    let trials = vec![
+        trial("placement_agrees_with_the_scheduler", compare),
+        trial("no_execute_agrees_with_the_taint_manager", no_execute::compare),
+        trial("evictions_agree_with_the_api_server", budgets::compare),
+    ];
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+fn trial<F>(name: &str, compare: impl FnOnce() -> F + Send + 'static) -> Trial
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    Trial::test(name, || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(compare()).map_err(|error| Failed::from(format!("{error:#}")))
-    });
-    libtest_mimic::run(&arguments, vec![trial]).exit()
+    })
 }
 
 fn number(variable: &str, default: u64) -> anyhow::Result<u64> {

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::generate::{LATE_CLASS, Plan};
 
 /// How long anything may take to come about; only a failure takes this long.
-const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the scheduler said of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,15 +120,20 @@ fn decision(pod: &Pod) -> Option<Decision> {
 pub async fn namespaces(client: &Client, slot: usize) -> anyhow::Result<[String; 2]> {
     let names = ["a", "b"].map(|team| format!("slot{slot}-{team}"));
     for (name, team) in names.iter().zip(["a", "b"]) {
-        let namespace = json!({"metadata": {"name": name, "labels": {"team": team}}});
-        create::<Namespace>(&Api::all(client.clone()), &namespace).await?;
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
-        wait_for(&format!("the service account of {name}"), DEADLINE, async || {
-            Ok(accounts.get_opt("default").await?.map(|_| ()).ok_or("none"))
-        })
-        .await?;
+        namespace(client, name, json!({"team": team})).await?;
     }
     Ok(names)
+}
+
+/// A namespace in which pods can be created.
+pub async fn namespace(client: &Client, name: &str, labels: Value) -> anyhow::Result<()> {
+    let namespace = json!({"metadata": {"name": name, "labels": labels}});
+    create::<Namespace>(&Api::all(client.clone()), &namespace).await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
+    wait_for(&format!("the service account of {name}"), DEADLINE, async || {
+        Ok(accounts.get_opt("default").await?.map(|_| ()).ok_or("none"))
+    })
+    .await
 }
 
 /// The storage class whose volumes are bound late.
@@ -139,7 +144,8 @@ pub async fn late_class(client: &Client) -> anyhow::Result<()> {
     create::<StorageClass>(&Api::all(client.clone()), &class).await.map(|_| ())
 }
 
-async fn create<K>(api: &Api<K>, object: &Value) -> anyhow::Result<K>
+/// Creates an object that is written as JSON.
+pub async fn create<K>(api: &Api<K>, object: &Value) -> anyhow::Result<K>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {

@@ -76,7 +76,7 @@ fn all() -> Vec<Story> {
     stories.extend(failures::stories());
     stories.extend(metrics::stories());
     stories.extend(faults::stories());
-    stories.extend(steady::stories());
     stories.extend(crashes::stories());
+    stories.extend(steady::stories());
     stories
 }

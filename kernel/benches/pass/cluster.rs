@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nodepool_kernel::{
     AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Pod, PoolKind, Power,
     ProvisioningState, Readiness, Settings, Snapshot, Span, Taint, TaintEffect, Time, Toleration, TolerationOperator,
+    Workload,
 };
 
 /// Pools of a cluster, and its policies.
@@ -53,8 +54,15 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         nodes: Known::seen(NOW, nodes),
         pods: Known::seen(NOW, pods),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        workloads: Known::seen(NOW, vec![coredns()]),
         in_flight: Vec::new(),
     }
+}
+
+/// An add-on that runs as wished.
+fn coredns() -> Workload {
+    let (namespace, name) = ("kube-system".to_owned(), "coredns".to_owned());
+    Workload { namespace, name, wished: 2, ready: 2, updated: 2, well_since: Some(Time::default()) }
 }
 
 /// The operator's defaults.

@@ -1,6 +1,7 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
 mod conflicting_policy;
+mod disruption_budget_blocks;
 mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
@@ -13,6 +14,7 @@ mod system_pods_would_be_evicted;
 mod wrong_cluster;
 
 pub use rule::{Broken, Refusal, Rule, Standing};
+pub(crate) use system_pods_would_be_evicted::evicting_taint;
 
 use crate::facts::Facts;
 use crate::settings::Settings;
@@ -48,7 +50,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 10] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 11] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -58,6 +60,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
+        disruption_budget_blocks::check,
         kube_system_unhealthy::check,
     ];
     let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();

@@ -27,13 +27,15 @@ pub enum Rule {
     SystemCapacityFloor,
     /// Protected pods would be evicted, or nothing would protect them afterwards.
     SystemPodsWouldBeEvicted,
+    /// More protected pods would be taken down together than their disruption budgets allow.
+    DisruptionBudgetBlocks,
     /// The cluster's add-ons do not run as wished.
     KubeSystemUnhealthy,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -44,6 +46,7 @@ impl Rule {
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
+        Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
     ];
 
@@ -61,6 +64,7 @@ impl Rule {
             Self::LastHealthySystemPool => "LastHealthySystemPool",
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
+            Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
         }
     }

@@ -89,7 +89,7 @@ pub(super) fn threat<'a>(
 }
 
 /// The first `NoExecute` taint that the node does not carry yet and that would evict the pod, now or later.
-fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
+pub(crate) fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
     taints
         .iter()
         .filter(|taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint) && !pod.stays_under(taint))
@@ -222,12 +222,13 @@ mod tests {
         tolerate(&mut snapshot, "a", false);
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None);
         tolerate(&mut snapshot, "a", true);
-        assert!(
-            taints(&snapshot, "apps", "a=b:NoExecute").is_some(),
-            "some seconds may be what the taint manager takes"
-        );
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None, "the taint manager takes the first that matches");
+        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
+        assert!(taints(&snapshot, "apps", "a=b:NoExecute").is_some());
         let mut snapshot = cluster();
         tolerate(&mut snapshot, "a", true);
+        assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 1, "the daemon tolerates all first");
+        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 2, "the daemon goes too");
     }
 

@@ -1,12 +1,14 @@
 //! The world as it was seen, as plain values: what was read, when, and what could not be. Never decides anything.
 
+mod budget;
 mod node;
 mod pod;
 mod pool;
 mod workload;
 
+pub use budget::{Budget, BudgetStatus, UnhealthyPods};
 pub use node::{Node, Readiness};
-pub use pod::{Budget, Owner, Pod};
+pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
 pub use workload::Workload;
 

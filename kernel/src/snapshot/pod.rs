@@ -1,7 +1,9 @@
-//! Protected pods and disruption budgets as the kernel needs them. Never holds what no rule reads.
+//! Protected pods as the kernel needs them. Never holds what no rule reads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::placement::Labels;
 use crate::taint::{Taint, Toleration};
 
 /// A protected pod: one in a protected namespace that is neither finished nor a static mirror pod.
@@ -21,6 +23,36 @@ pub struct Pod {
     pub tolerations: Vec<Toleration>,
     /// Keys of node labels that its node selector or required node affinity reads.
     pub selects: BTreeSet<String>,
+    /// `metadata.labels`. Pods of one workload have the same, so that they can share them.
+    pub labels: Arc<Labels>,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// Whether its Ready condition is `True`.
+    pub ready: bool,
+    /// Whom it belongs to, shared by all of its pods; `None` if nothing controls it.
+    pub controller: Option<Arc<Controller>>,
+}
+
+/// How far a pod has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Accepted; its containers have not all been started.
+    Pending,
+    /// Started.
+    Running,
+    /// All its containers have ended for good (`Succeeded` or `Failed`).
+    Finished,
+    /// A phase that is not known, or none.
+    Unknown,
+}
+
+/// The owner for whose sake pods exist: the controller of a pod, or the Deployment of a ReplicaSet that controls it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Controller {
+    /// The kind, for example `Deployment`.
+    pub kind: String,
+    /// The name; the namespace is the pod's.
+    pub name: String,
 }
 
 /// Who controls a pod.
@@ -41,22 +73,11 @@ impl Pod {
 
     /// Whether the pod would keep running for good on a node that carries `taint`.
     ///
-    /// The taint manager takes the first toleration that matches; here none that matches may be for some seconds
-    /// only, so that the order of tolerations does not decide.
+    /// The first toleration that matches decides, as for the taint manager (upstream `GetMatchingTolerations` in
+    /// `pkg/apis/core/v1/helper/helpers.go`).
     #[must_use]
     pub fn stays_under(&self, taint: &Taint) -> bool {
-        let mut matching = self.tolerations.iter().filter(|toleration| toleration.matches(taint)).peekable();
-        matching.peek().is_some() && matching.all(|toleration| toleration.stays_under(taint))
+        let first = self.tolerations.iter().find(|toleration| toleration.matches(taint));
+        first.is_some_and(|toleration| toleration.stays_under(taint))
     }
-}
-
-/// A PodDisruptionBudget of a protected namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Budget {
-    /// `metadata.namespace`.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `status.disruptionsAllowed`; `None` when the status is absent or behind the generation, which blocks.
-    pub allowed: Option<u32>,
 }

@@ -2,11 +2,13 @@
 //! show: names are unique.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
-    Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
-    Toleration, TolerationOperator, Workload,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, InFlight,
+    Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
+    Snapshot, Step, Taint, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -164,8 +166,49 @@ prop_compose! {
         deleting in prop::bool::weighted(0.1),
         tolerations in vec(toleration(), 0..4),
         selects in keys(),
+        labels in pod_labels(),
+        phase in mostly(Phase::Running, vec![Phase::Pending, Phase::Finished, Phase::Unknown]),
+        ready in prop::bool::weighted(0.9),
+        controller in option::weighted(0.8, select(vec!["dns", "metrics"])),
     ) -> Pod {
-        Pod { namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations, selects }
+        let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
+        Pod {
+            namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations, selects,
+            labels: Arc::new(labels), phase, ready, controller,
+        }
+    }
+}
+
+/// Labels of pods that [`selector`] has something to say about.
+fn pod_labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let pair = |key: &'static str| (Just(key.to_owned()), select(vec!["a".to_owned(), "b".to_owned()]));
+    (option::weighted(0.8, pair("app")), option::weighted(0.3, pair("tier")))
+        .prop_map(|(app, tier)| app.into_iter().chain(tier).collect())
+}
+
+fn selector() -> impl Strategy<Value = Option<Selector>> {
+    let values = || vec!["a".to_owned()];
+    let test = select(vec![Test::In(values()), Test::NotIn(values()), Test::Exists, Test::DoesNotExist]);
+    let one = (select(vec!["app", "app", "tier"]), test).prop_map(|(key, test)| Selector::everything().and(key, test));
+    prop_oneof![12 => one.prop_map(Some), 1 => Just(Some(Selector::everything())), 1 => Just(Some(Selector::Nothing)), 1 => Just(None)]
+}
+
+prop_compose! {
+    fn budget()(
+        namespace in mostly("kube-system", vec!["other"]),
+        selector in selector(),
+        always in prop::bool::weighted(0.2),
+        generation in mostly(1, vec![2]),
+        (allowed, healthy, desired, expected) in (0..4, 0..4, 0..4, 0..6),
+        odd in mostly(None, vec![Some((-1, 0)), Some((1, 2001))]),
+    ) -> Budget {
+        let (allowed, unconfirmed) = odd.unwrap_or((allowed, 0));
+        Budget {
+            namespace: namespace.to_owned(), name: String::new(), selector,
+            unhealthy: if always { UnhealthyPods::AlwaysAllow } else { UnhealthyPods::IfHealthyBudget },
+            generation,
+            status: BudgetStatus { observed_generation: 1, allowed, healthy, desired, expected, unconfirmed },
+        }
     }
 }
 
@@ -230,10 +273,14 @@ fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
 fn assemble(
     pools: Vec<(AgentPool, Vec<Node>)>,
     mut pods: Vec<Pod>,
+    mut budgets: Vec<Budget>,
     mut intents: Vec<Intent>,
     state: ProvisioningState,
     coredns: Workload,
 ) -> Snapshot {
+    for (index, budget) in budgets.iter_mut().enumerate() {
+        budget.name = format!("budget-{index}");
+    }
     for (index, pod) in pods.iter_mut().enumerate() {
         pod.name = format!("pod-{index}");
     }
@@ -258,7 +305,7 @@ fn assemble(
         issuer: Known::seen(NOW, issuer),
         nodes: Known::seen(NOW, nodes.into_iter().flatten().collect()),
         pods: Known::seen(NOW, pods),
-        budgets: Known::seen(NOW, Vec::<Budget>::new()),
+        budgets: Known::seen(NOW, budgets),
         workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
     }
@@ -277,17 +324,18 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
         let in_flight = prop_oneof![3 => Just(vec![]), 1 => vec(step_on(bare.clone()), 1..3)];
         let parts = (
             prop_oneof![1 => Just(vec![]), 2 => vec(pod(names), 0..6)],
+            vec(budget(), 0..3),
             vec(intent(), 1..6),
             state.clone(),
             workload(),
             in_flight,
             step_on(bare),
         );
-        parts.prop_map(move |(pods, mut intents, state, coredns, in_flight, mut step)| {
+        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step)| {
             if let Some(first) = intents.first_mut() {
                 first.pool.clone_from(&step.pool);
             }
-            let mut snapshot = assemble(pools.clone(), pods, intents, state, coredns);
+            let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state, coredns);
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

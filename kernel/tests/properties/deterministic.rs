@@ -24,6 +24,7 @@ fn shuffled(snapshot: &Snapshot, seed: u64) -> Snapshot {
         cluster: Known::seen(NOW, cluster),
         nodes: Known::seen(NOW, shuffle(snapshot.nodes.value().unwrap(), seed)),
         pods: Known::seen(NOW, shuffle(snapshot.pods.value().unwrap(), seed)),
+        budgets: Known::seen(NOW, shuffle(snapshot.budgets.value().unwrap(), seed)),
         in_flight: shuffle(&snapshot.in_flight, seed),
         ..snapshot.clone()
     }

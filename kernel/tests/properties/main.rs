@@ -3,6 +3,8 @@
 //! `PROPTEST_CASES` sets how many clusters each property sees.
 
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod degraded;

@@ -36,7 +36,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn nodes_of(&self, pool: &AgentPool) -> impl Iterator<Item = &'a Node> {
+    pub fn nodes_of(&self, pool: &AgentPool) -> impl Iterator<Item = &'a Node> {
         let name = pool.name.clone();
         self.nodes.iter().filter(move |node| node.pool.as_ref() == Some(&name))
     }
@@ -150,7 +150,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// "Any write tries again": a removal that broke off goes on with the next write.
-    fn goes_on_removing(&self, pool: &AgentPool) -> bool {
+    pub fn goes_on_removing(&self, pool: &AgentPool) -> bool {
         let broke_off = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled);
         let too_many = self.nodes_of(pool).count() > pool.count.try_into().unwrap();
         let blamed = |code: &str| code.contains("Drain") || code.contains("Delete");
@@ -159,7 +159,7 @@ impl<'a> Oracle<'a> {
 }
 
 /// What the taint manager does: the first toleration that matches decides, and one with seconds only delays.
-fn is_evicted(tolerations: &[Toleration], taint: &Taint) -> bool {
+pub fn is_evicted(tolerations: &[Toleration], taint: &Taint) -> bool {
     let matches = |toleration: &&Toleration| {
         let exists = toleration.operator == TolerationOperator::Exists;
         match &toleration.key {
@@ -171,7 +171,7 @@ fn is_evicted(tolerations: &[Toleration], taint: &Taint) -> bool {
 }
 
 /// Nodes that a rolling pool takes away at once.
-fn unavailable(pool: &AgentPool, count: i64) -> i64 {
+pub fn unavailable(pool: &AgentPool, count: i64) -> i64 {
     match pool.max_unavailable.as_deref() {
         None | Some("0") => 0,
         Some("1") => count.min(1),

@@ -14,6 +14,7 @@ mod tests;
 
 pub use nodes::node;
 pub use pods::{resident, respawned};
+pub(super) use selectors::selector;
 pub use storage::Storage;
 
 /// Names of a kind in the order and without the repeats that lists of objects may have.

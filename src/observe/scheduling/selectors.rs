@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use nodepool_kernel::placement::{NameTest, NodeTerm, Requirement, Selector, Test};
 
 /// A label selector (upstream `LabelSelectorAsSelector`); `None` when it can't be understood.
-pub(super) fn selector(selector: Option<&meta::LabelSelector>) -> Option<Selector> {
+pub(in crate::observe) fn selector(selector: Option<&meta::LabelSelector>) -> Option<Selector> {
     let Some(selector) = selector else { return Some(Selector::Nothing) };
     let labels = selector.match_labels.iter().flatten();
     let labels = labels.map(|(key, value)| requirement(key, "In", std::slice::from_ref(value)));

@@ -1,0 +1,132 @@
+//! Which protected pods a step takes down together. Never asks whether they may go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::Facts;
+use crate::guard::evicting_taint;
+use crate::snapshot::{AgentPool, Node, Owner, Pod};
+use crate::step::{Change, Step};
+use crate::taint::{MODE_LABEL, Taint};
+
+/// The protected pods that one step takes down, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Takedown<'a> {
+    /// Pods that go while their nodes stay.
+    pub(crate) evicted: Vec<(&'a Pod, Going)>,
+    /// The taints that evict them.
+    pub(crate) taints: BTreeSet<Taint>,
+    /// Pods that go with their nodes, if these are among those that go.
+    pub(crate) with_nodes: Vec<(&'a Pod, &'a Node)>,
+    /// How many nodes are removed at worst; which ones is for AKS to choose, and nobody asks the budgets.
+    pub(crate) removed: usize,
+    /// How many nodes are rolled at once, each drained as the budgets allow.
+    pub(crate) rolled: usize,
+}
+
+/// Why a pod goes while its node stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// A `NoExecute` taint that it does not tolerate for good.
+    Taint,
+    /// A label that its DaemonSet selects on.
+    Label,
+}
+
+impl<'a> Takedown<'a> {
+    /// What a step takes down on its pool.
+    pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Self {
+        let Some(pool) = facts.pool(step) else { return Self::default() };
+        let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
+        let labels =
+            if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() };
+        let mut takedown = Self { removed: removed(facts, step, pool), rolled: rolled(facts, pool), ..Self::default() };
+        let nodes_go = takedown.removed > 0 || takedown.rolled > 0;
+        for (pod, node) in facts.pods_on(&step.pool) {
+            let is_daemon = pod.owner == Owner::DaemonSet;
+            if let Some(taint) = evicting_taint(pod, &node.taints, taints) {
+                takedown.evicted.push((*pod, Going::Taint));
+                if !takedown.taints.contains(taint) {
+                    takedown.taints.insert(taint.clone());
+                }
+            } else if is_daemon && labels.iter().any(|key| pod.selects.contains(*key)) {
+                takedown.evicted.push((*pod, Going::Label));
+            } else if !is_daemon && nodes_go {
+                takedown.with_nodes.push((*pod, *node));
+            }
+        }
+        takedown
+    }
+
+    /// What is being taken down elsewhere than on the step's pool: by steps in flight, and by somebody else's removal.
+    pub(crate) fn elsewhere(facts: &Facts<'a>, step: &Step) -> Vec<Self> {
+        let in_flight = facts.in_flight().iter().filter(|other| other.pool != step.pool);
+        let foreign =
+            facts.observed.pools.iter().filter(|pool| pool.name != step.pool && !facts.is_in_flight(&pool.name));
+        in_flight
+            .map(|other| Self::of(facts, other))
+            .chain(foreign.filter_map(|pool| Self::foreign(facts, pool)))
+            .collect()
+    }
+
+    /// What an operation on the pool takes down: all of it, or the nodes beyond its count.
+    fn foreign(facts: &Facts<'a>, pool: &AgentPool) -> Option<Self> {
+        let nodes = facts.nodes_of(&pool.name).len();
+        let removed = match pool.state.operation()? {
+            "Deleting" | "Stopping" => nodes,
+            _ => nodes.saturating_sub(size(pool.count)),
+        };
+        let pods = facts.pods_on(&pool.name).iter().filter(|(pod, _)| pod.owner != Owner::DaemonSet).copied();
+        (removed > 0).then(|| Self { with_nodes: pods.collect(), removed, ..Self::default() })
+    }
+}
+
+/// How many nodes of the pool the step removes at worst. How many are left of a removal that failed is not known
+/// where the pool has no more nodes than it should have.
+fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
+    let nodes = facts.nodes_of(&pool.name).len();
+    let by_step = match step.change {
+        Change::Count { from, to } if to < from => nodes.max(size(from)).saturating_sub(size(to)),
+        _ => 0,
+    };
+    let going_on = match nodes.saturating_sub(size(pool.count)) {
+        _ if !facts.goes_on_removing(pool) => 0,
+        0 => nodes,
+        surplus => surplus,
+    };
+    by_step.max(going_on)
+}
+
+/// How many nodes any write to the pool rolls at once.
+fn rolled(facts: &Facts<'_>, pool: &AgentPool) -> usize {
+    if facts.is_half_upgraded(pool) { size(pool.unavailable_while_rolling()).max(1) } else { 0 }
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// How many pods of one kind a takedown takes.
+#[derive(Debug, Default)]
+pub(crate) struct Load<'a> {
+    /// Pods that go while their nodes stay.
+    pub(crate) evicted: usize,
+    /// Pods that go with their nodes, by the node's name.
+    pub(crate) by_node: BTreeMap<&'a str, usize>,
+}
+
+impl Load<'_> {
+    /// How many go together at worst when so many nodes go.
+    pub(crate) fn at_worst(&self, nodes: usize) -> usize {
+        let mut counts: Vec<usize> = self.by_node.values().copied().collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        self.evicted + counts.iter().take(nodes).sum::<usize>()
+    }
+
+    /// Whether any is left when so many nodes are gone.
+    pub(crate) fn outlasts(&self, nodes: usize) -> bool {
+        self.by_node.len() > nodes
+    }
+}
+
+#[cfg(test)]
+mod tests;
