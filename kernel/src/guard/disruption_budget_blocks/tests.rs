@@ -116,7 +116,7 @@ fn aks_chooses_the_nodes_so_that_those_with_most_pods_go() {
 fn daemons_count_only_where_their_node_stays() {
     let mut snapshot = dns_on(&[0, 1]);
     for pod in edit(&mut snapshot.pods) {
-        (pod.owner, pod.selects) = (Owner::DaemonSet, ["tier".to_owned()].into());
+        (pod.owner, pod.selects) = (Owner::DaemonSet, Arc::new(["tier".to_owned()].into()));
     }
     assert!(!refuses(&snapshot, &scale("apps", 3, 0)));
     assert!(refuses(&snapshot, &evict()));
