@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults differential unit interop bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story faults differential worlds unit interop bench fuzz lint crds check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME
 faults: assets ## Every fault and a crash at every request of a step (some 25 minutes; make test tells a sample)
 	NODEPOOL_FAULTS=all $(CARGO) test -p nodepool-operator --test stories -- at_every_request
 
-differential: assets ## Compares placement with the real scheduler on 3,000 random pods (PODS=, SEED=; make test takes 300)
-	NODEPOOL_DIFFERENTIAL=$(or $(PODS),3000) NODEPOOL_SEED=$(or $(SEED),1) $(CARGO) test -p nodepool-operator --test differential
+differential: assets ## Compares the kernel with Kubernetes itself: 3,000 placements, 500 taints, 500 evictions (PODS=, EVICTIONS=, SEED=)
+	NODEPOOL_DIFFERENTIAL=$(or $(PODS),3000) NODEPOOL_EVICTIONS=$(or $(EVICTIONS),500) NODEPOOL_SEED=$(or $(SEED),1) $(CARGO) test -p nodepool-operator --test differential
+
+worlds: ## Judges every step in every small cluster (some minutes; make test judges a sample)
+	NODEPOOL_WORLDS=all $(CARGO) test --release -p nodepool-kernel --test worlds -- --nocapture
 
 unit: ## Runs the tests that need no control plane
 	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel

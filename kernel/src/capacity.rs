@@ -159,10 +159,9 @@ fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> u32 {
         Usability::Unusable(reason) => outlook == Outlook::Hopeful && reason.may_pass(node, facts.now, facts.settings),
     };
     let usable = small(nodes.iter().filter(counts).count());
-    let count_in = |cluster: &Cluster| cluster.pool(&pool.name).map_or(0, |pool| pool.count);
     let machines = match outlook {
-        Outlook::Worst => small(nodes.len()).max(count_in(facts.observed)),
-        Outlook::Hopeful => count_in(&facts.hoped),
+        Outlook::Worst => small(nodes.len()).max(facts.count_before(pool)),
+        Outlook::Hopeful => facts.hoped.pool(&pool.name).map_or(0, |pool| pool.count),
     };
     usable.min(machines).saturating_sub(machines.saturating_sub(pool.count))
 }
@@ -173,9 +172,11 @@ fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> bool {
     match pool.state.operation() {
         Some(_) if outlook == Outlook::Hopeful => return true,
         Some(operation) if operation != "Scaling" && !ours(operation) => return false,
+        // The write that began the operation may have gone on with an upgrade that had stopped half-way.
+        Some(_) if facts.is_mixed(pool) => return false,
         _ => {}
     }
-    !facts.is_half_upgraded(pool) && !pool.upgrade_failed()
+    !facts.is_half_upgraded(pool)
 }
 
 /// The capacity of `cluster` before, or during and after, a step on the pool `subject`.

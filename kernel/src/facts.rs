@@ -150,6 +150,19 @@ impl<'a> Facts<'a> {
         self.in_flight.iter().any(|step| step.pool == pool)
     }
 
+    /// How many machines the pool had before a write under way that changes their number: what ARM shows may be what is
+    /// wanted already.
+    pub(crate) fn count_before(&self, pool: &AgentPool) -> u32 {
+        let seen = self.observed.pool(&pool.name).map_or(0, |pool| pool.count);
+        let before = |step: &Step| match step.change {
+            Change::Count { from, to } if step.pool == pool.name => {
+                Some(if to == seen { from } else { from.max(seen) })
+            }
+            _ => None,
+        };
+        self.in_flight.iter().filter_map(before).max().unwrap_or(seen)
+    }
+
     /// The pool that a step is about, with writes in flight at their worst.
     pub(crate) fn pool(&self, step: &Step) -> Option<&AgentPool> {
         self.cluster.pool(&step.pool)
@@ -190,20 +203,28 @@ impl<'a> Facts<'a> {
         pool.ended_badly() && (nodes() > pool.count || pool.removal_failed())
     }
 
+    /// Whether the nodes of the pool run several versions or images.
+    pub(crate) fn is_mixed(&self, pool: &AgentPool) -> bool {
+        are_mixed(self.nodes_of(&pool.name))
+    }
+
     /// Whether any write to the pool would resume or start an upgrade.
     pub(crate) fn is_half_upgraded(&self, pool: &AgentPool) -> bool {
         self.half_upgraded.contains(pool.name.as_str())
     }
 }
 
-/// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, or
-/// a failed or canceled pool with nodes of several versions or images.
+/// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, a
+/// failure that ARM blames on an upgrade, or a failed or canceled pool with nodes of several versions or images.
 pub(crate) fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
-    let mixed = || {
-        let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
-        nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
-    };
-    pool.version_differs() || nodes.iter().any(|node| node.quarantined) || (pool.ended_badly() && mixed())
+    let ended = pool.upgrade_failed() || (pool.ended_badly() && are_mixed(nodes));
+    ended || pool.version_differs() || nodes.iter().any(|node| node.quarantined)
+}
+
+/// Whether the nodes run several versions or images.
+fn are_mixed(nodes: &[&Node]) -> bool {
+    let same = |a: &Node, b: &Node| a.kubelet_version == b.kubelet_version && a.image_version == b.image_version;
+    nodes.split_first().is_some_and(|(first, rest)| rest.iter().any(|node| !same(first, node)))
 }
 
 /// The value of a part, or a note of what is missing.
@@ -229,7 +250,8 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
     let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
     match &step.change {
         Change::Mode { from, to } => pool.mode = if *to == Mode::System { from.clone() } else { to.clone() },
-        Change::Count { to, .. } => pool.count = pool.count.min(*to),
+        // ARM shows the new count while the nodes that are there may be surplus ones of the old.
+        Change::Count { from, to } => pool.count = pool.count.min(*from).min(*to),
         Change::Taints { to, .. } => {
             let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
             pool.taints.extend(new);

@@ -30,8 +30,10 @@ pub const OPERATOR: &str = "nodepool-operator";
 
 /// Settings that make the operator as quick as the testbed. At rest it hardly reads ARM, so that the requests of a case
 /// are those of its step.
-const QUICK: [&str; 18] = [
+const QUICK: [&str; 20] = [
     "--system-node-ready-seconds",
+    "0.5",
+    "--add-ons-stable-seconds",
     "0.5",
     "--arm-refresh-seconds",
     "20",

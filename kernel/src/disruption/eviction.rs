@@ -112,7 +112,10 @@ impl<'a> Guards<'a> {
             match &budget.selector {
                 Some(selector) if selector.matches(&pod.labels) => guards.selecting.push(budget),
                 Some(_) => {}
-                None => guards.not_understood = guards.not_understood.into_iter().chain([budget]).min_by_key(by_name),
+                None => {
+                    guards.not_understood =
+                        guards.not_understood.into_iter().chain([budget]).min_by_key(|budget| &budget.name);
+                }
             }
         }
         guards
@@ -153,10 +156,6 @@ impl<'a> Guarding<'a> {
         let key = (Arc::as_ptr(&pod.labels), pod.namespace.as_str());
         self.known.entry(key).or_insert_with(|| Guards::of(pod, self.budgets)).claim(pod)
     }
-}
-
-fn by_name<'a>(budget: &&'a Budget) -> &'a str {
-    &budget.name
 }
 
 /// Whether the budget, by what it last counted, does not need its pods that are not Ready.

@@ -162,16 +162,17 @@ impl<'a> Group<'a> {
                 let found = format!("{} {key} has no budget", key.kind.unwrap_or_default());
                 (here + self.elsewhere > 1).then(|| (self.with_numbers(&found, here), standing, false))
             }
-            Some(budget) => match doubt(budget) {
-                Some(why) => in_words(&Eviction::Unclear { budget: budget.full_name(), why }),
-                None => {
+            Some(budget) => {
+                if let Some(why) = doubt(budget) {
+                    in_words(&Eviction::Unclear { budget: budget.full_name(), why })
+                } else {
                     let allowed = usize::try_from(budget.status.allowed).unwrap_or(0);
                     let standing =
                         if here > allowed.max(at_best(budget)) { Standing::Lasting } else { Standing::Passing };
                     let found = format!("budget {key} allows {}", counted(allowed, "disruption"));
                     (here + self.elsewhere > allowed).then(|| (self.with_numbers(&found, here), standing, false))
                 }
-            },
+            }
         }?;
         Some(Excess { cause: self.cause, standing, found, pods: self.pods.clone(), in_doubt })
     }

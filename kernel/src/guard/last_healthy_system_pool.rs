@@ -35,7 +35,7 @@ mod tests {
     use crate::snapshot::{Os, Power, ProvisioningState, Readiness};
     use crate::testing::{
         ago, broken, demote, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_taints, rules,
-        taint,
+        scale, taint,
     };
     use crate::{Mode, Node, PoolFailure, PoolKind, Snapshot};
 
@@ -156,6 +156,14 @@ mod tests {
             s.in_flight = in_flight([put_label("two", "a")]);
         });
         assert_eq!(failed_before, Some(Standing::Lasting), "our write goes on with the upgrade");
+        for (operation, step) in [("Updating", put_label("two", "a")), ("Scaling", scale("two", 3, 4))] {
+            let goes_on = standing(|s| {
+                pool_mut(s, "two").state = ProvisioningState::Busy(operation.into());
+                nodes_mut(s, "two").take(1).for_each(|node| node.kubelet_version = "v1.32.0".into());
+                s.in_flight = in_flight([step.clone()]);
+            });
+            assert_eq!(goes_on, Some(Standing::Passing), "{operation} may be the upgrade that goes on");
+        }
     }
 
     #[test]
@@ -187,6 +195,13 @@ mod tests {
         };
         assert!(!rolling("0") && !rolling("1") && !rolling("2"));
         assert!(rolling("3") && rolling("100%") && rolling("many"));
+        let mut snapshot = governed(vec![pool("one", Mode::System, 3)], "one");
+        let one = pool_mut(&mut snapshot, "one");
+        (one.state, one.max_unavailable) = (ProvisioningState::Failed, Some("100%".into()));
+        assert_eq!(rules(&snapshot, &put_label("one", "a")), []);
+        let failure = PoolFailure { code: "UpgradeFailed".into(), message: "x".into() };
+        pool_mut(&mut snapshot, "one").failure = Some(failure);
+        assert!(broken(&snapshot, &put_label("one", "a"), Rule::LastHealthySystemPool).is_some());
     }
 
     #[test]

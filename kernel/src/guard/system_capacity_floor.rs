@@ -100,6 +100,30 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_has_not_joined_may_stay_when_arm_shows_the_new_count_already() {
+        let mut snapshot = cluster(3, 2);
+        pool_mut(&mut snapshot, "two").state = ProvisioningState::Busy("Scaling".into());
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+        snapshot.in_flight = in_flight([scale("two", 3, 2)]);
+        assert_eq!(standing(&snapshot, &demote("one")), Some(Standing::Passing));
+        snapshot.in_flight = in_flight([scale("three", 3, 2)]);
+        assert_eq!(standing(&snapshot, &demote("one")), None);
+    }
+
+    #[test]
+    fn nodes_that_were_beyond_the_count_before_it_was_raised_may_vanish_still() {
+        let mut snapshot = cluster(3, 2);
+        pool_mut(&mut snapshot, "two").state = ProvisioningState::Busy("Scaling".into());
+        for (from, expected) in [(1, Some(Standing::Passing)), (2, None)] {
+            snapshot.in_flight = in_flight([scale("two", from, 2)]);
+            assert_eq!(standing(&snapshot, &demote("one")), expected, "{from}");
+        }
+        pool_mut(&mut snapshot, "two").count = 3;
+        snapshot.in_flight = in_flight([scale("two", 2, 3)]);
+        assert_eq!(standing(&snapshot, &demote("one")), None, "the machine that comes takes no other's place");
+    }
+
+    #[test]
     fn nodes_beyond_the_count_vanish() {
         let mut snapshot = cluster(3, 2);
         pool_mut(&mut snapshot, "two").count = 1;

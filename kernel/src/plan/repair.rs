@@ -16,7 +16,7 @@ pub(super) fn of(intent: &Intent, pool: &AgentPool, snapshot: &Snapshot, setting
     }
     let on_pool = |node: &&Node| node.pool.as_deref() == Some(pool.name.as_str());
     let nodes: Vec<&Node> = snapshot.nodes.value()?.iter().filter(on_pool).collect();
-    if is_half_upgraded(pool, &nodes) || pool.upgrade_failed() {
+    if is_half_upgraded(pool, &nodes) {
         return None;
     }
     let code = pool.failure.as_ref().map(|failure| failure.code.clone()).unwrap_or_default();

@@ -3,6 +3,8 @@
 //! `PROPTEST_CASES` sets how many clusters each property sees.
 
 #[cfg(test)]
+mod any_snapshot;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod clusters;
@@ -18,6 +20,9 @@ mod oracle;
 mod reached;
 #[cfg(test)]
 mod safety;
+#[cfg(test)]
+#[path = "../../fuzz/strange.rs"]
+mod strange;
 
 #[cfg(test)]
 use proptest::prelude::ProptestConfig;

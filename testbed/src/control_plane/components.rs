@@ -107,6 +107,9 @@ impl Files<'_> {
             flag("use-service-account-credentials", "true"),
             flag("leader-elect", "false"),
             flag("node-monitor-period", "500ms"),
+            // Requests a second of each controller: by default the taint manager evicts seven pods a second.
+            flag("kube-api-qps", "200"),
+            flag("kube-api-burst", "400"),
             flag("secure-port", "0"),
         ];
         self.launch(assets, Binary::ControllerManager, arguments)

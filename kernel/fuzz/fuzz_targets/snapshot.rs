@@ -1,0 +1,14 @@
+//! Feeds the kernel one snapshot of any form. Never asks more than `hold::hold` does.
+
+#![no_main]
+
+#[path = "../hold.rs"]
+mod hold;
+#[path = "../strange.rs"]
+mod strange;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    hold::hold(input);
+});

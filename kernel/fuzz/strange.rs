@@ -1,0 +1,314 @@
+//! Snapshots that no API server would show and some that it would: numbers at their ends, names that are empty, long or
+//! twice there, nodes of no pool, pods on lost nodes, times before the epoch. Never judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use nodepool_kernel::{
+    AgentPool, Attempt, Autoscaling, Budget, Cause, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node,
+    Os, Owner, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Taint,
+    TaintEffect, Time, Toleration, TolerationOperator, Workload, winner,
+};
+
+/// A provider id that proves that the cluster is the right one.
+pub const OURS: &str = "azure:///subscriptions/sub/resourceGroups/MC/vmss";
+
+const NAMES: [&str; 6] = ["sys", "two", "apps", "", "ß-Ω", "node.kubernetes.io/unreachable"];
+const KEYS: [&str; 7] = [
+    "CriticalAddonsOnly",
+    "team",
+    "",
+    "kubernetes.azure.com/mode",
+    "kubernetes.azure.com/scalesetpriority",
+    "node.kubernetes.io/memory-pressure",
+    "é",
+];
+const OPERATIONS: [&str; 9] =
+    ["Succeeded", "Failed", "Canceled", "Scaling", "Updating", "Upgrading", "deleting", "Stopping", ""];
+const VERSIONS: [&str; 8] = ["1.33", "1.33.5", "v1.33.5", "1.34", "", ".", "1..3", "latest"];
+const CODES: [&str; 5] = ["PodDrainFailure", "UpgradeFailed", "QuotaExceeded", "", "DeleteFailed"];
+const AMOUNTS: [&str; 8] = ["0", "1", "50%", "100%", "%", "-1", "99999999999", "4294967295%"];
+
+type Input<'a, 'b> = &'a mut Unstructured<'b>;
+
+fn one(input: Input<'_, '_>, of: &[&str]) -> Result<String> {
+    if input.ratio(1, 200)? {
+        return Ok("x".repeat(5000));
+    }
+    Ok((*input.choose(of)?).to_owned())
+}
+
+fn maybe(input: Input<'_, '_>, of: &[&str]) -> Result<Option<String>> {
+    Ok(if input.ratio(1, 8)? { None } else { Some(one(input, of)?) })
+}
+
+fn several<T>(input: Input<'_, '_>, most: usize, each: fn(Input<'_, '_>) -> Result<T>) -> Result<Vec<T>> {
+    let number = input.int_in_range(0..=most)?;
+    (0..number).map(|_| each(input)).collect()
+}
+
+fn number(input: Input<'_, '_>) -> Result<u32> {
+    if input.ratio(1, 60)? { u32::arbitrary(input) } else { input.int_in_range(0..=4) }
+}
+
+fn time(input: Input<'_, '_>) -> Result<Time> {
+    let ends = [i64::MIN, -1, 0, 1_800_000_000_000, 1_799_999_995_000, 1_799_990_000_000, 1_800_000_060_000, i64::MAX];
+    Ok(Time::from_millis(if input.ratio(1, 20)? { i64::arbitrary(input)? } else { *input.choose(&ends)? }))
+}
+
+/// Mostly what is seen at the time of the pass.
+fn known<T>(input: Input<'_, '_>, now: Time, value: T) -> Result<Known<T>> {
+    Ok(match input.int_in_range(0..=200_u8)? {
+        38 => Known::unknown("x".repeat(300)),
+        39 => Known::seen(time(input)?, value),
+        40 => Known::unknown(""),
+        _ => Known::seen(now, value),
+    })
+}
+
+fn mode(input: Input<'_, '_>) -> Result<Mode> {
+    Ok(match input.int_in_range(0..=9_u8)? {
+        0..=5 => Mode::System,
+        6..=8 => Mode::User,
+        _ => Mode::Other(one(input, &NAMES)?),
+    })
+}
+
+fn taint(input: Input<'_, '_>) -> Result<Taint> {
+    let effects = [TaintEffect::NoSchedule, TaintEffect::PreferNoSchedule, TaintEffect::NoExecute];
+    Ok(Taint::new(one(input, &KEYS)?, one(input, &["", "a"])?, *input.choose(&effects)?))
+}
+
+fn few_taints(input: Input<'_, '_>) -> Result<Vec<Taint>> {
+    if input.ratio(1, 10)? { several(input, 3, taint) } else { Ok(vec![]) }
+}
+
+fn labels(input: Input<'_, '_>) -> Result<BTreeMap<String, String>> {
+    Ok(several(input, 2, |input| Ok((one(input, &KEYS)?, one(input, &NAMES)?)))?.into_iter().collect())
+}
+
+fn keys(input: Input<'_, '_>) -> Result<BTreeSet<String>> {
+    Ok(labels(input)?.into_keys().collect())
+}
+
+fn state(input: Input<'_, '_>) -> Result<ProvisioningState> {
+    if input.ratio(5, 6)? {
+        Ok(ProvisioningState::Succeeded)
+    } else {
+        Ok(ProvisioningState::parse(&one(input, &OPERATIONS)?))
+    }
+}
+
+fn pool(input: Input<'_, '_>) -> Result<AgentPool> {
+    let rare = input.int_in_range(0..=40_u8)?;
+    let failure = PoolFailure { code: one(input, &CODES)?, message: one(input, &CODES)? };
+    let bounds = Autoscaling { min: number(input)?, max: number(input)? };
+    Ok(AgentPool {
+        name: one(input, &NAMES[..5])?,
+        mode: mode(input)?,
+        kind: match rare {
+            0 => PoolKind::Other(String::new()),
+            1 => PoolKind::Unreadable("count".into()),
+            _ => PoolKind::ScaleSet,
+        },
+        os: if rare == 2 { Os::Other(String::new()) } else { Os::Linux },
+        power: if rare == 3 { Power::NotRunning(String::new()) } else { Power::Running },
+        state: state(input)?,
+        count: number(input)?,
+        autoscaling: input.ratio(1, 8)?.then_some(bounds),
+        taints: few_taints(input)?,
+        labels: labels(input)?,
+        requested_version: if rare > 10 { Some("1.33".into()) } else { maybe(input, &VERSIONS)? },
+        current_version: if rare > 10 { Some("1.33.5".into()) } else { maybe(input, &VERSIONS)? },
+        max_unavailable: maybe(input, &AMOUNTS)?,
+        drain_timeout_minutes: number(input)?,
+        node_soak_minutes: number(input)?,
+        failure: input.ratio(1, 3)?.then_some(failure),
+    })
+}
+
+/// Mostly each with a name of its own.
+fn pools(input: Input<'_, '_>) -> Result<Vec<AgentPool>> {
+    let mut pools = several(input, 4, pool)?;
+    for (pool, name) in pools.iter_mut().zip(NAMES) {
+        if !input.ratio(1, 20)? {
+            name.clone_into(&mut pool.name);
+        }
+    }
+    Ok(pools)
+}
+
+fn node(input: Input<'_, '_>) -> Result<Node> {
+    let since = if input.ratio(1, 10)? { time(input)? } else { Time::from_millis(1_799_990_000_000) };
+    let ready = !input.ratio(1, 8)?;
+    let rare = input.int_in_range(0..=100_u8)?;
+    let provider = match rare {
+        0 => Some("azure:///subscriptions/other/resourceGroups/MC/vmss".to_owned()),
+        1 => Some(one(input, &["kind://x", "azure:", "AZURE", ""])?),
+        2 => None,
+        _ => Some(OURS.to_owned()),
+    };
+    Ok(Node {
+        name: format!("{}{}", one(input, &NAMES)?, input.int_in_range(0..=9_u8)?),
+        pool: if input.ratio(1, 10)? { maybe(input, &NAMES[..5])? } else { Some(one(input, &NAMES[..3])?) },
+        labelled_system: rare != 3,
+        quarantined: rare == 4,
+        readiness: if ready { Readiness::Ready { since } } else { Readiness::NotReady { since } },
+        joined: if input.ratio(3, 4)? { since } else { time(input)? },
+        cordoned: rare == 5,
+        deleting: rare == 6,
+        taints: few_taints(input)?,
+        provider_id: provider,
+        kubelet_version: if rare == 7 { one(input, &VERSIONS)? } else { "v1.33.5".into() },
+        image_version: if rare == 8 { maybe(input, &VERSIONS)? } else { None },
+    })
+}
+
+fn toleration(input: Input<'_, '_>) -> Result<Toleration> {
+    let operator = match input.int_in_range(0..=4_u8)? {
+        0..=1 => TolerationOperator::Exists,
+        2..=3 => TolerationOperator::Equal,
+        _ => TolerationOperator::Other(one(input, &NAMES)?),
+    };
+    let effect = if input.ratio(1, 2)? { Some(taint(input)?.effect) } else { None };
+    let (key, value) = (maybe(input, &KEYS)?, one(input, &["", "a"])?);
+    Ok(Toleration { key, operator, value, effect, limited: bool::arbitrary(input)? })
+}
+
+fn pod(input: Input<'_, '_>) -> Result<Pod> {
+    let node = format!("{}{}", one(input, &NAMES)?, input.int_in_range(0..=9_u8)?);
+    Ok(Pod {
+        namespace: one(input, &NAMES)?,
+        name: one(input, &NAMES)?,
+        node: (!input.ratio(1, 6)?).then_some(node),
+        owner: if input.ratio(1, 2)? { Owner::DaemonSet } else { Owner::Other },
+        deleting: input.ratio(1, 6)?,
+        tolerations: several(input, 3, toleration)?,
+        selects: keys(input)?,
+    })
+}
+
+fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
+    let causes = [Cause::Refused, Cause::Failed, Cause::Canceled];
+    Ok(Attempt {
+        cause: *input.choose(&causes)?,
+        failures: number(input)?,
+        generation: i64::arbitrary(input)? % 2,
+        next: if input.ratio(1, 2)? { Some(time(input)?) } else { None },
+        code: one(input, &CODES)?,
+        message: one(input, &CODES)?,
+        remedy: String::new(),
+    })
+}
+
+fn intent(input: Input<'_, '_>) -> Result<Intent> {
+    let asked = u8::arbitrary(input)?;
+    let asks = |bit: u8| asked >> bit & 1 == 1;
+    Ok(Intent {
+        policy: one(input, &["p", "q", "", "r"])?,
+        generation: i64::arbitrary(input)? % 2,
+        created: time(input)?,
+        pool: one(input, &NAMES[2..5])?,
+        enforcement: if asks(0) && asks(1) && asks(2) { Enforcement::Observe } else { Enforcement::Enforce },
+        suspended: asks(3) && asks(1) && asks(2),
+        mode: if asks(4) { Some(mode(input)?) } else { None },
+        count: if asks(5) { Some(number(input)?) } else { None },
+        taints: if asks(6) { Some(several(input, 2, taint)?) } else { None },
+        labels: if asks(7) { Some(labels(input)?) } else { None },
+        owned_labels: keys(input)?,
+        attempt: if input.ratio(1, 4)? { Some(attempt(input)?) } else { None },
+        stalled: asks(1),
+        waits_since: if asks(2) { Some(time(input)?) } else { None },
+    })
+}
+
+/// Mostly one for each pool.
+fn intents(input: Input<'_, '_>) -> Result<Vec<Intent>> {
+    let mut intents = several(input, 3, intent)?;
+    for name in NAMES.iter().take(4) {
+        let intent = Intent { policy: format!("policy-{name}"), pool: (*name).to_owned(), ..intent(input)? };
+        intents.extend((!input.ratio(1, 10)?).then_some(intent));
+    }
+    Ok(intents)
+}
+
+/// A step, planned on one of the pools or on any state.
+pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Result<Step> {
+    let pool = if pools.is_empty() || input.ratio(1, 10)? { pool(input)? } else { input.choose(pools)?.clone() };
+    let policy = match winner(intents, &pool.name) {
+        Some(winner) if !input.ratio(1, 10)? => winner.policy.clone(),
+        _ => one(input, &["p", "q", "", "r"])?,
+    };
+    let change = match input.int_in_range(0..=4_u8)? {
+        0 => Change::Mode { from: pool.mode, to: mode(input)? },
+        1 => Change::Count { from: pool.count, to: number(input)? },
+        2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
+        3 => Change::Labels { from: pool.labels, to: labels(input)? },
+        _ => Change::Repair { code: one(input, &CODES)? },
+    };
+    Ok(Step { policy, pool: pool.name, change })
+}
+
+fn in_flight(input: Input<'_, '_>) -> Result<InFlight> {
+    Ok(InFlight { step: step(input, &[], &[])?, since: time(input)? })
+}
+
+fn budget(input: Input<'_, '_>) -> Result<Budget> {
+    let allowed = number(input)?;
+    Ok(Budget { namespace: one(input, &NAMES)?, name: one(input, &NAMES)?, allowed: (allowed < 3).then_some(allowed) })
+}
+
+/// Mostly an add-on that is required and well.
+fn workload(input: Input<'_, '_>) -> Result<Workload> {
+    let well_since = if input.ratio(1, 10)? { time(input)? } else { Time::from_millis(1_799_990_000_000) };
+    let wished = number(input)?;
+    let well = !input.ratio(1, 10)?;
+    Ok(Workload {
+        namespace: "kube-system".into(),
+        name: if input.ratio(1, 10)? { one(input, &NAMES)? } else { one(input, &["coredns", "metrics-server"])? },
+        wished,
+        ready: if well { wished } else { number(input)? },
+        updated: if well { wished } else { number(input)? },
+        well_since: if input.ratio(1, 20)? { None } else { Some(well_since) },
+    })
+}
+
+/// Settings as an administrator could have them.
+pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
+    Ok(Settings {
+        min_ready_system_nodes: number(input)?,
+        ready_for: Span::from_secs(number(input)?.into()),
+        steps_in_parallel: usize::try_from(number(input)?).unwrap_or(usize::MAX),
+        repairs: number(input)?,
+        required_add_ons: if input.ratio(1, 2)? { vec![] } else { Settings::default().required_add_ons },
+        ..Settings::default()
+    })
+}
+
+/// A snapshot of any form.
+pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
+    let now = if input.ratio(1, 30)? { time(input)? } else { Time::from_millis(1_800_000_000_000) };
+    let rare = input.int_in_range(0..=40_u8)?;
+    let cluster = Cluster {
+        id: one(input, &NAMES)?,
+        subscription: "sub".into(),
+        node_resource_group: (rare != 0).then(|| "MC".into()),
+        issuer_url: (rare > 20).then(|| "https://issuer.example/".into()),
+        state: if rare < 4 { state(input)? } else { ProvisioningState::Succeeded },
+        power: if rare == 5 { Power::NotRunning(String::new()) } else { Power::Running },
+        pools: pools(input)?,
+    };
+    let (intents, nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
+    let (budgets, workloads) = (several(input, 2, budget)?, several(input, 3, workload)?);
+    Ok(Snapshot {
+        now,
+        intents: known(input, now, intents)?,
+        cluster: known(input, now, cluster)?,
+        issuer: known(input, now, "https://issuer.example".to_owned())?,
+        nodes: known(input, now, nodes)?,
+        pods: known(input, now, pods)?,
+        budgets: known(input, now, budgets)?,
+        workloads: known(input, now, workloads)?,
+        in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
+    })
+}

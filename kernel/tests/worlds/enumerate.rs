@@ -1,0 +1,121 @@
+//! Which small worlds there are: all of them, with interchangeable pools taken once, or a sample. Never judges.
+
+use std::collections::HashMap;
+
+use crate::judge::{Beside, Subject, Tally};
+use crate::world::{Nodes, Pool, State, Taints};
+
+/// Worlds of a sample, of each number of pools.
+const SAMPLED: u64 = 1500;
+
+/// Numbers that look random and are the same for the same seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let index = (mixed ^ (mixed >> 31)) % u64::try_from(all.len()).unwrap();
+        &all[usize::try_from(index).unwrap()]
+    }
+}
+
+/// A sample of worlds of one, two and three pools.
+pub fn sample() -> Tally {
+    let seed = std::env::var("NODEPOOL_WORLDS_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
+    let mut random = Random(seed);
+    let (subjects, held, others) = (Pool::subjects(), Pool::held(), Pool::others());
+    let mut tally = Tally::default();
+    for index in 0..SAMPLED {
+        for beside in 0..3 {
+            let subject = random.pick(if index % 20 == 0 { &held } else { &subjects });
+            let others: Vec<Beside> = (0..beside).map(|_| Beside::new(*random.pick(&others))).collect();
+            tally.judge(&Subject::new(*subject), &others);
+        }
+    }
+    tally
+}
+
+/// Every world.
+///
+/// Every pool is judged alone, and beside it each of a few telling subjects; pools beside which all steps get the same
+/// verdicts and which may come to be worth the same are interchangeable. Then every subject is judged beside every one
+/// and every two of the pools that are not.
+pub fn everything() -> Tally {
+    let mut tally = Tally::default();
+    for held in Pool::held() {
+        tally.judge(&Subject::new(held), &[]);
+    }
+    let (classes, told) = interchangeable();
+    tally.add(told);
+    println!("{} of {} pools beside the subject differ", classes.len(), Pool::others().len());
+    let mut beside: Vec<Vec<Beside>> = vec![vec![]];
+    for (index, first) in classes.iter().enumerate() {
+        beside.push(vec![*first]);
+        beside.extend(classes.iter().skip(index).map(|second| vec![*first, *second]));
+    }
+    tally.add(in_parallel(&Pool::subjects(), |pool, tally| {
+        let subject = Subject::new(*pool);
+        for others in &beside {
+            tally.judge(&subject, others);
+        }
+    }));
+    tally
+}
+
+/// One of each kind of pools that stand beside the subject.
+fn interchangeable() -> (Vec<Beside>, Tally) {
+    let subjects: Vec<Subject> = telling().into_iter().map(Subject::new).collect();
+    let found = std::sync::Mutex::new(HashMap::new());
+    let tally = in_parallel(&Pool::others(), |pool, tally| {
+        let other = Beside::new(*pool);
+        let verdicts: Vec<Vec<u8>> = subjects.iter().map(|subject| tally.judge(subject, &[other])).collect();
+        found.lock().unwrap().entry((verdicts, other.least)).or_insert(other);
+    });
+    (found.into_inner().unwrap().into_values().collect(), tally)
+}
+
+/// Subjects whose verdicts depend on every number of nodes beside them.
+fn telling() -> Vec<Pool> {
+    let of = |state, usable, not_ready, unavailable| Pool {
+        system: true,
+        state,
+        unavailable,
+        count: usable + not_ready,
+        nodes: Nodes { usable, not_ready, cordoned: 0, tainted: 0 },
+        taints: Taints::None,
+        own: None,
+    };
+    let surplus = Pool { count: 1, ..of(State::Failed, 2, 1, 0) };
+    vec![
+        of(State::Succeeded, 1, 0, 0),
+        of(State::Succeeded, 2, 1, 0),
+        of(State::Succeeded, 0, 1, 0),
+        of(State::HalfUpgraded, 2, 0, 1),
+        of(State::RemovalFailed, 2, 0, 0),
+        Pool { system: false, ..of(State::Succeeded, 1, 0, 0) },
+        surplus,
+    ]
+}
+
+/// Does the work for each of `all`, by as many threads as there are processors.
+fn in_parallel<T: Sync>(all: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tally {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut total = Tally::default();
+    std::thread::scope(|scope| {
+        let chunks = all.chunks(all.len().div_ceil(threads).max(1)).map(|chunk| {
+            let work = &work;
+            scope.spawn(move || {
+                let mut tally = Tally::default();
+                chunk.iter().for_each(|each| work(each, &mut tally));
+                tally
+            })
+        });
+        for thread in chunks.collect::<Vec<_>>() {
+            total.add(thread.join().unwrap());
+        }
+    });
+    total
+}

@@ -1,0 +1,57 @@
+//! Every small world: clusters of up to three pools with up to three nodes each, every operation in flight and every
+//! step. The guard approves none that could leave the cluster without a healthy system pool or below the floor, and
+//! refuses by these rules only what could.
+//!
+//! A seeded sample, or all with `NODEPOOL_WORLDS=all` (`make worlds`). `NODEPOOL_WORLDS_SEED` sets the seed.
+
+#[cfg(test)]
+mod enumerate;
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod show;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod tests {
+    use crate::enumerate::{everything, sample};
+    use crate::judge::{Strictness, Tally};
+
+    /// Why the guard may refuse what could do no harm, and how often it does over all small worlds.
+    const ACCEPTED: [(Strictness, u64, &str); 2] = [
+        (
+            Strictness::MayComeBack,
+            u64::MAX,
+            "with more of the pool's nodes in order the step would do harm; nodes that are out of order may come back, \
+             those that are gone do not, and a moment in which a node is not Ready must not let pass what is refused \
+             while it is",
+        ),
+        (Strictness::Empty, u64::MAX, "AKS has no system pool that counts no node unless it is stopped"),
+    ];
+
+    #[test]
+    fn the_guard_approves_what_is_safe_in_every_small_world_and_refuses_what_is_not() {
+        let all = std::env::var("NODEPOOL_WORLDS").is_ok_and(|worlds| worlds == "all");
+        let tally = if all { everything() } else { sample() };
+        println!(
+            "{} worlds, {} steps: {} approved, {} refused by LastHealthySystemPool and SystemCapacityFloor alone ({} \
+             times a rule that would be broken indeed), {} by other rules",
+            tally.worlds, tally.steps, tally.approved, tally.refused, tally.needed, tally.otherwise
+        );
+        check(&tally);
+    }
+
+    fn check(tally: &Tally) {
+        for (kind, number) in &tally.strict {
+            let accepted = ACCEPTED.iter().find(|(accepted, ..)| accepted == kind);
+            let (most, why) = accepted.map_or((0, "not accepted"), |(_, most, why)| (*most, *why));
+            println!("stricter than needed: {number} {kind:?} ({why})");
+            assert!(*number <= most, "{kind:?}: {number}, no more than {most} are accepted\n{:#?}", tally.told);
+        }
+        assert_eq!(tally.unsafe_approvals, 0, "{:#?}", tally.told);
+        assert!(tally.approved > 1000 && tally.refused > 1000, "too little was judged: {tally:?}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Small worlds as the kernel sees them: what ARM and Kubernetes would show. Never judges.
+
+use std::collections::BTreeMap;
+
+use nodepool_kernel::{
+    AgentPool, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind, Power,
+    ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
+};
+
+use crate::world::{Own, Pool, State, Taints, World, Write};
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+const NAMES: [&str; 3] = ["subject", "second", "third"];
+const ISSUER: &str = "https://issuer.example/";
+
+fn ago(seconds: i64) -> Time {
+    Time::from_millis(NOW.as_millis() - seconds * 1000)
+}
+
+fn mode(system: bool) -> Mode {
+    if system { Mode::System } else { Mode::User }
+}
+
+fn list(taints: Taints) -> Vec<Taint> {
+    let text = match taints {
+        Taints::None => return vec![],
+        Taints::Addons => "CriticalAddonsOnly=true:NoSchedule",
+        Taints::NoSchedule => "team=a:NoSchedule",
+        Taints::NoExecute => "team=a:NoExecute",
+    };
+    vec![text.parse().unwrap()]
+}
+
+/// The step that makes the write on a pool as it was before.
+fn step(pool: &Pool, name: &str, write: Write) -> Step {
+    let labels = |value: &str| BTreeMap::from([("tier".to_owned(), value.to_owned())]);
+    let change = match write {
+        Write::Demote => Change::Mode { from: Mode::System, to: Mode::User },
+        Write::Promote => Change::Mode { from: Mode::User, to: Mode::System },
+        Write::Scale(to) => Change::Count { from: pool.count.into(), to: to.into() },
+        Write::Taints(to) => Change::Taints { from: list(pool.taints), to: list(to) },
+        Write::Label => Change::Labels { from: BTreeMap::new(), to: labels("web") },
+        Write::Repair => Change::Repair { code: String::new() },
+    };
+    Step { policy: "p".into(), pool: name.to_owned(), change }
+}
+
+/// The step on the subject.
+pub fn subject_step(subject: &Pool, write: Write) -> Step {
+    step(subject, NAMES[0], write)
+}
+
+fn pool(pool: &Pool, name: &str) -> AgentPool {
+    let failed = |code: &str| Some(PoolFailure { code: code.to_owned(), message: "it failed".into() });
+    let (state, failure) = match pool.state {
+        State::Succeeded | State::Stopped => (ProvisioningState::Succeeded, None),
+        State::Failed | State::Mixed => (ProvisioningState::Failed, None),
+        State::RemovalFailed => (ProvisioningState::Failed, failed("PodDrainFailure")),
+        State::UpgradeFailed => (ProvisioningState::Failed, failed("UpgradeFailed")),
+        State::HalfUpgraded => (ProvisioningState::Canceled, None),
+        State::Busy(operation) => (ProvisioningState::Busy(operation.to_owned()), None),
+    };
+    let mut shown = AgentPool {
+        name: name.to_owned(),
+        mode: mode(pool.system),
+        kind: PoolKind::ScaleSet,
+        os: Os::Linux,
+        power: if pool.state == State::Stopped { Power::NotRunning("Stopped".into()) } else { Power::Running },
+        state,
+        count: pool.count.into(),
+        autoscaling: None,
+        taints: list(pool.taints),
+        labels: BTreeMap::new(),
+        requested_version: Some(if pool.state == State::HalfUpgraded { "1.34" } else { "1.33" }.into()),
+        current_version: Some("1.33.5".into()),
+        max_unavailable: Some(pool.unavailable.to_string()),
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
+        failure,
+    };
+    if let Some(Own { write, shown: true }) = pool.own {
+        let operation = if matches!(write, Write::Scale(_)) { "Scaling" } else { "Updating" };
+        (shown.state, shown.failure) = (ProvisioningState::Busy(operation.to_owned()), None);
+        match write {
+            Write::Demote | Write::Promote => shown.mode = mode(!pool.system),
+            Write::Scale(to) => shown.count = to.into(),
+            Write::Taints(to) => shown.taints = list(to),
+            Write::Label | Write::Repair => {}
+        }
+    }
+    shown
+}
+
+fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
+    let of = pool.nodes;
+    let node = |index: u8| {
+        let (not_ready, cordoned) = (of.usable..of.usable + of.not_ready, of.number() - of.tainted);
+        let mut taints = list(pool.taints);
+        let is_not_ready = not_ready.contains(&index);
+        let is_tainted = index >= cordoned;
+        taints.extend(is_tainted.then(|| "local=x:NoSchedule".parse().unwrap()));
+        let since = ago(3600);
+        let old = pool.state == State::Mixed && index == 0;
+        Node {
+            name: format!("aks-{name}-{index}"),
+            pool: Some(name.to_owned()),
+            labelled_system: pool.system,
+            quarantined: false,
+            readiness: if is_not_ready { Readiness::NotReady { since } } else { Readiness::Ready { since } },
+            joined: ago(7200),
+            cordoned: (not_ready.end..cordoned).contains(&index),
+            deleting: false,
+            taints,
+            provider_id: None,
+            kubelet_version: if old { "v1.32.9" } else { "v1.33.5" }.into(),
+            image_version: None,
+        }
+    };
+    (0..of.number()).map(node).collect()
+}
+
+/// A node that belongs to no pool and proves that the cluster is the right one.
+fn witness() -> Node {
+    Node {
+        name: "witness".into(),
+        pool: None,
+        labelled_system: false,
+        quarantined: false,
+        readiness: Readiness::Ready { since: ago(3600) },
+        joined: ago(7200),
+        cordoned: false,
+        deleting: false,
+        taints: vec![],
+        provider_id: Some("azure:///subscriptions/sub/resourceGroups/MC_rg/x".into()),
+        kubelet_version: String::new(),
+        image_version: None,
+    }
+}
+
+fn intent() -> Intent {
+    Intent {
+        policy: "p".into(),
+        generation: 1,
+        created: ago(600),
+        pool: NAMES[0].to_owned(),
+        enforcement: Enforcement::Enforce,
+        suspended: false,
+        mode: None,
+        count: None,
+        taints: None,
+        labels: None,
+        owned_labels: [].into(),
+        attempt: None,
+        stalled: false,
+        waits_since: None,
+    }
+}
+
+impl World {
+    /// What ARM and Kubernetes show of it, with the operator's writes that it does not know the end of.
+    pub fn snapshot(&self) -> Snapshot {
+        let pools = || std::iter::once(&self.subject).chain(&self.others).zip(NAMES);
+        let cluster = Cluster {
+            id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
+            subscription: "sub".into(),
+            node_resource_group: Some("MC_rg".into()),
+            issuer_url: Some(ISSUER.into()),
+            state: ProvisioningState::Succeeded,
+            power: Power::Running,
+            pools: pools().map(|(each, name)| pool(each, name)).collect(),
+        };
+        let nodes = pools().flat_map(|(each, name)| nodes(each, name)).chain([witness()]).collect();
+        let sent = pools().filter_map(|(each, name)| Some(step(each, name, each.own?.write)));
+        Snapshot {
+            now: NOW,
+            intents: Known::seen(NOW, vec![intent()]),
+            cluster: Known::seen(NOW, cluster),
+            issuer: Known::seen(NOW, ISSUER.into()),
+            nodes: Known::seen(NOW, nodes),
+            pods: Known::seen(NOW, vec![]),
+            budgets: Known::seen(NOW, vec![]),
+            workloads: Known::seen(NOW, vec![]),
+            in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
+        }
+    }
+}
