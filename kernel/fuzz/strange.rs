@@ -183,8 +183,8 @@ fn pod(input: Input<'_, '_>) -> Result<Pod> {
         node: (!input.ratio(1, 6)?).then_some(node),
         owner: if input.ratio(1, 2)? { Owner::DaemonSet } else { Owner::Other },
         deleting: input.ratio(1, 6)?,
-        tolerations: several(input, 3, toleration)?,
-        selects: keys(input)?,
+        tolerations: several(input, 3, toleration)?.into(),
+        selects: keys(input)?.into(),
     })
 }
 
