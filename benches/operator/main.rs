@@ -28,20 +28,30 @@ fn main() -> anyhow::Result<()> {
 async fn measure() -> anyhow::Result<()> {
     let mut scene = Scene::begin().await?;
     let mut table = Table::default();
+    let measured = parts(&mut scene, &mut table).await;
+    if measured.is_err() {
+        scene.bed.control_plane().keep();
+    }
+    // What was found is worth something, whatever came after.
+    table.print()?;
+    measured
+}
+
+async fn parts(scene: &mut Scene, table: &mut Table) -> anyhow::Result<()> {
     // Cargo adds flags of its own.
     let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     if wanted("latency") {
-        latency::measure(&mut scene, &mut table).await?;
+        latency::measure(scene, table).await?;
     }
     if wanted("memory") {
-        small::measure(&mut scene, &mut table).await?;
+        small::measure(scene, table).await?;
     }
     if wanted("hour") {
-        hour::measure(&mut scene, &mut table).await?;
+        hour::measure(scene, table).await?;
     }
     if wanted("large") {
-        large::measure(&mut scene, &mut table).await?;
+        large::measure(scene, table).await?;
     }
-    table.print()
+    Ok(())
 }

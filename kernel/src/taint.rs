@@ -132,7 +132,7 @@ impl FromStr for Taint {
 }
 
 /// How a toleration compares the value (`core/v1` `TolerationOperator`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TolerationOperator {
     /// The value must be equal.
     Equal,
@@ -143,7 +143,7 @@ pub enum TolerationOperator {
 }
 
 /// A pod's toleration (`core/v1` `Toleration`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Toleration {
     /// The key; `None` with `Exists` matches every taint.
     pub key: Option<String>,

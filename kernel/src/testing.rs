@@ -71,8 +71,9 @@ pub(crate) fn pod(name: &str, node: &Node) -> Pod {
         node: Some(node.name.clone()),
         owner: Owner::Other,
         deleting: false,
-        tolerations: vec![tolerates("CriticalAddonsOnly", false), tolerates("node.kubernetes.io/not-ready", true)],
-        selects: [].into(),
+        tolerations: vec![tolerates("CriticalAddonsOnly", false), tolerates("node.kubernetes.io/not-ready", true)]
+            .into(),
+        selects: Arc::default(),
         labels: Arc::default(),
         phase: Phase::Running,
         ready: true,

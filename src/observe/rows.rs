@@ -88,9 +88,9 @@ pub fn any_pod(pod: &core::Pod) -> Pod {
         deleting: metadata.deletion_timestamp.is_some(),
         tolerations: spec
             .and_then(|spec| spec.tolerations.as_ref())
-            .map(|tolerations| tolerations.iter().map(toleration).collect())
+            .map(|tolerations| Arc::new(tolerations.iter().map(toleration).collect()))
             .unwrap_or_default(),
-        selects: spec.map(selected_labels).unwrap_or_default(),
+        selects: Arc::new(spec.map(selected_labels).unwrap_or_default()),
         labels: Arc::new(metadata.labels.clone().unwrap_or_default()),
         phase: match status.and_then(|status| status.phase.as_deref()) {
             Some("Pending") => Phase::Pending,

@@ -1,15 +1,17 @@
 //! What many pods have alike, kept once. Never changes what a row says.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nodepool_kernel::placement::Labels;
-use nodepool_kernel::{Controller, Pod};
+use nodepool_kernel::{Controller, Pod, Toleration};
 
-/// Labels and controllers that rows have in common: the pods of one workload are alike, and there may be tens of thousands.
+/// What rows have in common: the pods of one workload are alike, and there may be tens of thousands.
 #[derive(Default)]
 pub struct Sharing {
+    tolerations: Shared<Vec<Toleration>>,
+    selects: Shared<BTreeSet<String>>,
     labels: Shared<Labels>,
     controllers: Shared<Controller>,
 }
@@ -17,6 +19,8 @@ pub struct Sharing {
 impl Sharing {
     /// The row, with what others have too.
     pub fn row(&self, mut row: Pod) -> Pod {
+        row.tolerations = self.tolerations.share(row.tolerations);
+        row.selects = self.selects.share(row.selects);
         row.labels = self.labels.share(row.labels);
         row.controller = row.controller.map(|controller| self.controllers.share(controller));
         row

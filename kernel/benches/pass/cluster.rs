@@ -1,9 +1,10 @@
 //! Clusters of a size, for measuring. Never asserts anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Pod, PoolKind, Power,
+    AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolKind, Power,
     ProvisioningState, Readiness, Settings, Snapshot, Span, Taint, TaintEffect, Time, Toleration, TolerationOperator,
     Workload,
 };
@@ -143,8 +144,13 @@ fn pod(node: &Node, index: usize) -> Pod {
             tolerates("CriticalAddonsOnly", None, false),
             tolerates("node.kubernetes.io/not-ready", unready, true),
             tolerates("node.kubernetes.io/unreachable", unready, true),
-        ],
-        selects: ["kubernetes.io/os".to_owned()].into(),
+        ]
+        .into(),
+        selects: Arc::new(["kubernetes.io/os".to_owned()].into()),
+        labels: Arc::new([("k8s-app".to_owned(), format!("add-on-{index}"))].into()),
+        phase: Phase::Running,
+        ready: true,
+        controller: None,
     }
 }
 

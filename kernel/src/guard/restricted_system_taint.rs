@@ -124,7 +124,7 @@ mod tests {
         let mut daemon = run(&mut snapshot, "proxy", "it");
         daemon.owner = Owner::DaemonSet;
         let mut tolerant = run(&mut snapshot, "agent", "it");
-        for toleration in &mut tolerant.tolerations {
+        for toleration in std::sync::Arc::make_mut(&mut tolerant.tolerations) {
             toleration.key = None;
         }
         let pods = edit(&mut snapshot.pods);

@@ -152,6 +152,8 @@ impl Threat<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::testing::{
         broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_taints, rules,
@@ -177,7 +179,8 @@ mod tests {
                 value: String::new(),
                 effect: None,
                 limited: false,
-            }];
+            }]
+            .into();
         }
         snapshot
     }
@@ -192,7 +195,7 @@ mod tests {
 
     fn tolerate(snapshot: &mut Snapshot, key: &str, limited: bool) {
         for pod in edit(&mut snapshot.pods) {
-            pod.tolerations.push(Toleration {
+            Arc::make_mut(&mut pod.tolerations).push(Toleration {
                 key: Some(key.to_owned()),
                 operator: TolerationOperator::Exists,
                 value: String::new(),
@@ -223,12 +226,16 @@ mod tests {
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None);
         tolerate(&mut snapshot, "a", true);
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute"), None, "the taint manager takes the first that matches");
-        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
+        for pod in edit(&mut snapshot.pods) {
+            Arc::make_mut(&mut pod.tolerations).reverse();
+        }
         assert!(taints(&snapshot, "apps", "a=b:NoExecute").is_some());
         let mut snapshot = cluster();
         tolerate(&mut snapshot, "a", true);
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 1, "the daemon tolerates all first");
-        edit(&mut snapshot.pods).iter_mut().for_each(|pod| pod.tolerations.reverse());
+        for pod in edit(&mut snapshot.pods) {
+            Arc::make_mut(&mut pod.tolerations).reverse();
+        }
         assert_eq!(taints(&snapshot, "apps", "a=b:NoExecute").unwrap().len(), 2, "the daemon goes too");
     }
 
@@ -282,7 +289,7 @@ mod tests {
     fn labels_that_a_daemon_selects_on_stay() {
         let mut snapshot = cluster();
         for pod in edit(&mut snapshot.pods) {
-            pod.selects = ["tier".to_owned(), MODE_LABEL.to_owned()].into();
+            pod.selects = Arc::new(["tier".to_owned(), MODE_LABEL.to_owned()].into());
         }
         let label = found(&snapshot, &put_label("apps", "tier")).unwrap();
         assert_eq!(

@@ -19,11 +19,11 @@ pub struct Pod {
     pub owner: Owner,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// `spec.tolerations`.
-    pub tolerations: Vec<Toleration>,
+    /// `spec.tolerations`. Pods of one workload have the same, so that they can share them, as the next two.
+    pub tolerations: Arc<Vec<Toleration>>,
     /// Keys of node labels that its node selector or required node affinity reads.
-    pub selects: BTreeSet<String>,
-    /// `metadata.labels`. Pods of one workload have the same, so that they can share them.
+    pub selects: Arc<BTreeSet<String>>,
+    /// `metadata.labels`.
     pub labels: Arc<Labels>,
     /// `status.phase`.
     pub phase: Phase,

@@ -173,7 +173,7 @@ prop_compose! {
     ) -> Pod {
         let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
         Pod {
-            namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations, selects,
+            namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations: tolerations.into(), selects: selects.into(),
             labels: Arc::new(labels), phase, ready, controller,
         }
     }

@@ -50,7 +50,6 @@ pub fn everything() -> Tally {
     }
     let (classes, told) = interchangeable();
     tally.add(told);
-    println!("{} of {} pools beside the subject differ", classes.len(), Pool::others().len());
     let mut beside: Vec<Vec<Beside>> = vec![vec![]];
     for (index, first) in classes.iter().enumerate() {
         beside.push(vec![*first]);
@@ -109,7 +108,9 @@ fn in_parallel<T: Sync>(all: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tall
             let work = &work;
             scope.spawn(move || {
                 let mut tally = Tally::default();
-                chunk.iter().for_each(|each| work(each, &mut tally));
+                for each in chunk {
+                    work(each, &mut tally);
+                }
                 tally
             })
         });

@@ -36,19 +36,25 @@ mod tests {
     fn the_guard_approves_what_is_safe_in_every_small_world_and_refuses_what_is_not() {
         let all = std::env::var("NODEPOOL_WORLDS").is_ok_and(|worlds| worlds == "all");
         let tally = if all { everything() } else { sample() };
-        println!(
+        say(&format!(
             "{} worlds, {} steps: {} approved, {} refused by LastHealthySystemPool and SystemCapacityFloor alone ({} \
              times a rule that would be broken indeed), {} by other rules",
             tally.worlds, tally.steps, tally.approved, tally.refused, tally.needed, tally.otherwise
-        );
+        ));
         check(&tally);
+    }
+
+    /// Says what was counted, also when the test passes.
+    fn say(text: &str) {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     fn check(tally: &Tally) {
         for (kind, number) in &tally.strict {
             let accepted = ACCEPTED.iter().find(|(accepted, ..)| accepted == kind);
             let (most, why) = accepted.map_or((0, "not accepted"), |(_, most, why)| (*most, *why));
-            println!("stricter than needed: {number} {kind:?} ({why})");
+            say(&format!("stricter than needed: {number} {kind:?} ({why})"));
             assert!(*number <= most, "{kind:?}: {number}, no more than {most} are accepted\n{:#?}", tally.told);
         }
         assert_eq!(tally.unsafe_approvals, 0, "{:#?}", tally.told);

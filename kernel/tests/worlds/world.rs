@@ -150,7 +150,7 @@ impl Pool {
     /// Every pool that is busy by another hand, stopped, or has a write of ours under way.
     pub fn held() -> Vec<Self> {
         let taints = [Taints::None, Taints::NoSchedule];
-        let written = Self::all(&AT_REST, &taints).into_iter().flat_map(|pool| pool.with_writes());
+        let written = Self::all(&AT_REST, &taints).into_iter().flat_map(Pool::with_writes);
         Self::all(&FOREIGN, &taints).into_iter().chain(written).collect()
     }
 

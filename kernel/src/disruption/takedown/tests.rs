@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::testing::{
     demote, edit, governed, in_flight, nodes_mut, pod, pool, pool_mut, promote, put_label, put_taints, repair, scale,
@@ -11,7 +13,8 @@ fn cluster() -> Snapshot {
     let mut snapshot = governed(pools, "apps");
     let nodes = snapshot.nodes.value().unwrap().clone();
     for node in &nodes {
-        let daemon = Pod { owner: Owner::DaemonSet, selects: ["tier".to_owned()].into(), ..pod("daemon", node) };
+        let daemon =
+            Pod { owner: Owner::DaemonSet, selects: Arc::new(["tier".to_owned()].into()), ..pod("daemon", node) };
         edit(&mut snapshot.pods).extend([pod("replica", node), daemon]);
     }
     snapshot
@@ -65,7 +68,7 @@ fn each_step_takes_down_what_it_would() {
 fn a_change_of_mode_changes_its_label() {
     let mut snapshot = cluster();
     for pod in edit(&mut snapshot.pods) {
-        pod.selects = [MODE_LABEL.to_owned()].into();
+        pod.selects = Arc::new([MODE_LABEL.to_owned()].into());
     }
     assert_eq!(of(&snapshot, &promote("apps")), [0, 3, 0, 0, 0]);
     assert_eq!(of(&snapshot, &put_label("apps", "tier")), [0, 0, 0, 0, 0]);

@@ -116,7 +116,7 @@ fn aks_chooses_the_nodes_so_that_those_with_most_pods_go() {
 fn daemons_count_only_where_their_node_stays() {
     let mut snapshot = dns_on(&[0, 1]);
     for pod in edit(&mut snapshot.pods) {
-        (pod.owner, pod.selects) = (Owner::DaemonSet, ["tier".to_owned()].into());
+        (pod.owner, pod.selects) = (Owner::DaemonSet, Arc::new(["tier".to_owned()].into()));
     }
     assert!(!refuses(&snapshot, &scale("apps", 3, 0)));
     assert!(refuses(&snapshot, &evict()));
@@ -202,7 +202,9 @@ fn pods_that_nobody_counts_on_are_not_counted() {
 #[test]
 fn a_budget_without_a_current_status_or_beside_another_lets_nothing_go() {
     let mut outdated = with_budget(dns_on(&[0]), 1);
-    edit(&mut outdated.budgets).iter_mut().for_each(|budget| budget.generation += 1);
+    for budget in edit(&mut outdated.budgets) {
+        budget.generation += 1;
+    }
     let broken = found(&outdated, &evict()).unwrap();
     assert!(
         broken.finding.contains("budget kube-system/dns has no status yet, or one of an older version of it ("),
@@ -218,12 +220,18 @@ fn a_budget_without_a_current_status_or_beside_another_lets_nothing_go() {
     assert!(broken.finding.ends_with(&format!("{says} (kube-system/dns-0, kube-system/dns-1)")), "{}", broken.finding);
     assert_eq!(broken.standing, Standing::Lasting);
     let mut strange = with_budget(dns_on(&[0]), 5);
-    edit(&mut strange.budgets).iter_mut().for_each(|budget| budget.selector = None);
+    for budget in edit(&mut strange.budgets) {
+        budget.selector = None;
+    }
     assert_eq!(found(&strange, &evict()).unwrap().standing, Standing::Lasting);
-    edit(&mut strange.budgets).iter_mut().for_each(|budget| budget.namespace = "other".into());
+    for budget in edit(&mut strange.budgets) {
+        budget.namespace = "other".into();
+    }
     assert!(!refuses(&strange, &evict()));
     let mut waiting = with_budget(dns_on(&[0]), 1);
-    edit(&mut waiting.budgets).iter_mut().for_each(|budget| budget.status.unconfirmed = 2001);
+    for budget in edit(&mut waiting.budgets) {
+        budget.status.unconfirmed = 2001;
+    }
     assert_eq!(found(&waiting, &evict()).unwrap().standing, Standing::Passing);
 }
 
@@ -231,9 +239,9 @@ fn a_budget_without_a_current_status_or_beside_another_lets_nothing_go() {
 fn it_passes_by_itself_if_the_budget_would_allow_as_many_with_all_its_pods_healthy() {
     let with = |nodes: &[u32], expected: i32, allowed: i32| {
         let mut snapshot = with_budget(dns_on(nodes), allowed);
-        edit(&mut snapshot.budgets).iter_mut().for_each(|budget| {
+        for budget in edit(&mut snapshot.budgets) {
             (budget.status.expected, budget.status.desired) = (expected, 4);
-        });
+        }
         found(&snapshot, &evict()).map(|broken| broken.standing)
     };
     assert_eq!(with(&[0], 5, 1), None);
@@ -265,7 +273,9 @@ fn all_that_is_too_much_is_named_the_gravest_cause_first() {
 #[test]
 fn a_mix_of_doubt_and_excess_says_what_to_do_about_the_excess() {
     let mut snapshot = with_budget(dns_on(&[0, 1]), 1);
-    edit(&mut snapshot.budgets).iter_mut().for_each(|budget| budget.generation += 1);
+    for budget in edit(&mut snapshot.budgets) {
+        budget.generation += 1;
+    }
     edit(&mut snapshot.pods).extend([replica("web", 0, 0), replica("web", 1, 1)]);
     let broken = found(&snapshot, &evict()).unwrap();
     assert_eq!(broken.standing, Standing::Lasting);
