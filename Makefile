@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults differential worlds unit interop bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story faults differential worlds mutants unit interop bench fuzz lint crds check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ differential: assets ## Compares the kernel with Kubernetes itself: 3,000 placem
 worlds: ## Judges every step in every small cluster (some minutes; make test judges a sample)
 	NODEPOOL_WORLDS=all $(CARGO) test --release -p nodepool-kernel --test worlds -- --nocapture
 
+mutants: ## Changes the rules in every way that cargo-mutants knows; unit tests must notice each (some hours; needs cargo-mutants)
+	$(CARGO) mutants --package nodepool-kernel
+
 unit: ## Runs the tests that need no control plane
 	$(CARGO) test --workspace --lib && $(CARGO) test -p nodepool-kernel
 
@@ -39,8 +42,9 @@ bench: assets ## Measures the operator, the kernel and the emulator, and prints 
 	$(CARGO) bench -p nodepool-kernel --bench pass
 	$(CARGO) bench -p aks-emulator --bench pools
 
-fuzz: ## Feeds the emulator requests, and the ARM client answers, of any form for SECONDS=60 a target (needs cargo-fuzz)
+fuzz: ## Feeds the emulator requests, the ARM client answers and the kernel snapshots of any form for SECONDS=60 a target (needs cargo-fuzz)
 	cd aks-emulator && $(CARGO) fuzz run request --dev --sanitizer none -- -dict=fuzz/request.dict -max_len=4096 -max_total_time=$(or $(SECONDS),60)
+	cd kernel && $(CARGO) fuzz run snapshot --dev --sanitizer none -- -len_control=0 -max_len=4096 -max_total_time=$(or $(SECONDS),60)
 	@for target in pool_document error_body operation_answer; do \
 		$(CARGO) fuzz run $$target --dev --sanitizer none -- -dict=fuzz/arm.dict -max_len=4096 -max_total_time=$(or $(SECONDS),60) || exit 1; \
 	done

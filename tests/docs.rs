@@ -67,6 +67,8 @@ fn every_link_leads_somewhere() {
         "docs/status.md",
         "docs/operations.md",
         "docs/arm-client.md",
+        "docs/reliability.md",
+        "docs/benchmarks.md",
         "docs/benchmarks.md",
         "aks-emulator/README.md",
         "interop/README.md",

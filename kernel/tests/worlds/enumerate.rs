@@ -1,6 +1,7 @@
 //! Which small worlds there are: all of them, with interchangeable pools taken once, or a sample. Never judges.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use crate::judge::{Beside, Subject, Tally};
 use crate::world::{Nodes, Pool, State, Taints};
@@ -67,13 +68,21 @@ pub fn everything() -> Tally {
 /// One of each kind of pools that stand beside the subject.
 fn interchangeable() -> (Vec<Beside>, Tally) {
     let subjects: Vec<Subject> = telling().into_iter().map(Subject::new).collect();
-    let found = std::sync::Mutex::new(HashMap::new());
-    let tally = in_parallel(&Pool::others(), |pool, tally| {
+    let others: Vec<(usize, Pool)> = Pool::others().into_iter().enumerate().collect();
+    let found: Mutex<HashMap<_, (usize, Beside)>> = Mutex::new(HashMap::new());
+    let tally = in_parallel(&others, |(index, pool), tally| {
         let other = Beside::new(*pool);
         let verdicts: Vec<Vec<u8>> = subjects.iter().map(|subject| tally.judge(subject, &[other])).collect();
-        found.lock().unwrap().entry((verdicts, other.least)).or_insert(other);
+        let mut found = found.lock().unwrap();
+        let first = found.entry((verdicts, other.least)).or_insert((*index, other));
+        // The first in order stands for its kind, whichever thread comes first.
+        if *index < first.0 {
+            *first = (*index, other);
+        }
     });
-    (found.into_inner().unwrap().into_values().collect(), tally)
+    let mut classes: Vec<(usize, Beside)> = found.into_inner().unwrap().into_values().collect();
+    classes.sort_by_key(|(index, _)| *index);
+    (classes.into_iter().map(|(_, other)| other).collect(), tally)
 }
 
 /// Subjects whose verdicts depend on every number of nodes beside them.
