@@ -1,9 +1,9 @@
 //! Steps: single-purpose changes of one pool, each a single write. Never carries out anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::snapshot::Mode;
+use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::taint::Taint;
 
 /// One change of one pool on behalf of one policy.
@@ -80,6 +80,18 @@ impl Change {
             Self::Taints { .. } => Purpose::Taints,
             Self::Labels { .. } => Purpose::Labels,
             Self::Repair { .. } => Purpose::Repair,
+        }
+    }
+
+    /// Whether the pool is as the change would have it.
+    #[must_use]
+    pub fn is_made(&self, pool: &AgentPool) -> bool {
+        match self {
+            Self::Mode { to, .. } => pool.mode == *to,
+            Self::Count { to, .. } => pool.count == *to,
+            Self::Taints { to, .. } => to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect(),
+            Self::Labels { to, .. } => pool.labels == *to,
+            Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
         }
     }
 
@@ -199,5 +211,30 @@ mod tests {
         assert_eq!(repair("QuotaExceeded").to_string(), "try again what has failed (QuotaExceeded)");
         assert_eq!(repair("").to_string(), "try again what has failed");
         assert_eq!(repair("").purpose().to_string(), "repair");
+    }
+
+    #[test]
+    fn a_change_is_made_when_the_pool_is_as_it_would_have_it() {
+        let pool = crate::testing::pool("apps", Mode::User, 3);
+        let taints = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Taint>>();
+        let tainted = AgentPool { taints: taints(&["a=1:NoSchedule", "b=1:NoSchedule"]), ..pool.clone() };
+        let failed = AgentPool { state: ProvisioningState::Failed, ..pool.clone() };
+        let put = |texts: &[&str]| Change::Taints { from: vec![], to: taints(texts) };
+        let put_labels = |to| Change::Labels { from: labels(&[]), to };
+        let repair = Change::Repair { code: String::new() };
+        for (change, pool, made) in [
+            (Change::Count { from: 2, to: 3 }, &pool, true),
+            (Change::Count { from: 3, to: 2 }, &pool, false),
+            (Change::Mode { from: Mode::System, to: Mode::User }, &pool, true),
+            (Change::Mode { from: Mode::User, to: Mode::System }, &pool, false),
+            (put(&["b=1:NoSchedule", "a=1:NoSchedule"]), &tainted, true),
+            (put(&["a=1:NoSchedule"]), &tainted, false),
+            (put_labels(labels(&[])), &pool, true),
+            (put_labels(labels(&[("a", "1")])), &pool, false),
+            (repair.clone(), &pool, true),
+            (repair, &failed, false),
+        ] {
+            assert_eq!(change.is_made(pool), made, "{change}");
+        }
     }
 }

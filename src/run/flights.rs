@@ -4,13 +4,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nodepool_kernel::{Cluster, InFlight, Known, Step, Time};
+use nodepool_kernel::{AgentPool, Cluster, InFlight, Known, Step, Time};
 use tokio::time::Instant;
 
 use crate::arm::{End, Operation, Progress};
 
 /// How long an operation is followed by its URL at most: beyond, the pool's own state says more.
 const LONGEST_FOLLOWED: Duration = Duration::from_hours(1);
+
+/// How long a write that ARM took is waited for while ARM shows neither that it is at it nor what came of it: its views of
+/// the cluster may lag, and somebody may have taken the change back.
+const LONGEST_UNSEEN: Duration = Duration::from_mins(2);
 
 /// Writes under way, at most one a pool.
 #[derive(Default)]
@@ -25,8 +29,18 @@ struct Flight {
     /// An observation that began no later than this says nothing about the end.
     blind_until: Time,
     operation: Option<Followed>,
-    /// Whether ARM has been seen to be at it.
+    /// When ARM took it; `None` if that is not known.
+    accepted: Option<Instant>,
+    /// Whether ARM has been seen to be at it, or has told its end.
     seen: bool,
+}
+
+impl Flight {
+    /// Whether ARM took the write and a pool at rest is a picture of before it.
+    fn is_unseen(&self, pool: Option<&AgentPool>) -> bool {
+        let is_waited_for = self.accepted.is_some_and(|accepted| accepted.elapsed() < LONGEST_UNSEEN);
+        is_waited_for && !self.seen && pool.is_some_and(|pool| !self.write.step.change.is_made(pool))
+    }
 }
 
 /// An operation that is followed by its URL.
@@ -47,11 +61,16 @@ impl Flights {
         self.flights.iter().map(|flight| &flight.write.step).find(|step| step.policy == policy)
     }
 
-    /// Takes note of a write that has, or may have, begun, and of the operation that carries it out.
-    pub(super) fn sent(&mut self, write: InFlight, operation: Option<Operation>, poll_after: Duration) {
+    /// Takes note of a write that ARM took, and of the operation that carries it out.
+    pub(super) fn accepted(&mut self, write: InFlight, operation: Option<Operation>, poll_after: Duration) {
         let now = Instant::now();
         let operation = operation.map(|operation| Followed { operation, began: now, next_poll: now + poll_after });
-        self.flights.push(Flight { blind_until: write.since, write, operation, seen: false });
+        self.flights.push(Flight { blind_until: write.since, write, operation, accepted: Some(now), seen: false });
+    }
+
+    /// Takes note of a write that ARM may have taken.
+    pub(super) fn lost(&mut self, write: InFlight) {
+        self.flights.push(Flight { blind_until: write.since, write, operation: None, accepted: None, seen: false });
     }
 
     /// The operations that are to be asked about now, each with its pool.
@@ -82,7 +101,7 @@ impl Flights {
                 }
             }
             Progress::Ended(end) => {
-                flight.blind_until = now;
+                (flight.blind_until, flight.seen) = (now, true);
                 self.ends.push((flight.write.step.policy.clone(), end));
             }
             Progress::Untold { why } => {
@@ -97,10 +116,11 @@ impl Flights {
     pub(super) fn observe(&mut self, cluster: &Known<Cluster>) {
         let Known::Seen { at, value } = cluster else { return };
         self.flights.retain_mut(|flight| {
+            let pool = value.pool(&flight.write.step.pool);
             let is_blind = *at <= flight.blind_until;
-            let busy = value.pool(&flight.write.step.pool).is_some_and(|pool| pool.state.operation().is_some());
+            let busy = pool.is_some_and(|pool| pool.state.operation().is_some());
             flight.seen |= busy && !is_blind;
-            is_blind || busy || flight.operation.is_some()
+            is_blind || busy || flight.operation.is_some() || flight.is_unseen(pool)
         });
     }
 
@@ -155,9 +175,16 @@ mod tests {
     fn seen(at: i64, state: &str) -> Known<Cluster> {
         let id: ClusterId =
             "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c".parse().unwrap();
-        let pools = json!([{"name": "apps", "provisioningState": state}]);
+        let pools = json!([{"name": "apps", "provisioningState": state, "count": 1}]);
         let document = json!({"properties": {"agentPoolProfiles": pools}});
         Known::seen(Time::from_millis(at), cluster(&id, &document).unwrap())
+    }
+
+    /// The same with so many nodes, at rest.
+    fn counting(at: i64, count: u32) -> Known<Cluster> {
+        let Known::Seen { at, value: mut cluster } = seen(at, "Succeeded") else { panic!() };
+        cluster.pools[0].count = count;
+        Known::seen(at, cluster)
     }
 
     fn running(poll_after: Option<Duration>) -> Progress {
@@ -167,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_without_an_operation_ends_when_its_pool_is_seen_at_rest_after_it_was_sent() {
         let mut flights = Flights::default();
-        flights.sent(write(), None, POLL);
+        flights.accepted(write(), None, POLL);
         for (at, state, under_way) in [
             (999, "Succeeded", true),
             (1_000, "Succeeded", true),
@@ -181,9 +208,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_write_that_was_taken_is_waited_for_until_arm_shows_it_and_one_that_was_lost_is_not() {
+        let mut flights = Flights::default();
+        flights.lost(write());
+        flights.observe(&seen(2_000, "Succeeded"));
+        assert!(flights.of("p").is_none());
+
+        flights.accepted(write(), None, POLL);
+        flights.observe(&seen(2_000, "Succeeded"));
+        assert!(flights.of("p").is_some(), "the count is the old one");
+        flights.observe(&counting(2_500, 2));
+        assert!(flights.of("p").is_none());
+
+        flights.accepted(write(), None, POLL);
+        tokio::time::advance(LONGEST_UNSEEN).await;
+        flights.observe(&seen(3_000, "Succeeded"));
+        assert!(flights.of("p").is_none(), "not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn while_its_operation_runs_a_pool_at_rest_is_an_old_picture() {
         let mut flights = Flights::default();
-        flights.sent(write(), Some(operation()), POLL);
+        flights.accepted(write(), Some(operation()), POLL);
         flights.observe(&seen(2_000, "Succeeded"));
         assert!(flights.of("p").is_some() && flights.are_to_be_seen() && flights.followed().is_empty());
         flights.observe(&seen(2_500, "Scaling"));
@@ -203,7 +249,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_operation_is_asked_about_when_it_is_due() {
         let mut flights = Flights::default();
-        flights.sent(write(), Some(operation()), POLL);
+        flights.accepted(write(), Some(operation()), POLL);
         assert!(flights.due().is_empty());
         let mut waited = Vec::new();
         for asked in [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(30))] {
@@ -224,11 +270,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_operation_that_tells_nothing_leaves_it_to_the_pool() {
         let mut flights = Flights::default();
-        flights.sent(write(), Some(operation()), POLL);
+        flights.accepted(write(), Some(operation()), POLL);
         let untold = Progress::Untold { why: "403".into() };
         assert!(flights.progressed("apps", untold, Time::from_millis(2_000), POLL));
         assert!(flights.of("p").is_some() && flights.end_of("p").is_none());
-        flights.observe(&seen(2_001, "Succeeded"));
+        flights.observe(&counting(2_001, 2));
         assert!(flights.of("p").is_none());
         assert!(!flights.progressed("apps", running(None), Time::from_millis(2_000), POLL), "it is gone");
     }

@@ -88,7 +88,7 @@ impl Pass {
         let mut recorded = false;
         for (name, row) in self.store.policies() {
             let PolicyRow::Valid(policy) = row else { continue };
-            let Some(plan) = plan.policies.iter().find(|plan| plan.policy == name) else { continue };
+            let Some(plan) = plan.of(&name) else { continue };
             let Some(pool) = cluster.pool(&plan.pool) else { continue };
             if snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name) {
                 continue;
@@ -185,11 +185,11 @@ impl Pass {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
             Outcome::Accepted { at, operation } => {
-                self.flights.sent(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
+                self.flights.accepted(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
             }
             Outcome::Unknown { at, error } => {
-                self.flights.sent(InFlight { step: step.clone(), since: *at }, None, poll);
+                self.flights.lost(InFlight { step: step.clone(), since: *at });
                 self.ledger.delay(&step.policy, poll, None, error.clone());
             }
             Outcome::Superseded | Outcome::Refused(_) => {
@@ -226,7 +226,7 @@ impl Pass {
         for (name, row) in rows {
             match row {
                 PolicyRow::Valid(policy) => {
-                    let Some(plan) = plan.policies.iter().find(|plan| plan.policy == name) else { continue };
+                    let Some(plan) = plan.of(&name) else { continue };
                     let status = self.status_of(&policy, plan, snapshot, verdicts);
                     let waits = status.condition(condition::RECONCILING).filter(|condition| {
                         condition.status == ConditionStatus::True && condition.reason != "OperationInProgress"
@@ -347,8 +347,7 @@ fn next_attempt(snapshot: &Snapshot) -> Option<Time> {
 
 /// The policies with a step that could be made but for other steps.
 fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = &'a str> {
-    let held =
-        |name: &str| plan.policies.iter().any(|plan| plan.policy == name && plan.problems.iter().any(Problem::holds));
+    let held = |name: &str| plan.of(name).is_some_and(|plan| plan.problems.iter().any(Problem::holds));
     verdicts.iter().filter_map(move |verdict| match verdict {
         Verdict::Waits { step, .. } if !held(&step.policy) => Some(step.policy.as_str()),
         _ => None,

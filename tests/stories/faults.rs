@@ -200,18 +200,12 @@ impl Case for Fault {
         let failed = outcomes.iter().any(|outcome| outcome == "Failed");
         ensure!(failed == (self.kind == Kind::OperationFails), "the history says {outcomes:?}");
         let last = outcomes.last().map_or("nothing", String::as_str);
-        ensure!(last == "Succeeded" || self.may_be_misjudged() && last == "NotDone", "the history says {outcomes:?}");
+        ensure!(last == "Succeeded", "the history says {outcomes:?}");
         Ok(())
     }
 }
 
 impl Fault {
-    /// Where nothing but a stale view of the cluster tells how the operation ended, the step looks as if it were still
-    /// to be made.
-    fn may_be_misjudged(self) -> bool {
-        (self.kind, self.request) == (Kind::Stale, Request::Cluster) && self.setting == Setting::WithOperationsForbidden
-    }
-
     /// How many writes may have an effect, and how many may be sent.
     fn most_writes(self) -> (usize, usize) {
         match (self.kind, self.request) {

@@ -20,6 +20,15 @@ pub struct Plan {
     pub policies: Vec<PolicyPlan>,
 }
 
+impl Plan {
+    /// What the policy of that name asks for.
+    #[must_use]
+    pub fn of(&self, policy: &str) -> Option<&PolicyPlan> {
+        let index = self.policies.binary_search_by(|plan| plan.policy.as_str().cmp(policy)).ok()?;
+        self.policies.get(index)
+    }
+}
+
 /// What one policy asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyPlan {
