@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, InFlight,
-    Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
-    Settings, Snapshot, Span, Step, Taint, TaintEffect, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
-    winner,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, FieldKind,
+    FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, TEMPLATE_FIELDS, Taint, TaintEffect, Template, Time,
+    Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 /// A provider id that proves that the cluster is the right one.
@@ -127,6 +127,7 @@ fn pool(input: Input<'_, '_>) -> Result<AgentPool> {
         drain_timeout_minutes: number(input)?,
         node_soak_minutes: number(input)?,
         failure: input.ratio(1, 3)?.then_some(failure),
+        settings: template(input)?,
     })
 }
 
@@ -212,6 +213,19 @@ fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
     })
 }
 
+/// Odd words in some fields.
+fn template(input: Input<'_, '_>) -> Result<Arc<Template>> {
+    let (bits, word) =
+        (u32::arbitrary(input)?, one(input, &["Standard_B1s", "", "/x/subnets/y", "é9_", "Standard_D4ps_v5"])?);
+    let flag = bits & 1 == 1;
+    Ok(Arc::new(Template::from_fields(|field| {
+        let index = TEMPLATE_FIELDS.iter().position(|other| other == field)?;
+        let value =
+            if flag && field.kind == FieldKind::Flag { FieldValue::Flag(true) } else { FieldValue::Text(word.clone()) };
+        (bits >> index & 1 == 1).then_some(value)
+    })))
+}
+
 fn intent(input: Input<'_, '_>) -> Result<Intent> {
     let asked = u8::arbitrary(input)?;
     let asks = |bit: u8| asked >> bit & 1 == 1;
@@ -230,6 +244,8 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         attempt: if input.ratio(1, 4)? { Some(attempt(input)?) } else { None },
         stalled: asks(1),
         waits_since: if asks(2) { Some(time(input)?) } else { None },
+        template: if input.ratio(1, 2)? { Some(template(input)?) } else { None },
+        creating: input.ratio(1, 5)?,
     })
 }
 
@@ -250,12 +266,19 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
         Some(winner) if !input.ratio(1, 10)? => winner.policy.clone(),
         _ => one(input, &["p", "q", "", "r"])?,
     };
-    let change = match input.int_in_range(0..=4_u8)? {
+    let change = match input.int_in_range(0..=5_u8)? {
         0 => Change::Mode { from: pool.mode, to: mode(input)? },
         1 => Change::Count { from: pool.count, to: number(input)? },
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
         3 => Change::Labels { from: pool.labels, to: labels(input)? },
-        _ => Change::Repair { code: one(input, &CODES)? },
+        4 => Change::Repair { code: one(input, &CODES)? },
+        _ => Change::Create(Box::new(NewPool {
+            mode: mode(input)?,
+            count: number(input)?,
+            taints: if input.ratio(1, 2)? { Some(several(input, 2, taint)?) } else { None },
+            labels: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
+            template: template(input)?,
+        })),
     };
     Ok(Step { policy, pool: pool.name, change })
 }

@@ -86,7 +86,7 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
 
 /// What has been decided so far in this pass.
 struct Pass<'a> {
-    /// Steps in flight, or planned by a policy that can make progress, that promote a pool or add nodes.
+    /// Steps in flight, or planned by a policy that can make progress, that create or promote a pool or add nodes.
     adding: Vec<&'a Step>,
     /// The step that has waited for so long that no other disruptive one may begin before it.
     first_in_line: Option<&'a Step>,
@@ -116,6 +116,11 @@ impl<'a> Pass<'a> {
             && let Some(predecessor) = self.predecessor(step, facts)
         {
             return Some(format!("the step before it, {}", in_words(predecessor)));
+        }
+        if step.change.removes()
+            && let Some(pool) = joining(step, facts)
+        {
+            return Some(format!("the nodes of pool {pool}, which is new"));
         }
         if facts.reduces(step)
             && let Some(other) = &self.reducing
@@ -159,6 +164,15 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// A pool on whose new nodes this step relies: its creation has begun, and makes progress.
+fn joining<'a>(step: &Step, facts: &Facts<'a>) -> Option<&'a str> {
+    let system_only = is_system(step, facts);
+    let relevant = |pool: &str| !system_only || facts.observed.pool(pool).is_some_and(|pool| pool.mode == Mode::System);
+    let progresses = |intent: &&Intent| intent.creating && !intent.stalled && intent.may_write();
+    let pools = facts.intents.iter().filter(progresses).map(|intent| intent.pool.as_str());
+    pools.filter(|pool| *pool != step.pool && relevant(pool)).min()
+}
+
 /// The steps that add something, those in flight first.
 fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
     let progresses = |intent: &&Intent| !intent.stalled && intent.may_write();
@@ -168,7 +182,7 @@ fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
     let mut in_flight: Vec<&Step> = snapshot.in_flight.iter().map(|write| &write.step).collect();
     in_flight.sort_by_cached_key(ToString::to_string);
     let all = in_flight.into_iter().chain(planned.flat_map(|policy| &policy.steps));
-    all.filter(|step| step.change.promotes() || step.change.scales_up()).collect()
+    all.filter(|step| step.change.creates() || step.change.promotes() || step.change.scales_up()).collect()
 }
 
 /// Of the steps that take away system capacity and could be made but for others, the one that has waited longest, if that
@@ -199,7 +213,7 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
 fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
     let takes_away = step.change.removes() || facts.reduces(step);
-    let adds = step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
+    let adds = step.change.creates() || step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
     match (adds, takes_away) {
         (true, false) => 0,
         (false, false) => 1,
@@ -212,5 +226,7 @@ fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
     facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
 }
 
+#[cfg(test)]
+mod creation_tests;
 #[cfg(test)]
 mod tests;

@@ -182,7 +182,7 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } | Change::Repair { .. } => false,
+            Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => false,
         };
         takes_away
             || self.goes_on_removing(pool)
@@ -257,11 +257,11 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.taints.extend(new);
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
-        Change::Labels { .. } | Change::Repair { .. } => {}
+        Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => {}
     }
 }
 
-/// Applies a step to the cluster as it is meant.
+/// Applies a step to the cluster as it is meant. A new pool is hoped for once ARM shows it.
 fn fulfil(cluster: &mut Cluster, step: &Step) {
     let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
     match &step.change {
@@ -269,7 +269,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
-        Change::Repair { .. } => {}
+        Change::Repair { .. } | Change::Create(_) => {}
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a policy asks for. Never knows how the policy was written down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::snapshot::Mode;
 use crate::taint::Taint;
+use crate::template::Template;
 use crate::time::Time;
 
 /// One `NodePoolPolicy`, reduced to what it asks for. A field that is `None` is not managed.
@@ -37,6 +39,10 @@ pub struct Intent {
     pub stalled: bool,
     /// Since when a step of this policy that could be made has waited for other steps; `None` if none does.
     pub waits_since: Option<Time>,
+    /// What the pool is created from if it does not exist; compared, and never executed, if it does.
+    pub template: Option<Arc<Template>>,
+    /// Whether the pool's creation is known to have begun and not to have ended with all its nodes Ready.
+    pub creating: bool,
 }
 
 /// Whether the operator may write to the pool.

@@ -21,9 +21,11 @@ mod settings;
 mod snapshot;
 mod step;
 mod taint;
+mod template;
 #[cfg(test)]
 mod testing;
 mod time;
+mod vm_size;
 
 pub use deadline::deadline;
 pub use decide::{Verdict, decide};
@@ -36,6 +38,7 @@ pub use snapshot::{
     AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Pod,
     PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
 };
-pub use step::{Change, Purpose, Step};
+pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};
+pub use template::{FieldKind, FieldValue, TEMPLATE_FIELDS, Template, TemplateDrift, TemplateField};
 pub use time::{Span, Time};

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
+use crate::names::counted;
 use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::taint::Taint;
+use crate::template::Template;
 
 /// One change of one pool on behalf of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,23 @@ pub enum Change {
         /// ARM's code of the failure; empty if it gives none.
         code: String,
     },
+    /// The pool itself, which does not exist.
+    Create(Box<NewPool>),
+}
+
+/// A pool that is to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPool {
+    /// Its mode.
+    pub mode: Mode,
+    /// How many nodes it begins with.
+    pub count: u32,
+    /// Its taints, if the policy manages them.
+    pub taints: Option<Vec<Taint>>,
+    /// Its labels, if the policy manages them.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// What it is made from.
+    pub template: Arc<Template>,
 }
 
 /// What kind of change a step makes.
@@ -68,6 +88,8 @@ pub enum Purpose {
     Labels,
     /// Another try of what has failed.
     Repair,
+    /// The pool itself.
+    Create,
 }
 
 impl Change {
@@ -80,6 +102,7 @@ impl Change {
             Self::Taints { .. } => Purpose::Taints,
             Self::Labels { .. } => Purpose::Labels,
             Self::Repair { .. } => Purpose::Repair,
+            Self::Create(_) => Purpose::Create,
         }
     }
 
@@ -92,13 +115,24 @@ impl Change {
             Self::Taints { to, .. } => to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect(),
             Self::Labels { to, .. } => pool.labels == *to,
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
+            Self::Create(_) => true,
         }
     }
 
-    /// Whether the change makes a pool a system pool.
+    /// Whether the change makes a system pool, of another pool or a new one.
     #[must_use]
     pub fn promotes(&self) -> bool {
-        matches!(self, Self::Mode { to: Mode::System, .. })
+        match self {
+            Self::Mode { to, .. } => *to == Mode::System,
+            Self::Create(new) => new.mode == Mode::System,
+            _ => false,
+        }
+    }
+
+    /// Whether the change makes a pool that is not there.
+    #[must_use]
+    pub const fn creates(&self) -> bool {
+        matches!(self, Self::Create(_))
     }
 
     /// Whether the change takes a system pool away from the add-ons.
@@ -143,6 +177,7 @@ impl fmt::Display for Purpose {
             Self::Taints => "taints",
             Self::Labels => "labels",
             Self::Repair => "repair",
+            Self::Create => "create",
         })
     }
 }
@@ -164,6 +199,10 @@ impl fmt::Display for Change {
             Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
             Self::Repair { code } if code.is_empty() => f.write_str("try again what has failed"),
             Self::Repair { code } => write!(f, "try again what has failed ({code})"),
+            Self::Create(new) => {
+                let nodes = counted(usize::try_from(new.count).unwrap_or(usize::MAX), "node");
+                write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
+            }
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }

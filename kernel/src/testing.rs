@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::placement::{Selector, Test};
 use crate::{
-    AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os,
-    Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint, Time,
-    Toleration, TolerationOperator, UnhealthyPods, Workload, guard,
+    AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, Enforcement, FieldValue, InFlight, Intent, Known, Mode,
+    Node, Os, Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint,
+    Template, Time, Toleration, TolerationOperator, UnhealthyPods, Workload, guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -34,6 +34,7 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
         failure: None,
+        settings: Arc::default(),
     }
 }
 
@@ -118,7 +119,15 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        template: None,
+        creating: false,
     }
+}
+
+/// A template of texts.
+pub(crate) fn template(texts: &[(&str, &str)]) -> Arc<Template> {
+    let text = |name: &str| texts.iter().find(|(of, _)| *of == name).map(|(_, text)| FieldValue::Text((*text).into()));
+    Arc::new(Template::from_fields(|field| text(field.name)))
 }
 
 /// A cluster with the given pools, as many nodes as each pool counts, no pods and no policies.

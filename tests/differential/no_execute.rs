@@ -219,6 +219,7 @@ fn pool(case: &Case) -> AgentPool {
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
         failure: None,
+        settings: std::sync::Arc::default(),
     }
 }
 
@@ -238,6 +239,8 @@ fn intent(case: &Case) -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        template: None,
+        creating: false,
     }
 }
 

@@ -101,6 +101,7 @@ fn pool(number: usize, count: usize) -> AgentPool {
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
         failure: None,
+        settings: Arc::default(),
     }
 }
 
@@ -170,6 +171,8 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        template: None,
+        creating: false,
     };
     match asked {
         Asked::Label => {

@@ -10,15 +10,15 @@ use crate::step::Step;
 /// ARM answers 409 `OperationNotAllowed` to such a write.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let cluster = &facts.cluster;
-    let pool = facts.pool(step)?;
+    let pool = facts.pool(step);
     let finding = if let Some(operation) = cluster.state.operation() {
         format!("the cluster is {operation}")
     } else if let Power::NotRunning(state) = &cluster.power {
         format!("the cluster is {state}")
-    } else if let Some(operation) = pool.state.operation() {
-        format!("pool {} is {operation}", pool.name)
-    } else if facts.is_in_flight(&pool.name) {
-        format!("a change of pool {} was just sent and has not been observed yet", pool.name)
+    } else if let Some(operation) = pool.and_then(|pool| pool.state.operation()) {
+        format!("pool {} is {operation}", step.pool)
+    } else if facts.is_in_flight(&step.pool) {
+        format!("a change of pool {} was just sent and has not been observed yet", step.pool)
     } else {
         return None;
     };

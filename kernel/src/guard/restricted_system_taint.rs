@@ -11,14 +11,17 @@ use crate::taint::Taint;
 /// promotion of a pool that carries such taints (AKS error `SystemPoolHasRestrictedTaint`). A taint that AKS put on
 /// the pool itself may stay on a system pool, but a pool with one (spot, for example) can't become a system pool.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let pool = facts.pool(step)?;
-    let (restricted, doing): (Vec<&Taint>, _) = match &step.change {
-        Change::Taints { to, .. } if pool.mode == Mode::System => {
+    let (restricted, doing): (Vec<&Taint>, _) = match (&step.change, facts.pool(step)) {
+        (Change::Taints { to, .. }, Some(pool)) if pool.mode == Mode::System => {
             let kept = |taint: &Taint| taint.belongs_to_aks() && pool.taints.contains(taint);
             let restricted = to.iter().filter(|taint| taint.repels_system_pods() && !kept(taint));
             (restricted.collect(), "system pool would carry")
         }
-        Change::Mode { .. } if step.change.promotes() => {
+        (Change::Create(new), _) if new.mode == Mode::System => {
+            let all = new.taints.iter().flatten();
+            (all.filter(|taint| taint.repels_system_pods()).collect(), "new system pool would carry")
+        }
+        (Change::Mode { .. }, Some(pool)) if step.change.promotes() => {
             (pool.taints.iter().filter(|taint| taint.repels_system_pods()).collect(), "new system pool carries")
         }
         _ => return None,

@@ -33,6 +33,9 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)> {
     let name = &step.pool;
     let Some(pool) = facts.observed.pool(name) else {
+        if step.change.creates() {
+            return None;
+        }
         return Some((format!("ARM shows no pool {name}"), Vec::new()));
     };
     if let Some(problem) = Problem::of_pool(pool) {
@@ -63,6 +66,7 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
     let set = |taints: &[Taint]| taints.iter().cloned().collect::<BTreeSet<_>>();
     match change {
         Change::Mode { from, .. } if *from != pool.mode => Some(format!("its mode is {}, not {from}", pool.mode)),
+        Change::Create(_) => Some("it exists".to_owned()),
         Change::Count { from, .. } if *from != pool.count => Some(format!("its count is {}, not {from}", pool.count)),
         Change::Count { .. } if pool.autoscaling.is_some() => Some("it is autoscaled".to_owned()),
         Change::Taints { from, .. } if set(from) != set(&pool.taints) => Some("its taints have changed".to_owned()),
@@ -80,7 +84,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Mode { from, .. } => *from == Mode::System,
         Change::Count { .. } => step.change.scales_down(),
         Change::Taints { .. } | Change::Labels { .. } => true,
-        Change::Repair { .. } => false,
+        Change::Repair { .. } | Change::Create(_) => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }

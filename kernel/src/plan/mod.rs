@@ -1,5 +1,6 @@
 //! What the policies ask for, as ordered single-purpose steps. Never judges whether a step is safe.
 
+mod create;
 mod problem;
 mod repair;
 mod steps;
@@ -12,6 +13,7 @@ use crate::names::capped_list;
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Cluster, Snapshot};
 use crate::step::Step;
+use crate::template::TemplateDrift;
 
 /// What all policies ask for, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +44,8 @@ pub struct PolicyPlan {
     pub steps: Vec<Step>,
     /// What differs, field by field.
     pub drift: Vec<Drift>,
+    /// In what the pool is another than the template; never a step.
+    pub template_drift: Vec<TemplateDrift>,
 }
 
 /// Plans every policy against the snapshot. The same facts give the same plan, whatever order they come in.
@@ -61,10 +65,13 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
         problems: Vec::new(),
         steps: Vec::new(),
         drift: Vec::new(),
+        template_drift: Vec::new(),
     };
     match target(intent, intents, snapshot) {
-        Err(problem) => plan.problems.push(problem),
+        Err(problem) => create_or_tell(&mut plan, problem, intent, snapshot, settings),
         Ok(pool) => {
+            plan.template_drift =
+                intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
             if intent.count.is_some() && pool.autoscaling.is_some() {
                 plan.problems.push(Problem::Autoscaled);
             }
@@ -79,6 +86,23 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
         }
     }
     plan
+}
+
+/// Plans the creation of the pool if that is all there is against the policy.
+fn create_or_tell(plan: &mut PolicyPlan, problem: Problem, intent: &Intent, snapshot: &Snapshot, settings: &Settings) {
+    let is_absent = matches!(problem, Problem::PoolNotFound { .. });
+    let (Some(template), Some(cluster), true) = (&intent.template, snapshot.cluster.value(), is_absent) else {
+        plan.problems.push(problem);
+        return;
+    };
+    match create::of(intent, template, cluster) {
+        Err(problems) => plan.problems.extend(problems),
+        Ok(step) => {
+            plan.steps.push(step);
+            plan.drift = steps::drift(&plan.steps);
+            plan.problems.extend(create::held_back(intent, snapshot.now, settings));
+        }
+    }
 }
 
 /// The pool that the policy drives, or why there is none.

@@ -47,6 +47,13 @@ pub enum Problem {
     },
     /// An operation on the pool was canceled since the policy was last changed: somebody wanted it so.
     Canceled,
+    /// The pool is to be created, and the policy does not say with how many nodes.
+    CountMissing,
+    /// AKS would not create a pool from the template.
+    Unsuitable {
+        /// Field, value, reason and remedy.
+        why: String,
+    },
 }
 
 impl Problem {
@@ -92,6 +99,8 @@ impl Problem {
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
             Self::BackingOff { .. } => "WriteFailed",
             Self::Canceled => "PoolCanceled",
+            Self::CountMissing => "CountMissing",
+            Self::Unsuitable { .. } => "TemplateUnsuitable",
         }
     }
 
@@ -109,9 +118,16 @@ impl fmt::Display for Problem {
             Self::ConflictingPolicy { winner } => {
                 write!(f, "the pool is governed by the older policy {winner}: merge the two, or delete one")
             }
-            Self::PoolNotFound { pools } if pools.is_empty() => f.write_str("ARM has no such pool, nor any other"),
             Self::PoolNotFound { pools } => {
-                write!(f, "ARM has no such pool; its pools are {pools}: correct spec.poolName, or create the pool")
+                let pools = match pools.as_str() {
+                    "" => ", nor any other".to_owned(),
+                    pools => format!("; its pools are {pools}"),
+                };
+                write!(
+                    f,
+                    "ARM has no such pool{pools}: correct spec.poolName, or add spec.template and \
+                     spec.count, from which the operator creates the pool"
+                )
             }
             Self::Unsupported { what } => {
                 write!(
@@ -140,6 +156,10 @@ impl fmt::Display for Problem {
                 "the last operation on the pool was canceled, which somebody wanted: nothing is written until the \
                  policy is changed or the pool is updated in Azure (az aks nodepool update)",
             ),
+            Self::CountMissing => f.write_str(
+                "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count",
+            ),
+            Self::Unsuitable { why } => write!(f, "the pool can't be created: {}", shorten(why, 800)),
         }
     }
 }

@@ -67,10 +67,15 @@ fn a_pool_that_does_not_exist_is_answered_with_those_that_do() {
     assert_eq!((absent.reason(), absent.is_lasting()), ("PoolNotFound", true));
     assert_eq!(
         absent.to_string(),
-        "ARM has no such pool; its pools are apps, sys: correct spec.poolName, or create the pool"
+        "ARM has no such pool; its pools are apps, sys: correct spec.poolName, or add spec.template and spec.count, \
+         from which the operator creates the pool"
     );
     let nothing = problem(|s| edit(&mut s.cluster).pools.clear());
-    assert_eq!(nothing.to_string(), "ARM has no such pool, nor any other");
+    assert_eq!(
+        nothing.to_string(),
+        "ARM has no such pool, nor any other: correct spec.poolName, or add spec.template and spec.count, from which the \
+         operator creates the pool"
+    );
 }
 
 #[test]

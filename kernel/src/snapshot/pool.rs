@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::taint::Taint;
+use crate::template::Template;
 
 /// An agent pool as ARM reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct AgentPool {
     pub node_soak_minutes: u32,
     /// `status.provisioningError`.
     pub failure: Option<PoolFailure>,
+    /// What the pool was made from, as ARM shows it.
+    pub settings: Arc<Template>,
 }
 
 /// The error that ARM keeps of a pool's last failed operation.

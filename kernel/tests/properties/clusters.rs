@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, InFlight,
-    Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
-    Snapshot, Step, Taint, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, FieldValue,
+    InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState,
+    Readiness, Snapshot, Step, Taint, Template, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -89,6 +89,7 @@ prop_compose! {
             name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels,
             requested_version: text(requested_version), current_version: text(current_version),
             max_unavailable: text(max_unavailable), drain_timeout_minutes: 30, node_soak_minutes: 0, failure,
+            settings: Arc::default(),
         }
     }
 }
@@ -236,13 +237,20 @@ prop_compose! {
         (suspended, stalled) in (prop::bool::weighted(0.05), prop::bool::weighted(0.3)),
         attempt in prop::option::weighted(0.1, attempt()),
         waits_since in prop::option::weighted(0.2, select(vec![ago(10), ago(1000)])),
+        (template, creating) in (option::of(Just(template())), prop::bool::weighted(0.05)),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, taints, labels, owned_labels, attempt, stalled,
-            waits_since,
+            waits_since, template, creating,
         }
     }
+}
+
+/// A template that AKS would take.
+fn template() -> Arc<Template> {
+    let size = || FieldValue::Text("Standard_D4ds_v5".into());
+    Arc::new(Template::from_fields(|field| (field.name == "vmSize").then(size)))
 }
 
 prop_compose! {

@@ -1,6 +1,10 @@
 //! A plan for a state that is reached is empty.
 
-use nodepool_kernel::{Change, Known, ProvisioningState, Settings, Snapshot, Step, plan};
+use std::sync::Arc;
+
+use nodepool_kernel::{
+    AgentPool, Change, Known, NewPool, Os, PoolKind, Power, ProvisioningState, Settings, Snapshot, Step, plan,
+};
 use proptest::prelude::*;
 
 use crate::cases;
@@ -9,18 +13,45 @@ use crate::clusters::{NOW, cluster};
 /// What AKS makes of a write: what is sent replaces what was there, everything else stays.
 fn merge(snapshot: &mut Snapshot, step: &Step) {
     let mut cluster = snapshot.cluster.value().unwrap().clone();
+    if let Change::Create(new) = &step.change {
+        assert!(cluster.pool(&step.pool).is_none(), "{step}");
+        cluster.pools.push(created(&step.pool, new));
+    }
     let pool = cluster.pools.iter_mut().find(|pool| pool.name == step.pool).unwrap();
     match &step.change {
         Change::Mode { to, .. } => pool.mode.clone_from(to),
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
-        Change::Repair { .. } => {}
+        Change::Repair { .. } | Change::Create(_) => {}
     }
     // A write that succeeds ends what had failed.
     pool.state = ProvisioningState::Succeeded;
     pool.failure = None;
     snapshot.cluster = Known::seen(NOW, cluster);
+}
+
+/// A pool as it was sent.
+fn created(name: &str, new: &NewPool) -> AgentPool {
+    AgentPool {
+        name: name.to_owned(),
+        mode: new.mode.clone(),
+        kind: PoolKind::ScaleSet,
+        os: Os::Linux,
+        power: Power::Running,
+        state: ProvisioningState::Succeeded,
+        count: new.count,
+        autoscaling: None,
+        taints: new.taints.clone().unwrap_or_default(),
+        labels: new.labels.clone().unwrap_or_default(),
+        requested_version: None,
+        current_version: None,
+        max_unavailable: None,
+        drain_timeout_minutes: 30,
+        node_soak_minutes: 0,
+        failure: None,
+        settings: Arc::clone(&new.template),
+    }
 }
 
 fn steps(snapshot: &Snapshot) -> Vec<Step> {
@@ -68,6 +99,12 @@ proptest! {
                     }
                     prop_assert!(wanted.iter().all(|(key, value)| to.get(key) == Some(value)));
                     prop_assert!(from != to);
+                }
+                Change::Create(new) => {
+                    prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
+                    prop_assert_eq!(Some(new.count), intent.count);
+                    prop_assert_eq!((&new.taints, &new.labels), (&intent.taints, &intent.labels));
+                    prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }
                 Change::Repair { .. } => {
                     let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();

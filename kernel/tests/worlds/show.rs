@@ -77,6 +77,7 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
         failure,
+        settings: std::sync::Arc::default(),
     };
     if let Some(Own { write, shown: true }) = pool.own {
         let operation = if matches!(write, Write::Scale(_)) { "Scaling" } else { "Updating" };
@@ -153,6 +154,8 @@ fn intent() -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        template: None,
+        creating: false,
     }
 }
 

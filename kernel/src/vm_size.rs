@@ -1,0 +1,62 @@
+//! What the name of a VM size tells: `Standard_D4pds_v5` is family `D`, 4 cores, features `pds`. Never guesses about a
+//! name of another form.
+//!
+//! Source: Azure's naming conventions for VM sizes; `p` is an ARM processor.
+
+/// Cores and features, if the name is of the known form.
+fn parts(size: &str) -> Option<(&str, u32, &str)> {
+    let name = size.split_once('_').map_or(size, |(_, name)| name);
+    let name = name.split('_').next()?;
+    let from = name.find(|c: char| c.is_ascii_digit())?;
+    let (family, rest) = name.split_at_checked(from)?;
+    let to = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (cores, features) = rest.split_at_checked(to)?;
+    Some((family, cores.parse().ok()?, features))
+}
+
+/// Whether machines of this size have an ARM64 processor.
+#[must_use]
+pub(crate) fn is_arm64(size: &str) -> bool {
+    parts(size).is_some_and(|(_, _, features)| features.contains('p'))
+}
+
+/// Whether machines of this size have less than the 2 cores and 4 GB that AKS asks of a system pool's.
+///
+/// With two cores only the first A2 (3.5 GB) and the burstable sizes with a `t` (1 GB) have less than 4 GB.
+#[must_use]
+pub(crate) fn is_too_small_for_system(size: &str) -> bool {
+    let is_first_a2 = size.eq_ignore_ascii_case("Standard_A2") || size.eq_ignore_ascii_case("Basic_A2");
+    parts(size).is_some_and(|(family, cores, features)| {
+        let tiny = family.eq_ignore_ascii_case("B") && cores == 2 && features.contains('t');
+        cores < 2 || tiny || is_first_a2
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_told_by_the_name() {
+        for size in ["Standard_D4ps_v5", "Standard_D2plds_v5", "Standard_E4ps_v5", "standard_b2pls_v2"] {
+            assert!(is_arm64(size), "{size}");
+        }
+        for size in ["Standard_D4ds_v5", "Standard_NP10s", "Standard_DS2_v2", "Standard_NC40ads_H100_v5", "", "x"] {
+            assert!(!is_arm64(size), "{size}");
+        }
+    }
+
+    #[test]
+    fn small_machines_are_told_by_the_name() {
+        for size in
+            ["Standard_B1s", "Standard_DS1_v2", "Standard_A1_v2", "Standard_A2", "Standard_B2pts_v2", "Standard_F1"]
+        {
+            assert!(is_too_small_for_system(size), "{size}");
+        }
+        for size in
+            ["Standard_B2ms", "Standard_B2pls_v2", "Standard_D2s_v3", "Standard_A2_v2", "Standard_D16_v3", "odd"]
+        {
+            assert!(!is_too_small_for_system(size), "{size}");
+        }
+    }
+}
