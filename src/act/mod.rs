@@ -104,7 +104,11 @@ pub async fn act(
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
-    let write = PoolWrite::new(&fresh.document, &approved.get().change);
+    let write = match (&approved.get().change, &fresh.document) {
+        (Change::Create(new), None) => PoolWrite::creation(new),
+        (change, Some(document)) if !change.creates() => PoolWrite::new(document, change),
+        _ => return Outcome::Superseded,
+    };
     tracing::info!(step = %approved.get(), "writing");
     match arm.put_pool(&approved, &write).await {
         Ok(operation) => Outcome::Accepted { at: now(), operation },

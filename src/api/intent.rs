@@ -1,9 +1,12 @@
 //! From a policy as people write it to what the kernel plans with. Never fills in what is absent.
 
+use std::sync::Arc;
+
 use nodepool_kernel as kernel;
 
 use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
-use super::status::{Attempt, ConditionStatus, condition, outcome};
+use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
+use super::template::PoolTemplate;
 
 /// What the policy asks for.
 #[must_use]
@@ -38,6 +41,8 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,
         waits_since: None,
+        template: spec.template.as_ref().map(template),
+        creating: status.and_then(|status| status.operation.as_ref()).is_some_and(Operation::creates),
     }
 }
 
@@ -48,6 +53,10 @@ fn taint(taint: &Taint) -> kernel::Taint {
         TaintEffect::NoExecute => kernel::TaintEffect::NoExecute,
     };
     kernel::Taint::new(&taint.key, taint.value.clone().unwrap_or_default(), effect)
+}
+
+fn template(template: &PoolTemplate) -> Arc<kernel::Template> {
+    Arc::new(kernel::Template::from_fields(|field| template.value(field.name)))
 }
 
 fn attempt(attempt: &Attempt) -> Option<kernel::Attempt> {

@@ -4,6 +4,7 @@ mod crd;
 mod intent;
 mod policy;
 mod status;
+mod template;
 
 pub use crd::{crd_yaml, stored_as};
 pub use intent::{intent, time};
@@ -12,3 +13,4 @@ pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
     PlannedSteps, RefusedStep, condition, outcome,
 };
+pub use template::PoolTemplate;

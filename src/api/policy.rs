@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::status::NodePoolPolicyStatus;
+use super::template::PoolTemplate;
 
 /// What a node pool of this AKS cluster should be like. Fields that are absent are neither compared nor changed.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ use super::status::NodePoolPolicyStatus;
     derive = "PartialEq",
     doc = "NodePoolPolicy says what one node pool of this AKS cluster should be like. The operator drives the pool there through the Azure Resource Manager and refuses every change that would leave the cluster without a healthy system pool or evict protected pods.",
     validation = Rule::new("has(self.spec.poolName) || self.metadata.name.matches('^[a-z][a-z0-9]{0,11}$')").message("metadata.name is taken as the pool's name and is not one: set spec.poolName, or use 1 to 12 lower-case letters and digits that begin with a letter"),
+    validation = Rule::new("!has(self.spec.template) || !has(self.spec.template.osType) || self.spec.template.osType != 'Windows' || (has(self.spec.poolName) ? size(self.spec.poolName) : size(self.metadata.name)) <= 6").message(Message::Expression("'the name ' + (has(self.spec.poolName) ? self.spec.poolName : self.metadata.name) + ' is too long for a Windows pool (spec.template.osType): set spec.poolName to at most 6 characters'".into())),
     printcolumn(name = "Pool", type_ = "string", json_path = ".status.pool.name"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.pool.mode"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.count"),
@@ -32,6 +34,9 @@ use super::status::NodePoolPolicyStatus;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays) and create another"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message(Message::Expression("'spec.template.maxPods ' + string(self.template.maxPods) + ' is too small for a system pool: set it to at least 30, or mode to User'".into())))]
 pub struct NodePoolPolicySpec {
     /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +84,12 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || key.matches('^([^/]*[.])?(kubelet|node)[.]kubernetes[.]io/'))").message("AKS accepts label keys under kubernetes.io or k8s.io only below kubelet.kubernetes.io or node.kubernetes.io: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]
     pub labels: Option<BTreeMap<String, String>>,
+
+    /// What the pool is created from if it does not exist, which also needs `count`; without it, a pool that does not exist
+    /// is not created. A pool that exists is compared with it and never changed for it. A pool that is deleted while its
+    /// policy has a template is created again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PoolTemplate>,
 }
 
 /// `Enforce` drives the pool to this policy. `Observe` plans, reports drift and refusals, and never writes. Without it:

@@ -167,6 +167,14 @@ pub struct Operation {
     pub field: Option<String>,
 }
 
+impl Operation {
+    /// Whether it makes the pool, by this policy's step or anybody's hand.
+    #[must_use]
+    pub fn creates(&self) -> bool {
+        self.field.as_deref() == Some("create") || self.kind.eq_ignore_ascii_case("Creating")
+    }
+}
+
 /// A field of the spec that the pool differs in.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftedField {

@@ -93,6 +93,9 @@ impl ArmClient {
         if let Some(tag) = &write.if_match {
             request.insert_header("if-match", tag.clone());
         }
+        if write.if_none_match {
+            request.insert_header("if-none-match", "*");
+        }
         request.set_body(write.body.to_string().into_bytes());
         let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
         // A page of something in between is no word of ARM that the write was accepted.

@@ -1,6 +1,7 @@
 //! Raw ARM documents and a typed view of them. Never loses a property, and never writes one that was not asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint,
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::shown;
 use super::resource_id::ClusterId;
+use super::settings;
 
 /// How long AKS drains a node where the pool does not say.
 const DRAIN_TIMEOUT_MINUTES: u32 = 30;
@@ -182,6 +184,7 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
         drain_timeout_minutes: minutes("drainTimeoutInMinutes").unwrap_or(DRAIN_TIMEOUT_MINUTES),
         node_soak_minutes: minutes("nodeSoakDurationInMinutes").unwrap_or(0),
         failure: failure(properties),
+        settings: Arc::new(settings::read(properties)),
     }
 }
 

@@ -11,6 +11,7 @@ mod exchange;
 mod operation;
 mod options;
 mod resource_id;
+mod settings;
 mod sign_in;
 mod telemetry;
 mod write;

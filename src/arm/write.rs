@@ -1,9 +1,10 @@
 //! What a write of a pool carries, and under which condition. Never sends it, and never asks for more than one change.
 
-use nodepool_kernel::Change;
+use nodepool_kernel::{Change, NewPool};
 use serde_json::{Map, Value, json};
 
 use super::document::PoolDocument;
+use super::settings;
 
 /// Properties that the service sets. Sending them back asks for something or is refused: since api-version 2026-04-01
 /// a `nodeImageVersion` starts a rollback.
@@ -28,6 +29,8 @@ pub struct PoolWrite {
     /// The eTag of the document that it was made from: the write counts only if nobody wrote the pool since. `None`
     /// where the service gave none.
     pub if_match: Option<String>,
+    /// Whether the write counts only if there is no such pool.
+    pub if_none_match: bool,
 }
 
 impl PoolWrite {
@@ -58,7 +61,13 @@ impl PoolWrite {
         if let Some((name, value)) = changed(change) {
             properties.insert(name.into(), value);
         }
-        Self { body: json!({ "properties": properties }), if_match }
+        Self { body: json!({ "properties": properties }), if_match, if_none_match: false }
+    }
+
+    /// What creates a pool, if there is none of its name.
+    #[must_use]
+    pub fn creation(new: &NewPool) -> Self {
+        Self { body: json!({ "properties": settings::of_new(new) }), if_match: None, if_none_match: true }
     }
 }
 
@@ -69,7 +78,7 @@ fn changed(change: &Change) -> Option<(&'static str, Value)> {
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } => return None,
+        Change::Repair { .. } | Change::Create(_) => return None,
     })
 }
 

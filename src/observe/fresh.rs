@@ -18,8 +18,8 @@ use crate::arm::{ArmError, PoolDocument};
 pub struct Fresh {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// The pool as ARM sent it.
-    pub document: PoolDocument,
+    /// The pool as ARM sent it; `None` if there is none, as before a creation.
+    pub document: Option<PoolDocument>,
 }
 
 impl Observer {
@@ -68,17 +68,39 @@ impl Observer {
         1 + pools.iter().filter(|pool| pool.name != step.pool && pool.mode == Mode::System).count()
     }
 
-    async fn fresh_arm(&self, step: &Step) -> Result<(nodepool_kernel::Cluster, PoolDocument), ArmError> {
+    async fn fresh_arm(&self, step: &Step) -> Result<(nodepool_kernel::Cluster, Option<PoolDocument>), ArmError> {
         let (cluster, document) = tokio::join!(self.arm.cluster(), self.arm.pool(&step.pool));
-        let (mut cluster, document) = (cluster?, document?);
+        let mut cluster = cluster?;
+        let document = match document {
+            Err(error) if step.change.creates() && error.says_absent() => None,
+            document => Some(document?),
+        };
+        if let Some(document) = &document
+            && cluster.pool(&step.pool).is_none()
+        {
+            cluster.pools.push(document.pool());
+        }
         for pool in &mut cluster.pools {
             if pool.name == step.pool {
-                *pool = document.pool();
+                *pool = document.as_ref().map_or_else(|| pool.clone(), PoolDocument::pool);
             } else if pool.mode == Mode::System {
                 *pool = self.arm.pool(&pool.name).await?.pool();
             }
         }
         Ok((cluster, document))
+    }
+
+    /// How many nodes of the pool carry these labels.
+    ///
+    /// # Errors
+    /// The API server could not be read.
+    pub async fn labelled_nodes(&self, pool: &str, labels: &BTreeMap<String, String>) -> kube::Result<usize> {
+        let of_pool = format!("{}={pool}", POOL_LABELS[0]);
+        let selector: Vec<String> =
+            labels.iter().map(|(key, value)| format!("{key}={value}")).chain([of_pool]).collect();
+        let api = Api::<core::Node>::all(self.client.clone());
+        let names = rows_of(&api, ListParams::default().labels(&selector.join(",")), |node| node.metadata.name.clone());
+        Ok(names.await?.len())
     }
 
     async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {

@@ -50,6 +50,17 @@ pub(super) fn ended(status: &mut NodePoolPolicyStatus, end: &str, rest: &Rest<'_
     }
 }
 
+/// Counts a creation whose operation failed and left no pool.
+pub(super) fn failed_and_gone(
+    status: &mut NodePoolPolicyStatus,
+    generation: i64,
+    (code, message): (&str, &str),
+    retry_at: &dyn Fn(u32) -> Time,
+) {
+    let failure = Failure { code, message, remedy: arm::remedy(FAILED_LATER, code, message), correlation: None };
+    note(status, outcome::FAILED, generation, failure, retry_at);
+}
+
 /// Takes note of a pool that is found failed or canceled, by whoever's hand. A cancellation counts only if it came after
 /// the policy was looked at: a policy that is newer wants something all the same.
 pub(super) fn found(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {

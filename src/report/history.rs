@@ -47,7 +47,7 @@ pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, n
     let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
         (Some(kind), _) => kind,
         (None, Some(_)) => "Accepted",
-        (None, None) if about.is_unobserved() => return before.cloned(),
+        (None, None) if about.is_unobserved() || about.joining.is_some() => return before.cloned(),
         (None, None) => return None,
     };
     let step = about.in_flight.map(|step| step.change.to_string());
@@ -96,6 +96,31 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
         }
         // The operation of another hand is nobody's step.
         Some(_) | None => attempt::found(status, rest),
+    }
+}
+
+/// Records that a creation has come to nothing: nothing is under way, and ARM shows no such pool.
+pub fn take_absence(
+    status: &mut NodePoolPolicyStatus,
+    now: Time,
+    end: Option<&End>,
+    generation: i64,
+    retry_at: impl Fn(u32) -> Time,
+) {
+    let Some(Operation { step: Some(step), field, .. }) = status.operation.take_if(|operation| operation.creates())
+    else {
+        return;
+    };
+    let (word, failure) = match end {
+        Some(End::Failed { code, message }) => (outcome::FAILED, Some((code, message))),
+        Some(End::Canceled { .. }) => (outcome::CANCELED, None),
+        Some(End::Succeeded) | None => (outcome::NOT_DONE, None),
+    };
+    let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
+    let (field, step) = (field.unwrap_or_default(), shortened(&step));
+    record(&mut status.history, HistoryEntry { time: rfc3339(now), field, step, outcome: word.to_owned(), detail });
+    if let Some((code, message)) = failure {
+        attempt::failed_and_gone(status, generation, (code, message), &retry_at);
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Circumstances<'a> {
     pub failures: i32,
     /// How many times as long as usual an operation may take before it is overdue.
     pub patience: f64,
+    /// What the nodes of the pool lack, in words, while its creation is over in ARM and not in Kubernetes.
+    pub joining: Option<String>,
     /// Whether ARM has not been readable for longer than a decision may rest on an old view.
     pub stale: bool,
 }
@@ -111,6 +113,10 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .drift
             .iter()
             .map(|drift| DriftedField { field: drift.field.to_string(), difference: drift.text.clone() })
+            .chain(about.plan.template_drift.iter().map(|drift| DriftedField {
+                field: format!("template.{}", drift.field),
+                difference: shortened(&drift.to_string()),
+            }))
             .collect(),
         history: old.history,
         owned_labels: owned_labels(policy, about, &old.owned_labels),

@@ -56,14 +56,33 @@ fn not(type_: &'static str, reason: &str) -> Draft {
 
 fn in_sync(about: &Circumstances<'_>) -> Draft {
     let unplanned = |problem: &Problem| !problem.holds() && *problem != Problem::Autoscaled;
-    if about.pool.is_none() || about.plan.problems.iter().any(unplanned) {
+    let is_unseen = about.pool.is_none() && about.plan.steps.is_empty();
+    if is_unseen || about.plan.problems.iter().any(unplanned) {
         let message = "the pool has not been compared";
         return Draft { status: ConditionStatus::Unknown, ..draft(condition::IN_SYNC, false, "NotCompared", message) };
     }
-    match differences(about) {
-        None => draft(condition::IN_SYNC, true, "UpToDate", ""),
-        Some(differences) => draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}")),
+    match (differences(about), template_differences(about)) {
+        (None, None) => draft(condition::IN_SYNC, true, "UpToDate", ""),
+        (Some(differences), None) => draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}")),
+        (None, Some(kept)) => draft(
+            condition::IN_SYNC,
+            false,
+            "TemplateDiffers",
+            format!(
+                "{kept}: a pool that exists is never changed for its template; correct spec.template, or replace the pool \
+                 by one of another name"
+            ),
+        ),
+        (Some(differences), Some(kept)) => {
+            draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}; left as it is: {kept}"))
+        }
     }
+}
+
+/// In what the pool is another than the policy's template, in words, if in anything.
+fn template_differences(about: &Circumstances<'_>) -> Option<String> {
+    let texts: Vec<String> = about.plan.template_drift.iter().map(|drift| format!("template.{drift}")).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// Everything that differs, in words, if anything does.
@@ -154,13 +173,15 @@ fn suspended(about: &Circumstances<'_>) -> Progress {
 /// A policy that only observes reports what it would do; drift does not make it fail.
 fn observing(about: &Circumstances<'_>) -> Progress {
     match settled(about) {
-        Progress::Reached(_) => Progress::Held {
-            well: true,
-            reason: "ObserveOnly".to_owned(),
-            message: format!("the policy only observes; {}", undone(about).unwrap_or_default()),
-        },
+        Progress::Reached(_) => only_observes(about, true),
+        Progress::Held { .. } => only_observes(about, false),
         other => other,
     }
+}
+
+fn only_observes(about: &Circumstances<'_>, well: bool) -> Progress {
+    let message = format!("the policy only observes; {}", undone(about).unwrap_or_default());
+    Progress::Held { well, reason: "ObserveOnly".to_owned(), message }
 }
 
 /// What a policy that is held would do.
@@ -177,7 +198,10 @@ fn running(about: &Circumstances<'_>, operation: Option<&Operation>) -> Option<P
         (None, Some((pool, operation))) => {
             format!("pool {} is {operation}; the operator waits until it has ended", pool.name)
         }
-        (None, None) => return None,
+        (None, None) => {
+            let lacking = about.joining.as_deref().filter(|_| about.hold.is_none())?;
+            format!("pool {} has been created; of its nodes, {lacking}", about.plan.pool)
+        }
     };
     if let Some(operation) = operation
         && let Some(minutes) = overdue(about, operation)
@@ -242,6 +266,10 @@ fn waiting(about: &Circumstances<'_>, reason: &str, message: String) -> Progress
 /// No step is planned: the pool is as asked, or its last operation ended badly.
 fn settled(about: &Circumstances<'_>) -> Progress {
     let Some(pool) = about.pool else {
+        if about.plan.steps.iter().any(|step| step.change.creates()) {
+            let (reason, message) = ("PoolNotFound".to_owned(), "the pool does not exist".to_owned());
+            return Progress::Held { well: false, reason, message };
+        }
         return waiting(about, "ClusterNotObserved", "the cluster has not been read from ARM".to_owned());
     };
     if about.stale {
@@ -253,7 +281,13 @@ fn settled(about: &Circumstances<'_>) -> Progress {
         ProvisioningState::Canceled => Progress::Stuck("PoolCanceled".to_owned(), Problem::Canceled.to_string()),
         ProvisioningState::Succeeded | ProvisioningState::Busy(_) => {
             let nodes = if pool.count == 1 { "1 node".to_owned() } else { format!("{} nodes", pool.count) };
-            Progress::Reached(format!("{} pool with {nodes}, as the policy asks", pool.mode))
+            let fields: Vec<&str> = about.plan.template_drift.iter().map(|drift| drift.field).collect();
+            let but = if fields.is_empty() {
+                String::new()
+            } else {
+                format!(", but for the template's {}", fields.join(", "))
+            };
+            Progress::Reached(format!("{} pool with {nodes}, as the policy asks{but}", pool.mode))
         }
     }
 }

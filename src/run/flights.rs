@@ -39,7 +39,8 @@ impl Flight {
     /// Whether ARM took the write and a pool at rest is a picture of before it.
     fn is_unseen(&self, pool: Option<&AgentPool>) -> bool {
         let is_waited_for = self.accepted.is_some_and(|accepted| accepted.elapsed() < LONGEST_UNSEEN);
-        is_waited_for && !self.seen && pool.is_some_and(|pool| !self.write.step.change.is_made(pool))
+        let change = &self.write.step.change;
+        is_waited_for && !self.seen && pool.map_or_else(|| change.creates(), |pool| !change.is_made(pool))
     }
 }
 

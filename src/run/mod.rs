@@ -3,6 +3,7 @@
 mod arguments;
 mod flights;
 mod jitter;
+mod joins;
 mod ledger;
 mod pass;
 mod start;

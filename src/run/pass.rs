@@ -12,13 +12,16 @@ use tokio::time::Instant;
 use super::arguments::Arguments;
 use super::flights::Flights;
 use super::jitter::jittered;
+use super::joins::Joins;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, Rest, malformed, notices, status, take_outcome, take_rest};
+use crate::report::{
+    Circumstances, Hold, Publisher, Rest, malformed, notices, status, take_absence, take_outcome, take_rest,
+};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
@@ -35,6 +38,7 @@ pub(super) struct Pass {
     pub(super) wake: Arc<Wake>,
     pub(super) ledger: Ledger,
     pub(super) flights: Flights,
+    pub(super) joins: Joins,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -48,6 +52,9 @@ impl Pass {
         let (mut snapshot, mut plan) = self.plan();
         if asks_for_anything(&plan) && self.is_older_than_the_policies() {
             self.refresh().await;
+            (snapshot, plan) = self.plan();
+        }
+        if Joins::are_any(&snapshot) && self.joins.look(&self.store.policies(), &snapshot, &self.observer).await {
             (snapshot, plan) = self.plan();
         }
         let mut verdicts = decide(&plan, &snapshot, &self.settings);
@@ -89,8 +96,12 @@ impl Pass {
         for (name, row) in self.store.policies() {
             let PolicyRow::Valid(policy) = row else { continue };
             let Some(plan) = plan.of(&name) else { continue };
-            let Some(pool) = cluster.pool(&plan.pool) else { continue };
-            if snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name) {
+            let Some(pool) = cluster.pool(&plan.pool) else {
+                recorded |= self.record_absence(&policy, snapshot, plan);
+                continue;
+            };
+            let is_under_way = snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name);
+            if is_under_way || self.joins.lacking(&policy, snapshot).is_some() {
                 continue;
             }
             let generation = policy.metadata.generation.unwrap_or_default();
@@ -106,6 +117,24 @@ impl Pass {
             }
         }
         recorded
+    }
+
+    /// Records that a creation has come to nothing, if the pool is not there when nothing is under way any more.
+    fn record_absence(&mut self, policy: &NodePoolPolicy, snapshot: &Snapshot, plan: &PolicyPlan) -> bool {
+        if snapshot.in_flight.iter().any(|flight| flight.step.pool == plan.pool) {
+            return false;
+        }
+        let base = self.arguments.retry_seconds;
+        let (end, generation) = (self.flights.end_of(&plan.policy), policy.metadata.generation.unwrap_or_default());
+        let before = policy.status.clone().unwrap_or_default();
+        let mut status = before.clone();
+        take_absence(&mut status, snapshot.now, end, generation, |failures| retry_at(base, failures));
+        if status == before {
+            return false;
+        }
+        self.flights.end_is_recorded(&plan.policy);
+        self.store.change_status(policy, |working| *working = status);
+        true
     }
 
     /// Asks once about each operation that is due. Tells whether one has ended, or tells nothing any more.
@@ -267,6 +296,7 @@ impl Pass {
             delayed: delayed.map(|(reason, _)| reason),
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
+            joining: self.joins.lacking(policy, snapshot),
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
@@ -326,7 +356,7 @@ impl Pass {
             Verdict::Waits { .. } => true,
             Verdict::Approved(_) => false,
         };
-        if verdicts.iter().any(passes) {
+        if verdicts.iter().any(passes) || Joins::are_any(snapshot) {
             at_latest(Some(started + self.arguments.arm_poll_seconds));
         }
         if verdicts.iter().any(

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::arguments::Arguments;
 use super::flights::Flights;
 use super::jitter::jittered;
+use super::joins::Joins;
 use super::ledger::Ledger;
 use super::pass::Pass;
 use super::wake::Wake;
@@ -90,6 +91,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         wake: Arc::clone(&wake),
         ledger: Ledger::default(),
         flights: Flights::default(),
+        joins: Joins::default(),
         stopping: stopping.clone(),
         arguments,
         arm,

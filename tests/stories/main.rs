@@ -7,6 +7,7 @@
 mod bad_input;
 mod capacity;
 mod crashes;
+mod create;
 mod drift;
 mod eviction;
 mod failures;
@@ -63,6 +64,7 @@ fn main() -> anyhow::Result<()> {
 fn all() -> Vec<Story> {
     let mut stories = Vec::new();
     stories.extend(user_pool::stories());
+    stories.extend(create::stories());
     stories.extend(system::stories());
     stories.extend(capacity::stories());
     stories.extend(eviction::stories());

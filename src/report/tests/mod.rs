@@ -31,6 +31,7 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
         failure: None,
+        settings: std::sync::Arc::default(),
     }
 }
 
@@ -97,7 +98,14 @@ fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
 /// What the pass does before it plans: the end of an operation is recorded.
 fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
     let (problems, drift) = (vec![], vec![]);
-    let plan = PolicyPlan { policy: "apps".into(), pool: pool.name.clone(), problems, steps: steps.to_vec(), drift };
+    let plan = PolicyPlan {
+        policy: "apps".into(),
+        pool: pool.name.clone(),
+        problems,
+        steps: steps.to_vec(),
+        drift,
+        template_drift: vec![],
+    };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
     take_rest(status, &Rest { now: NOW, pool, end: None, plan: &plan, generation: 4, retry_at: &retry_at });
 }
@@ -131,6 +139,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .and_then(|status| status.attempt.as_ref())
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
+        joining: None,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
     };
     status(policy, &about)

@@ -1,0 +1,96 @@
+//! What a pool is made from, between ARM's documents and the kernel: read, and sent once with a creation. Never sent for a
+//! pool that exists.
+
+use nodepool_kernel::{FieldKind, FieldValue, NewPool, Template, TemplateField};
+use serde_json::{Map, Value, json};
+
+/// What ARM shows of a pool. A property of another sort than its field counts as not shown.
+pub(super) fn read(properties: &Map<String, Value>) -> Template {
+    Template::from_fields(|field| value(field, properties.get(field.property)?))
+}
+
+fn value(field: &TemplateField, shown: &Value) -> Option<FieldValue> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    match field.kind {
+        FieldKind::Text => text(shown).map(FieldValue::Text),
+        FieldKind::Number => shown.as_i64().map(FieldValue::Number),
+        FieldKind::Decimal => shown.as_number().map(|number| FieldValue::Decimal(number.to_string())),
+        FieldKind::Flag => shown.as_bool().map(FieldValue::Flag),
+        FieldKind::List => shown.as_array()?.iter().map(text).collect::<Option<_>>().map(FieldValue::List),
+    }
+}
+
+/// The properties of a new pool: what its policy says, and nothing else.
+pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
+    let of_template = new.template.values().map(|(field, value)| (field.property.to_owned(), sent(value)));
+    let mut properties: Map<String, Value> = of_template.collect();
+    properties.insert("mode".into(), json!(new.mode.to_string()));
+    properties.insert("count".into(), json!(new.count));
+    if let Some(taints) = &new.taints {
+        properties.insert("nodeTaints".into(), taints.iter().map(ToString::to_string).collect());
+    }
+    if let Some(labels) = &new.labels {
+        properties.insert("nodeLabels".into(), json!(labels));
+    }
+    properties
+}
+
+fn sent(value: &FieldValue) -> Value {
+    match value {
+        FieldValue::Text(text) => json!(text),
+        FieldValue::Number(number) => json!(number),
+        FieldValue::Decimal(text) => text.parse().map_or_else(|_| json!(text), Value::Number),
+        FieldValue::Flag(flag) => json!(flag),
+        FieldValue::List(list) => json!(list),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nodepool_kernel::{Mode, TEMPLATE_FIELDS};
+
+    use super::*;
+
+    fn properties() -> Map<String, Value> {
+        let shown = |kind| match kind {
+            FieldKind::Text => json!("a"),
+            FieldKind::Decimal => json!(0.5),
+            FieldKind::Number => json!(30),
+            FieldKind::Flag => json!(true),
+            FieldKind::List => json!(["1", "2"]),
+        };
+        TEMPLATE_FIELDS.iter().map(|field| (field.property.to_owned(), shown(field.kind))).collect()
+    }
+
+    fn new(template: Template) -> NewPool {
+        NewPool { mode: Mode::User, count: 2, taints: None, labels: None, template: Arc::new(template) }
+    }
+
+    #[test]
+    fn what_is_read_is_what_would_be_sent() {
+        let mut sent = of_new(&new(read(&properties())));
+        assert_eq!((sent.remove("mode"), sent.remove("count")), (Some(json!("User")), Some(json!(2))));
+        assert_eq!(sent, properties());
+    }
+
+    #[test]
+    fn only_what_the_policy_says_is_sent() {
+        let mut bare = new(Template::default());
+        assert_eq!(Value::Object(of_new(&bare)), json!({"mode": "User", "count": 2}));
+        bare.taints = Some(vec![]);
+        bare.labels = Some([("tier".to_owned(), "web".to_owned())].into());
+        let properties = Value::Object(of_new(&bare));
+        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}});
+        assert_eq!(properties, all);
+    }
+
+    #[test]
+    fn a_property_of_another_sort_is_not_shown() {
+        let odd: Map<String, Value> = properties().into_iter().map(|(name, _)| (name, json!({}))).collect();
+        assert_eq!(read(&odd), Template::default());
+        let blank = json!({"osSKU": "", "availabilityZones": [1], "maxPods": null});
+        assert_eq!(read(blank.as_object().unwrap()), Template::default());
+    }
+}
