@@ -22,7 +22,7 @@ use super::template::PoolTemplate;
     derive = "PartialEq",
     doc = "NodePoolPolicy says what one node pool of this AKS cluster should be like. The operator drives the pool there through the Azure Resource Manager and refuses every change that would leave the cluster without a healthy system pool or evict protected pods.",
     validation = Rule::new("has(self.spec.poolName) || self.metadata.name.matches('^[a-z][a-z0-9]{0,11}$')").message("metadata.name is taken as the pool's name and is not one: set spec.poolName, or use 1 to 12 lower-case letters and digits that begin with a letter"),
-    validation = Rule::new("!has(self.spec.template) || !has(self.spec.template.osType) || self.spec.template.osType != 'Windows' || (has(self.spec.poolName) ? size(self.spec.poolName) : size(self.metadata.name)) <= 6").message(Message::Expression("'the name ' + (has(self.spec.poolName) ? self.spec.poolName : self.metadata.name) + ' is too long for a Windows pool (spec.template.osType): set spec.poolName to at most 6 characters'".into())),
+    validation = Rule::new("!has(self.spec.template) || !has(self.spec.template.osType) || self.spec.template.osType != 'Windows' || (has(self.spec.poolName) ? size(self.spec.poolName) : size(self.metadata.name)) <= 6").message("the pool's name is too long for spec.template.osType Windows: set spec.poolName to at most 6 characters"),
     printcolumn(name = "Pool", type_ = "string", json_path = ".status.pool.name"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.pool.mode"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.count"),
@@ -36,7 +36,7 @@ use super::template::PoolTemplate;
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
-#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message(Message::Expression("'spec.template.maxPods ' + string(self.template.maxPods) + ' is too small for a system pool: set it to at least 30, or mode to User'".into())))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message("spec.template.maxPods is too small for spec.mode System: set it to at least 30, or mode to User"))]
 pub struct NodePoolPolicySpec {
     /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

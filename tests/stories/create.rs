@@ -162,7 +162,7 @@ async fn failed(lane: Lane) -> anyhow::Result<Scene> {
 
 async fn adopted(lane: Lane) -> anyhow::Result<Scene> {
     let scene = cluster(lane).await?;
-    let template = json!({"vmSize": "Standard_E8ds_v5", "osSKU": "ubuntu", "osType": "Linux", "zones": ["1", "2"]});
+    let template = json!({"vmSize": "Standard_E8ds_v5", "osSKU": "UBUNTU", "osType": "Linux", "zones": ["1", "2"]});
     scene.apply(policy("system", json!({"count": 2, "template": template}))).await?;
     let status = scene.ready("system").await?;
     let in_sync = status.condition(condition::IN_SYNC).map(|it| (it.status, it.reason.as_str()));
@@ -293,7 +293,7 @@ async fn contradictory(lane: Lane) -> anyhow::Result<Scene> {
         (with(json!({"kubeletConfig": {}})), "kubeletConfig"),
         (system(json!({"osType": "Windows"})), "does not fit spec.mode System"),
         (system(json!({"priority": "Spot"})), "priority Spot does not fit spec.mode System"),
-        (system(json!({"maxPods": 29})), "spec.template.maxPods 29 is too small for a system pool"),
+        (system(json!({"maxPods": 29})), "spec.template.maxPods is too small for spec.mode System"),
     ] {
         let Err(error) = scene.apply(policy("apps", spec.clone())).await else { anyhow::bail!("{spec} was accepted") };
         let text = format!("{error:#}");
@@ -301,7 +301,7 @@ async fn contradictory(lane: Lane) -> anyhow::Result<Scene> {
     }
     let windows = with(json!({"osType": "Windows", "osSKU": "Windows2022"}));
     let Err(error) = scene.apply(policy("windows", windows)).await else { anyhow::bail!("accepted") };
-    assert!(format!("{error:#}").contains("the name windows is too long for a Windows pool"), "{error:#}");
+    assert!(format!("{error:#}").contains("name is too long for spec.template.osType Windows"), "{error:#}");
     let all = json!({
         "osType": "Linux", "zones": ["1"], "vnetSubnetID": subnet, "priority": "Spot", "spotMaxPrice": "0.05",
         "evictionPolicy": "Deallocate", "osDiskType": "Ephemeral", "kubeletDiskType": "Temporary", "enableFIPS": false,
