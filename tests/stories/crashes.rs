@@ -178,7 +178,7 @@ struct Crash {
 
 impl Crash {
     fn makes_sense(self) -> bool {
-        let has_labels = self.step == Step::Labels || self.point != Point::LabelsOwned;
+        let has_labels = matches!(self.step, Step::Labels | Step::Create) || self.point != Point::LabelsOwned;
         has_labels && (self.point == Point::Put || self.moment != Moment::Late)
     }
 }
@@ -254,7 +254,7 @@ impl Crash {
         if self.moment == Moment::Late || !number.is_multiple_of(2) {
             return Ok(None);
         }
-        let (pool, emulator) = (self.step.pool(), &scene.bed.emulator);
+        let (pool, emulator) = (self.step.changed_by_others(), &scene.bed.emulator);
         emulator.idle().await;
         let foreign = surge_of(scene, pool, number);
         let write = emulator.as_someone_else(&write_by_somebody_else(scene, &foreign)).await;

@@ -15,6 +15,7 @@ pub fn stories() -> Vec<Story> {
         story("create_a_system_pool_and_demote_the_old_one_in_one_commit", replace),
         story("a_creation_that_azure_refuses_is_told_and_repeated_slowly", refused),
         story("a_creation_that_fails_is_tried_again", failed),
+        story("a_created_pool_is_ready_when_its_nodes_are", joining),
         story("a_pool_that_exists_is_never_changed_for_its_template", adopted),
         story("a_pool_that_somebody_else_creates_first_is_adopted", raced),
         story("a_pool_that_is_deleted_by_hand_is_created_again", deleted),
@@ -125,7 +126,8 @@ async fn replace(lane: Lane) -> anyhow::Result<Scene> {
 
 async fn refused(lane: Lane) -> anyhow::Result<Scene> {
     let scene = cluster(lane).await?;
-    let quota = "Insufficient vcpu quota requested 8, remaining 4 for family StandardDDSv5Family for region westeurope.";
+    let quota =
+        "Insufficient vcpu quota requested 8, remaining 4 for family StandardDDSv5Family for region westeurope.";
     let refusal = scene.bed.emulator.respond(
         Matcher::put_pool("apps").user_agent("nodepool-operator"),
         Canned::error(400, "ErrCode_InsufficientVCPUQuota", quota),
@@ -157,6 +159,30 @@ async fn failed(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(outcomes(&status), ["Started", "Failed", "Started", "Succeeded"]);
     assert_eq!(sent(&scene).len(), 2, "the creation, and another try of what has failed");
     scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn joining(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = cluster(lane).await?;
+    let held = scene.bed.emulator.operation("apps").hold();
+    scene.apply(policy("apps", json!({"count": 1, "template": of_size("Standard_D4ds_v5")}))).await?;
+    anyhow::ensure!(held.arrived_within(Duration::from_secs(20)).await, "the creation never ran");
+    let node = scene.node_names("apps").await?.pop().unwrap_or_default();
+    scene.bed.cluster.set_ready(&node, false).await?;
+    held.release();
+    scene.bed.emulator.idle().await;
+    let not_yet = format!("pool apps has been created; of its nodes, 0 of 1 are Ready in Kubernetes (not yet {node})");
+    let waits = |status: &NodePoolPolicyStatus| message(status, condition::READY) == not_yet;
+    let status = scene.until("apps", "to wait for its node", waits).await?;
+    assert!(holds(&status, condition::RECONCILING) && outcomes(&status) == ["Started"], "{status:?}");
+    scene.operator.kill().await?;
+    scene.operator.restart().await?;
+    scene.is_quiet().await?;
+    scene.until("apps", "to wait for its node", waits).await?;
+    scene.bed.cluster.set_ready(&node, true).await?;
+    let status = scene.ready("apps").await?;
+    assert_eq!(outcomes(&status), ["Started", "Succeeded"]);
+    assert_eq!(sent(&scene), [created("apps")]);
     Ok(scene)
 }
 

@@ -133,9 +133,11 @@ impl Kind {
         }
     }
 
-    /// Whether it makes sense at a request.
-    fn fits(self, request: Request) -> bool {
+    /// Whether it makes sense at a request of a step.
+    fn fits(self, request: Request, step: Step) -> bool {
         match self {
+            // There is no older state of a pool that is not there.
+            Self::Stale if step == Step::Create && request == Request::Pool => false,
             Self::EtagMismatch | Self::PreconditionFailed | Self::OperationFails => request == Request::Put,
             Self::Stale => request != Request::Put,
             _ => true,
@@ -154,7 +156,7 @@ struct Fault {
 /// The whole table.
 fn all(setting: Setting) -> Vec<Fault> {
     let of_request = |step, request: Request| {
-        let kinds = Kind::ALL.into_iter().filter(move |kind| kind.fits(request));
+        let kinds = Kind::ALL.into_iter().filter(move |kind| kind.fits(request, step));
         kinds.map(move |kind| Fault { setting, step, request, kind })
     };
     let of_step = |step| Request::ALL.into_iter().flat_map(move |request| of_request(step, request));
@@ -220,7 +222,7 @@ impl Fault {
     fn foreign(self, scene: &Scene, number: usize) -> Option<Foreign> {
         let pool = self.request.pool(self.step.pool());
         let changed = match self.kind {
-            Kind::ForeignChange => self.step.pool(),
+            Kind::ForeignChange => self.step.changed_by_others(),
             Kind::Stale if self.request != Request::Cluster => pool,
             _ => return None,
         };

@@ -24,10 +24,14 @@ pub enum Step {
     ToSystem,
     /// From System to User.
     ToUser,
+    /// From nothing to a pool with a label and a taint.
+    Create,
 }
 
 /// The pools that steps are about.
 pub const POOLS: [&str; 2] = ["apps", "flex"];
+/// The pool that is created.
+const NEW: &str = "fresh";
 /// A label of the pools that nobody's policy names.
 pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
 const TAINT: &str = "team=shop:NoSchedule";
@@ -47,6 +51,7 @@ impl fmt::Display for Step {
             Self::Labels => "labels",
             Self::ToSystem => "mode to System",
             Self::ToUser => "mode to User",
+            Self::Create => "create",
         })
     }
 }
@@ -56,21 +61,29 @@ pub struct Change {
     /// The policy that asks for it.
     pub policy: Value,
     pool: &'static str,
-    property: &'static str,
-    expected: Value,
+    expected: Vec<(&'static str, Value)>,
     /// All pools before it.
     before: Vec<Value>,
 }
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 6] =
-        [Self::CountUp, Self::CountDown, Self::Taints, Self::Labels, Self::ToSystem, Self::ToUser];
+    pub const ALL: [Self; 7] =
+        [Self::CountUp, Self::CountDown, Self::Taints, Self::Labels, Self::ToSystem, Self::ToUser, Self::Create];
 
     /// The pool that it is about.
     pub const fn pool(self) -> &'static str {
         let [apps, flex] = POOLS;
-        if matches!(self, Self::ToSystem | Self::ToUser) { flex } else { apps }
+        match self {
+            Self::ToSystem | Self::ToUser => flex,
+            Self::Create => NEW,
+            _ => apps,
+        }
+    }
+
+    /// The pool that somebody else changes meanwhile: the same, unless it is not there.
+    pub const fn changed_by_others(self) -> &'static str {
+        if matches!(self, Self::Create) { POOLS[0] } else { self.pool() }
     }
 
     /// Brings the pool to where the step begins, and says what it is.
@@ -82,6 +95,10 @@ impl Step {
             Self::ToSystem => Some(("mode", json!("User"))),
             Self::ToUser => Some(("mode", json!("System"))),
             Self::Taints | Self::Labels => None,
+            Self::Create => {
+                is_absent(scene, number).await?;
+                None
+            }
         };
         if let Some((property, from)) = from
             && scene.in_arm(pool, property) != from
@@ -112,9 +129,10 @@ impl Step {
                 expected[FOREIGN_LABEL.0] = json!(FOREIGN_LABEL.1);
                 ("labels", labels, "nodeLabels", expected)
             }
+            Self::Create => return creation(scene, number),
         };
         spec[field] = wanted;
-        Change { policy: policy(pool, spec), pool, property, expected, before: documents(scene) }
+        Change { policy: policy(pool, spec), pool, expected: vec![(property, expected)], before: documents(scene) }
     }
 }
 
@@ -126,7 +144,7 @@ impl Change {
             let mut wanted = before["properties"].clone();
             let name = &before["name"];
             if name == self.pool {
-                wanted[self.property] = self.expected.clone();
+                self.expected.iter().for_each(|(property, value)| wanted[*property] = value.clone());
             }
             if let Some((pool, property, value)) = foreign
                 && name == pool
@@ -141,8 +159,46 @@ impl Change {
             }
             ensure!(found["provisioningState"] == "Succeeded", "pool {name} is {}", found["provisioningState"]);
         }
+        for (property, wanted) in &self.expected {
+            let found = scene.in_arm(self.pool, property);
+            ensure!(found == *wanted, "{property} of pool {} is {found}, not {wanted}", self.pool);
+        }
         Ok(())
     }
+}
+
+/// Brings it about that the new pool is not there, and that the operator has seen so.
+async fn is_absent(scene: &Scene, number: usize) -> anyhow::Result<()> {
+    if scene.bed.emulator.pool(NEW).is_some() {
+        scene.apply(policy(NEW, json!({"mode": "User"}))).await?;
+        scene.ready(NEW).await?;
+        let target = format!("{}/agentPools/{NEW}?api-version=2025-10-01", scene.bed.emulator.cluster_id());
+        let deleted = scene.bed.emulator.as_someone_else(&ForeignRequest::new("DELETE", &target, None)).await;
+        ensure!(deleted.is_some(), "pool {NEW} could not be deleted");
+        scene.bed.emulator.idle().await;
+    }
+    // It asks for something, so that ARM is read.
+    scene.apply(policy(NEW, json!({"mode": "User", "labels": {"gone": number.to_string()}}))).await?;
+    scene.stalled(NEW, "PoolNotFound").await?;
+    Ok(())
+}
+
+fn creation(scene: &Scene, number: usize) -> Change {
+    let (labels, size) = (json!({"turn": number.to_string()}), "Standard_D4ds_v5");
+    let template = json!({"vmSize": size, "osSKU": "AzureLinux", "zones": ["1", "2"], "maxPods": 50});
+    let spec = json!({"mode": "User", "count": 1, "taints": [taint()], "labels": labels, "template": template});
+    let expected = vec![
+        ("mode", json!("User")),
+        ("count", json!(1)),
+        ("nodeLabels", labels),
+        ("nodeTaints", json!([TAINT])),
+        ("vmSize", json!(size)),
+        ("osSKU", json!("AzureLinux")),
+        ("availabilityZones", json!(["1", "2"])),
+        ("maxPods", json!(50)),
+        ("provisioningState", json!("Succeeded")),
+    ];
+    Change { policy: policy(NEW, spec), pool: NEW, expected, before: documents(scene) }
 }
 
 /// What the pool's policy asks for if it is to change nothing.
