@@ -56,6 +56,15 @@ fn every_field_of_the_status_is_described() {
 }
 
 #[test]
+fn every_field_of_the_template_is_described_with_its_property() {
+    let page = read("docs/create.md");
+    for field in &nodepool_kernel::TEMPLATE_FIELDS {
+        let row = format!("| `{}` | `{}` |", field.name, field.property);
+        assert!(page.contains(&row), "docs/create.md lacks the row {row}");
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let pages = [
         "README.md",
@@ -63,6 +72,7 @@ fn every_link_leads_somewhere() {
         "SECURITY.md",
         "docs/README.md",
         "docs/concepts.md",
+        "docs/create.md",
         "docs/safety.md",
         "docs/status.md",
         "docs/operations.md",

@@ -155,7 +155,7 @@ impl Flights {
 
 #[cfg(test)]
 mod tests {
-    use nodepool_kernel::Change;
+    use nodepool_kernel::{Change, NewPool};
     use serde_json::json;
 
     use super::*;
@@ -225,6 +225,26 @@ mod tests {
         tokio::time::advance(LONGEST_UNSEEN).await;
         flights.observe(&seen(3_000, "Succeeded"));
         assert!(flights.of("p").is_none(), "not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_that_was_taken_is_waited_for_until_arm_shows_the_pool() {
+        let (mut flights, mut creation) = (Flights::default(), write());
+        let template = std::sync::Arc::default();
+        let new = NewPool { mode: nodepool_kernel::Mode::User, count: 1, taints: None, labels: None, template };
+        creation.step.change = Change::Create(Box::new(new));
+        let Known::Seen { value: mut absent, .. } = seen(2_000, "Succeeded") else { panic!() };
+        absent.pools.clear();
+        flights.lost(creation.clone());
+        flights.observe(&Known::seen(Time::from_millis(2_000), absent.clone()));
+        assert!(flights.of("p").is_none(), "whether it was taken is not known");
+        flights.accepted(creation, None, POLL);
+        flights.observe(&Known::seen(Time::from_millis(2_000), absent));
+        assert!(flights.of("p").is_some());
+        flights.observe(&seen(3_000, "Creating"));
+        assert!(flights.of("p").is_some());
+        flights.observe(&seen(4_000, "Succeeded"));
+        assert!(flights.of("p").is_none());
     }
 
     #[tokio::test(start_paused = true)]

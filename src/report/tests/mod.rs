@@ -1,5 +1,6 @@
 //! How policies stand, from a small cluster through the kernel's own plan and verdicts to the conditions.
 
+mod creation;
 mod history;
 
 use nodepool_kernel::{
