@@ -40,7 +40,8 @@ pub fn hold(input: &[u8]) {
 }
 
 fn changes_only(document: &PoolDocument, change: &Change, about: &str, wanted: &Value) {
-    let PoolWrite { body, if_match } = PoolWrite::new(document, change);
+    let PoolWrite { body, if_match, if_none_match } = PoolWrite::new(document, change);
+    assert!(!if_none_match, "the pool exists");
     let read = document.properties();
     let written = body["properties"].as_object().expect("properties are written");
     assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{body}");

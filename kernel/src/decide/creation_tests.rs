@@ -16,7 +16,7 @@ fn policy(pool: &str, edit_intent: impl Fn(&mut Intent)) -> Intent {
 }
 
 /// Two system pools, one of which is to be demoted, a user pool that is to be smaller, and a new pool that is wanted.
-fn cluster(mode: Mode) -> Snapshot {
+fn cluster(mode: &Mode) -> Snapshot {
     let pools = [pool("one", Mode::System, 3), pool("two", Mode::System, 3), pool("apps", Mode::User, 3)];
     let mut snapshot = snapshot(pools.into());
     *edit(&mut snapshot.intents) = vec![
@@ -55,19 +55,19 @@ fn creation(taints: &[&str]) -> Step {
 #[test]
 fn a_new_system_pool_comes_before_everything_that_takes_away() {
     let waits = |step: &str| format!("waits: {step}: the step before it, {CREATE}");
-    assert_eq!(verdicts(&cluster(Mode::System)), [format!("approved: {CREATE}"), waits(REMOVE), waits(DEMOTE)]);
+    assert_eq!(verdicts(&cluster(&Mode::System)), [format!("approved: {CREATE}"), waits(REMOVE), waits(DEMOTE)]);
 }
 
 #[test]
 fn a_new_user_pool_holds_up_the_removal_of_user_nodes_only() {
     let create = "pool new: create a User pool with 3 nodes of Standard_D4ds_v5";
     let waits = format!("waits: {REMOVE}: the step before it, {create}");
-    assert_eq!(verdicts(&cluster(Mode::User)), [format!("approved: {create}"), waits, format!("approved: {DEMOTE}")]);
+    assert_eq!(verdicts(&cluster(&Mode::User)), [format!("approved: {create}"), waits, format!("approved: {DEMOTE}")]);
 }
 
 #[test]
 fn what_takes_away_waits_until_the_new_pool_is_there_with_its_nodes() {
-    let mut cluster = cluster(Mode::System);
+    let mut cluster = cluster(&Mode::System);
     cluster.in_flight = in_flight([creation(&[])]);
     let waits = |step: &str| format!("waits: {step}: the step before it, {CREATE}");
     assert_eq!(verdicts(&cluster)[1..], [waits(REMOVE), waits(DEMOTE)]);
@@ -89,15 +89,17 @@ fn what_takes_away_waits_until_the_new_pool_is_there_with_its_nodes() {
 
 #[test]
 fn a_creation_that_is_stuck_holds_up_nobody() {
-    let mut cluster = cluster(Mode::System);
-    edit(&mut cluster.intents).iter_mut().for_each(|intent| intent.stalled = intent.policy == "new");
+    let mut cluster = cluster(&Mode::System);
+    for intent in edit(&mut cluster.intents) {
+        intent.stalled = intent.policy == "new";
+    }
     assert!(verdicts(&cluster).contains(&format!("approved: {DEMOTE}")));
 }
 
 #[test]
 fn a_creation_is_judged_as_any_other_step() {
     let found = |change: &dyn Fn(&mut Snapshot)| {
-        let mut cluster = cluster(Mode::System);
+        let mut cluster = cluster(&Mode::System);
         change(&mut cluster);
         rules(&cluster, &creation(&[]))
     };
@@ -121,8 +123,8 @@ fn a_creation_is_judged_as_any_other_step() {
     assert_eq!(found(&older), [Rule::ConflictingPolicy]);
     let elsewhere = |it: &mut Snapshot| edit(&mut it.cluster).subscription = "other".into();
     assert_eq!(found(&elsewhere), [Rule::WrongCluster]);
-    assert_eq!(rules(&cluster(Mode::System), &creation(&["team=a:NoSchedule"])), [Rule::RestrictedSystemTaint]);
-    assert_eq!(rules(&cluster(Mode::System), &creation(&["CriticalAddonsOnly=true:NoSchedule"])), []);
+    assert_eq!(rules(&cluster(&Mode::System), &creation(&["team=a:NoSchedule"])), [Rule::RestrictedSystemTaint]);
+    assert_eq!(rules(&cluster(&Mode::System), &creation(&["CriticalAddonsOnly=true:NoSchedule"])), []);
 }
 
 #[test]
