@@ -7,11 +7,13 @@
     reason = "helpers of tests, where a failure is to end the test with its place"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use aks_emulator::{ClusterSpec, Emulator, NoNodes, PoolSpec, Settings};
-use nodepool_kernel::{Change, Mode, Taint};
+use nodepool_kernel::{Change, Mode, NewPool, TEMPLATE_FIELDS, Taint, Template};
+use nodepool_operator::api::PoolTemplate;
 use nodepool_operator::arm::{PoolDocument, PoolWrite};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -52,6 +54,15 @@ impl Arm {
         serde_json::from_str(&response.text().await.unwrap()).unwrap()
     }
 
+    /// Creates the pool `spot`, if there is none of its name.
+    async fn create(&self, body: &Value) -> Response {
+        let url = self.url().replace("/apps?", "/spot?");
+        let request = self.client.put(url).header("if-none-match", "*").body(body.to_string());
+        let response = request.send().await.unwrap();
+        self.emulator.idle().await;
+        response
+    }
+
     async fn put(&self, body: &Value, if_match: Option<&str>) -> Response {
         let mut request = self.client.put(self.url()).body(body.to_string());
         if let Some(tag) = if_match {
@@ -86,7 +97,7 @@ fn all_else(document: &Value, about: &str) -> Map<String, Value> {
     all
 }
 
-fn any_labels() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
+fn any_labels() -> impl Strategy<Value = BTreeMap<String, String>> {
     prop::collection::btree_map("[a-z]{1,3}", "[a-z0-9]{0,3}", 0..4)
 }
 
@@ -145,7 +156,7 @@ fn wanted(change: &Change) -> Option<(&'static str, Value)> {
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } => return None,
+        Change::Repair { .. } | Change::Create(_) => return None,
     })
 }
 
@@ -197,4 +208,33 @@ async fn with_an_etag_a_write_that_comes_after_somebody_elses_has_no_effect() {
     let before = arm.read().await;
     assert_eq!(arm.put(&write.body, write.if_match.as_deref()).await.status(), 412);
     assert_eq!(arm.read().await, before);
+}
+
+#[tokio::test]
+async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_has_no_effect() {
+    let arm = Arm::start(false, true).await;
+    let resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/a";
+    let written: PoolTemplate = serde_json::from_value(json!({
+        "capacityReservationGroupID": resource, "enableEncryptionAtHost": true, "enableFIPS": true,
+        "enableNodePublicIP": true, "enableUltraSSD": true, "evictionPolicy": "Deallocate", "gpuInstanceProfile": "MIG1g",
+        "hostGroupID": resource, "kubeletDiskType": "Temporary", "maxPods": 40, "nodePublicIPPrefixID": resource,
+        "osDiskSizeGB": 64, "osDiskType": "Ephemeral", "osSKU": "AzureLinux", "osType": "Linux", "podSubnetID": resource,
+        "priority": "Spot", "proximityPlacementGroupID": resource, "scaleDownMode": "Deallocate",
+        "spotMaxPrice": "0.05", "vmSize": "Standard_D4ds_v5", "vnetSubnetID": resource, "zones": ["2", "1"],
+    }))
+    .unwrap();
+    let template = Arc::new(Template::from_fields(|field| written.value(field.name)));
+    assert_eq!(template.values().count(), TEMPLATE_FIELDS.len(), "a field is missing here");
+    let new = NewPool { mode: Mode::User, count: 1, taints: None, labels: None, template: Arc::clone(&template) };
+    let write = PoolWrite::creation(&new);
+    assert!(write.if_none_match && write.if_match.is_none());
+    let answer = arm.create(&write.body).await;
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    let shown = PoolDocument::parse(arm.emulator.pool("spot").unwrap()).unwrap().pool();
+    assert_eq!(template.drift(&shown.settings), []);
+    assert_eq!(Template::default().drift(&shown.settings), [], "what is left out is not compared");
+    let bare = arm.emulator.pool("apps").unwrap();
+    let drift = template.drift(&PoolDocument::parse(bare).unwrap().pool().settings);
+    assert!(drift.len() > 15, "another pool differs: {drift:?}");
+    assert_eq!(arm.create(&write.body).await.status(), 412);
 }
