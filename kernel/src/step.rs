@@ -53,6 +53,8 @@ pub enum Change {
         /// ARM's code of the failure; empty if it gives none.
         code: String,
     },
+    /// The pool goes, with all of its nodes.
+    Delete,
 }
 
 /// What kind of change a step makes.
@@ -68,6 +70,8 @@ pub enum Purpose {
     Labels,
     /// Another try of what has failed.
     Repair,
+    /// The pool goes.
+    Delete,
 }
 
 impl Change {
@@ -80,10 +84,11 @@ impl Change {
             Self::Taints { .. } => Purpose::Taints,
             Self::Labels { .. } => Purpose::Labels,
             Self::Repair { .. } => Purpose::Repair,
+            Self::Delete => Purpose::Delete,
         }
     }
 
-    /// Whether the pool is as the change would have it.
+    /// Whether the pool is as the change would have it. A pool that is there has not been deleted.
     #[must_use]
     pub fn is_made(&self, pool: &AgentPool) -> bool {
         match self {
@@ -92,6 +97,7 @@ impl Change {
             Self::Taints { to, .. } => to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect(),
             Self::Labels { to, .. } => pool.labels == *to,
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
+            Self::Delete => false,
         }
     }
 
@@ -122,7 +128,19 @@ impl Change {
     /// Whether the change takes nodes away, or takes a pool away from the add-ons.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.demotes() || self.scales_down()
+        self.demotes() || self.scales_down() || self.deletes()
+    }
+
+    /// Whether the pool goes.
+    #[must_use]
+    pub const fn deletes(&self) -> bool {
+        matches!(self, Self::Delete)
+    }
+
+    /// Whether the change takes all nodes of the pool away.
+    #[must_use]
+    pub fn empties(&self) -> bool {
+        self.deletes() || matches!(self, Self::Count { from, to: 0 } if *from > 0)
     }
 
     /// Keys of labels that the change adds, removes or gives another value.
@@ -143,6 +161,7 @@ impl fmt::Display for Purpose {
             Self::Taints => "taints",
             Self::Labels => "labels",
             Self::Repair => "repair",
+            Self::Delete => "deletionPolicy",
         })
     }
 }
@@ -164,6 +183,7 @@ impl fmt::Display for Change {
             Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
             Self::Repair { code } if code.is_empty() => f.write_str("try again what has failed"),
             Self::Repair { code } => write!(f, "try again what has failed ({code})"),
+            Self::Delete => f.write_str("delete the pool"),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }
@@ -211,6 +231,10 @@ mod tests {
         assert_eq!(repair("QuotaExceeded").to_string(), "try again what has failed (QuotaExceeded)");
         assert_eq!(repair("").to_string(), "try again what has failed");
         assert_eq!(repair("").purpose().to_string(), "repair");
+        assert_eq!(
+            (Change::Delete.to_string(), Change::Delete.purpose().to_string()),
+            ("delete the pool".into(), "deletionPolicy".into())
+        );
     }
 
     #[test]
@@ -233,6 +257,7 @@ mod tests {
             (put_labels(labels(&[("a", "1")])), &pool, false),
             (repair.clone(), &pool, true),
             (repair, &failed, false),
+            (Change::Delete, &pool, false),
         ] {
             assert_eq!(change.is_made(pool), made, "{change}");
         }

@@ -118,6 +118,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        deletion: None,
+        may_lose_workloads: false,
     }
 }
 
@@ -151,6 +153,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![workload("coredns")]),
         in_flight: vec![],
+        dependents: [].into(),
     }
 }
 

@@ -198,6 +198,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         budgets: Known::seen(now, Vec::new()),
         workloads: Known::seen(now, Vec::new()),
         in_flight: Vec::new(),
+        dependents: [].into(),
     }
 }
 
@@ -238,6 +239,8 @@ fn intent(case: &Case) -> Intent {
         attempt: None,
         stalled: false,
         waits_since: None,
+        deletion: None,
+        may_lose_workloads: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan for a state that is reached is empty.
 
-use nodepool_kernel::{Change, Known, ProvisioningState, Settings, Snapshot, Step, plan};
+use nodepool_kernel::{Change, Deletion, Known, ProvisioningState, Settings, Snapshot, Step, plan};
 use proptest::prelude::*;
 
 use crate::cases;
@@ -9,13 +9,18 @@ use crate::clusters::{NOW, cluster};
 /// What AKS makes of a write: what is sent replaces what was there, everything else stays.
 fn merge(snapshot: &mut Snapshot, step: &Step) {
     let mut cluster = snapshot.cluster.value().unwrap().clone();
+    if step.change == Change::Delete {
+        cluster.pools.retain(|pool| pool.name != step.pool);
+        snapshot.cluster = Known::seen(NOW, cluster);
+        return;
+    }
     let pool = cluster.pools.iter_mut().find(|pool| pool.name == step.pool).unwrap();
     match &step.change {
         Change::Mode { to, .. } => pool.mode.clone_from(to),
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
-        Change::Repair { .. } => {}
+        Change::Repair { .. } | Change::Delete => {}
     }
     // A write that succeeds ends what had failed.
     pool.state = ProvisioningState::Succeeded;
@@ -23,8 +28,10 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
     snapshot.cluster = Known::seen(NOW, cluster);
 }
 
+/// What is planned. The deletion of a pool that ARM does not show is none: it only says that the cluster is not proven.
 fn steps(snapshot: &Snapshot) -> Vec<Step> {
-    plan(snapshot, &Settings::default()).policies.into_iter().flat_map(|policy| policy.steps).collect()
+    let steps = plan(snapshot, &Settings::default()).policies.into_iter().flat_map(|policy| policy.steps);
+    steps.filter(|step| snapshot.cluster.value().unwrap().pool(&step.pool).is_some()).collect()
 }
 
 proptest! {
@@ -69,6 +76,7 @@ proptest! {
                     prop_assert!(wanted.iter().all(|(key, value)| to.get(key) == Some(value)));
                     prop_assert!(from != to);
                 }
+                Change::Delete => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),
                 Change::Repair { .. } => {
                     let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();
                     prop_assert_eq!(&pool.state, &ProvisioningState::Failed);
