@@ -89,7 +89,10 @@ pub async fn act(
 ) -> Outcome {
     let step = approved.into_inner();
     let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
-    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step), urgency) {
+    let pools = observer.pools_read_for(&step);
+    let afforded =
+        if step.change.deletes() { arm.afford_removal(pools) } else { arm.afford_step(&step.pool, pools, urgency) };
+    if let Err(error) = afforded {
         return not_sent(error);
     }
     let fresh = match observer.fresh(&step, in_flight).await {
@@ -104,10 +107,16 @@ pub async fn act(
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
-    let write = PoolWrite::new(&fresh.document, &approved.get().change);
     tracing::info!(step = %approved.get(), "writing");
-    match arm.put_pool(&approved, &write).await {
+    let answer = if approved.get().change.deletes() {
+        arm.delete_pool(&approved, fresh.document.tag()).await
+    } else {
+        arm.put_pool(&approved, &PoolWrite::new(&fresh.document, &approved.get().change)).await
+    };
+    match answer {
         Ok(operation) => Outcome::Accepted { at: now(), operation },
+        // Somebody else has deleted the pool meanwhile.
+        Err(error) if error.says_absent() && approved.get().change.deletes() => Outcome::Superseded,
         Err(error) => judge(error),
     }
 }

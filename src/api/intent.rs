@@ -2,6 +2,7 @@
 
 use nodepool_kernel as kernel;
 
+use super::deletion::{deletion, may_lose_workloads};
 use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, condition, outcome};
 
@@ -38,6 +39,8 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,
         waits_since: None,
+        deletion: deletion(policy),
+        may_lose_workloads: may_lose_workloads(policy),
     }
 }
 

@@ -30,7 +30,7 @@ use super::status::NodePoolPolicyStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays) and create another"))]
+#[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays unless spec.deletionPolicy is Delete) and create another"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
 pub struct NodePoolPolicySpec {
     /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
@@ -79,6 +79,21 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || key.matches('^([^/]*[.])?(kubelet|node)[.]kubernetes[.]io/'))").message("AKS accepts label keys under kubernetes.io or k8s.io only below kubelet.kubernetes.io or node.kubernetes.io: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]
     pub labels: Option<BTreeMap<String, String>>,
+
+    /// What deleting this object does to the pool. `Orphan` leaves the pool as it is. `Delete` deletes it: the object
+    /// stays until the pool is gone, or with the reason in its status while that is refused; AKS drains the nodes. The pool
+    /// is left as it is also if another policy names it, or this one is suspended or only observes. Without it: `Orphan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What deleting the object does to the pool.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// Leaves the pool as it is.
+    Orphan,
+    /// Deletes the pool with all of its nodes.
+    Delete,
 }
 
 /// `Enforce` drives the pool to this policy. `Observe` plans, reports drift and refusals, and never writes. Without it:

@@ -21,7 +21,7 @@ mod tests {
     use crate::judge::{Strictness, Tally};
 
     /// Why the guard may refuse what could do no harm, and how often it does over all small worlds.
-    const ACCEPTED: [(Strictness, u64, &str); 2] = [
+    const ACCEPTED: [(Strictness, u64, &str); 3] = [
         (
             Strictness::MayComeBack,
             u64::MAX,
@@ -30,6 +30,7 @@ mod tests {
              while it is",
         ),
         (Strictness::Empty, u64::MAX, "AKS has no system pool that counts no node unless it is stopped"),
+        (Strictness::Stopped, u64::MAX, "AKS stops no system pool; one that is shown as stopped may run again"),
     ];
 
     #[test]

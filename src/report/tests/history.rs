@@ -161,7 +161,8 @@ fn a_failure_by_another_hand_counts_for_the_policy_that_governs_the_pool() {
     assert_eq!(attempt(&found), Some(("Failed", 1, Some("2027-01-15T08:01:00Z"))));
     let mut other = NodePoolPolicyStatus::default();
     let problems = vec![Problem::ConflictingPolicy { winner: "w".into() }];
-    let plan = PolicyPlan { policy: "p".into(), pool: "apps".into(), problems, steps: vec![], drift: vec![], release: None };
+    let plan =
+        PolicyPlan { policy: "p".into(), pool: "apps".into(), problems, steps: vec![], drift: vec![], release: None };
     let rest = Rest { now: NOW, pool: &failed("X"), end: None, plan: &plan, generation: 4, retry_at: &|_| NOW };
     take_rest(&mut other, &rest);
     assert_eq!(attempt(&other), None);

@@ -98,7 +98,14 @@ fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
 /// What the pass does before it plans: the end of an operation is recorded.
 fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
     let (problems, drift) = (vec![], vec![]);
-    let plan = PolicyPlan { policy: "apps".into(), pool: pool.name.clone(), problems, steps: steps.to_vec(), drift, release: None };
+    let plan = PolicyPlan {
+        policy: "apps".into(),
+        pool: pool.name.clone(),
+        problems,
+        steps: steps.to_vec(),
+        drift,
+        release: None,
+    };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
     take_rest(status, &Rest { now: NOW, pool, end: None, plan: &plan, generation: 4, retry_at: &retry_at });
 }
