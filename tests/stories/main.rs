@@ -7,6 +7,7 @@
 mod bad_input;
 mod capacity;
 mod crashes;
+mod deletion;
 mod drift;
 mod eviction;
 mod failures;
@@ -78,5 +79,6 @@ fn all() -> Vec<Story> {
     stories.extend(faults::stories());
     stories.extend(crashes::stories());
     stories.extend(steady::stories());
+    stories.extend(deletion::stories());
     stories
 }
