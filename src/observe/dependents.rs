@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::fresh::rows_of;
 use super::scheduling::{self, Storage};
-use super::{Observer, now, rows};
+use super::{Observer, PAGE, now, rows};
 
 /// What has been read, by pool.
 #[derive(Default)]
@@ -131,7 +131,7 @@ impl Observer {
     where
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
-        rows_of(&Api::<K>::all(self.client.clone()), ListParams::default(), row).await
+        rows_of(&Api::<K>::all(self.client.clone()), ListParams::default().limit(PAGE), row).await
     }
 }
 
