@@ -70,6 +70,7 @@ fn degrade(whole: &Snapshot, settings: &Settings, which: u64) -> Vec<(Loss, Snap
         with(Loss::OfPart, &|it| spoil(&mut it.budgets, at));
         with(Loss::OfPart, &|it| spoil(&mut it.workloads, at));
     }
+    with(Loss::OfDetail, &|it| it.dependents.clear());
     let chosen = |index: usize| which >> (index % 64) & 1 == 1;
     with(Loss::OfDetail, &|it| {
         let mut index = 0;

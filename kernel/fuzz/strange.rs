@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, FieldKind,
-    FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, TEMPLATE_FIELDS, Taint, TaintEffect, Template, Time,
-    Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
+    Enforcement, FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, TEMPLATE_FIELDS, Taint,
+    TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 /// A provider id that proves that the cluster is the right one.
@@ -246,6 +246,8 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         waits_since: if asks(2) { Some(time(input)?) } else { None },
         template: if input.ratio(1, 2)? { Some(template(input)?) } else { None },
         creating: input.ratio(1, 5)?,
+        deletion: *input.choose(&[None, None, Some(Deletion::Delete), Some(Deletion::Orphan)])?,
+        may_lose_workloads: asks(3) && asks(7),
     })
 }
 
@@ -272,6 +274,7 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
         3 => Change::Labels { from: pool.labels, to: labels(input)? },
         4 => Change::Repair { code: one(input, &CODES)? },
+        5 => Change::Delete,
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
             count: number(input)?,
@@ -352,6 +355,19 @@ pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
     })
 }
 
+/// Of most pools what depends on them, mostly nothing.
+fn dependents(input: Input<'_, '_>, now: Time) -> Result<BTreeMap<String, Known<Vec<Dependent>>>> {
+    let mut all = BTreeMap::new();
+    for name in NAMES.iter().take(4) {
+        let depends = input.ratio(1, 10)?;
+        let dependents = if depends { vec![Dependent { pod: one(input, &NAMES)?, tie: Tie::Alone }] } else { vec![] };
+        if !input.ratio(1, 20)? {
+            all.insert((*name).to_owned(), known(input, now, dependents)?);
+        }
+    }
+    Ok(all)
+}
+
 /// A snapshot of any form.
 pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let now = if input.ratio(1, 30)? { time(input)? } else { Time::from_millis(1_800_000_000_000) };
@@ -377,5 +393,6 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         budgets: known(input, now, budgets)?,
         workloads: known(input, now, workloads)?,
         in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
+        dependents: dependents(input, now)?,
     })
 }

@@ -1,14 +1,16 @@
 //! A snapshot that is complete and fresh enough to decide on. Never exists while a part is unknown or stale.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::Intent;
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot, Workload};
+use crate::snapshot::{
+    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Pod, ProvisioningState, Snapshot, Workload,
+};
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
 use crate::time::{Span, Time};
@@ -30,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) budgets: &'a [Budget],
     /// The Deployments of protected namespaces.
     pub(crate) workloads: &'a [Workload],
+    /// Pods that depend on the pools that are to go, as far as they have been read.
+    pub(crate) dependents: &'a BTreeMap<String, Known<Vec<Dependent>>>,
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Why the cluster is not proven to be this one; the same for every step.
@@ -76,6 +80,7 @@ impl<'a> Facts<'a> {
             nodes,
             budgets,
             workloads,
+            dependents: &snapshot.dependents,
             adrift: Vec::new(),
             identity: OnceCell::new(),
             in_flight: Vec::new(),
@@ -183,6 +188,7 @@ impl<'a> Facts<'a> {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
             Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => false,
+            Change::Delete => true,
         };
         takes_away
             || self.goes_on_removing(pool)
@@ -258,7 +264,13 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
         Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => {}
+        Change::Delete => pool.state = leaving(),
     }
+}
+
+/// The state of a pool that is being deleted: it is still there, and counts for nothing.
+fn leaving() -> ProvisioningState {
+    ProvisioningState::Busy("Deleting".to_owned())
 }
 
 /// Applies a step to the cluster as it is meant. A new pool is hoped for once ARM shows it.
@@ -270,6 +282,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Repair { .. } | Change::Create(_) => {}
+        Change::Delete => pool.state = leaving(),
     }
 }
 

@@ -43,6 +43,19 @@ pub struct Intent {
     pub template: Option<Arc<Template>>,
     /// Whether the pool's creation is known to have begun and not to have ended with all its nodes Ready.
     pub creating: bool,
+    /// What is to become of the pool, if the policy's object is being deleted.
+    pub deletion: Option<Deletion>,
+    /// Whether pods that have nowhere else to go may be lost with the pool.
+    pub may_lose_workloads: bool,
+}
+
+/// What is to become of the pool of a policy whose object is being deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It stays as it is.
+    Orphan,
+    /// It goes, and the object stays until it is gone.
+    Delete,
 }
 
 /// Whether the operator may write to the pool.
@@ -105,12 +118,13 @@ impl Intent {
     }
 }
 
-/// The policy that governs `pool`: the oldest one that names it, ties by name.
+/// The policy that governs `pool`: the oldest one that names it, ties by name. One that is being deleted and leaves the
+/// pool as it is governs nothing any more.
 #[must_use]
 pub fn winner<'a>(intents: &'a [Intent], pool: &str) -> Option<&'a Intent> {
     intents
         .iter()
-        .filter(|intent| intent.pool == pool)
+        .filter(|intent| intent.pool == pool && intent.deletion != Some(Deletion::Orphan))
         .min_by(|a, b| (a.created, &a.policy).cmp(&(b.created, &b.policy)))
 }
 

@@ -9,6 +9,7 @@
 mod capacity;
 mod deadline;
 mod decide;
+mod dependents;
 pub mod disruption;
 mod facts;
 mod guard;
@@ -29,14 +30,15 @@ mod vm_size;
 
 pub use deadline::deadline;
 pub use decide::{Verdict, decide};
+pub use dependents::{Census, Site, Tenancy, Tenant};
 pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
-pub use intent::{Attempt, Cause, Enforcement, Intent, winner};
+pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, winner};
 pub use known::Known;
-pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
+pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};
 pub use settings::Settings;
 pub use snapshot::{
-    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
+    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, InFlight, Mode, Node, Os, Owner,
+    Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Tie, UnhealthyPods, Workload,
 };
 pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -58,6 +58,8 @@ pub enum Change {
     },
     /// The pool itself, which does not exist.
     Create(Box<NewPool>),
+    /// The pool goes, with all of its nodes.
+    Delete,
 }
 
 /// A pool that is to be created.
@@ -90,6 +92,8 @@ pub enum Purpose {
     Repair,
     /// The pool itself.
     Create,
+    /// The pool goes.
+    Delete,
 }
 
 impl Change {
@@ -103,10 +107,11 @@ impl Change {
             Self::Labels { .. } => Purpose::Labels,
             Self::Repair { .. } => Purpose::Repair,
             Self::Create(_) => Purpose::Create,
+            Self::Delete => Purpose::Delete,
         }
     }
 
-    /// Whether the pool is as the change would have it.
+    /// Whether the pool is as the change would have it. A pool that is there has not been deleted.
     #[must_use]
     pub fn is_made(&self, pool: &AgentPool) -> bool {
         match self {
@@ -116,6 +121,7 @@ impl Change {
             Self::Labels { to, .. } => pool.labels == *to,
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
             Self::Create(_) => true,
+            Self::Delete => false,
         }
     }
 
@@ -156,7 +162,19 @@ impl Change {
     /// Whether the change takes nodes away, or takes a pool away from the add-ons.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.demotes() || self.scales_down()
+        self.demotes() || self.scales_down() || self.deletes()
+    }
+
+    /// Whether the pool goes.
+    #[must_use]
+    pub const fn deletes(&self) -> bool {
+        matches!(self, Self::Delete)
+    }
+
+    /// Whether the change takes all nodes of the pool away.
+    #[must_use]
+    pub fn empties(&self) -> bool {
+        self.deletes() || matches!(self, Self::Count { from, to: 0 } if *from > 0)
     }
 
     /// Keys of labels that the change adds, removes or gives another value.
@@ -178,6 +196,7 @@ impl fmt::Display for Purpose {
             Self::Labels => "labels",
             Self::Repair => "repair",
             Self::Create => "create",
+            Self::Delete => "deletionPolicy",
         })
     }
 }
@@ -203,6 +222,7 @@ impl fmt::Display for Change {
                 let nodes = counted(usize::try_from(new.count).unwrap_or(usize::MAX), "node");
                 write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
             }
+            Self::Delete => f.write_str("delete the pool"),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }
@@ -250,6 +270,10 @@ mod tests {
         assert_eq!(repair("QuotaExceeded").to_string(), "try again what has failed (QuotaExceeded)");
         assert_eq!(repair("").to_string(), "try again what has failed");
         assert_eq!(repair("").purpose().to_string(), "repair");
+        assert_eq!(
+            (Change::Delete.to_string(), Change::Delete.purpose().to_string()),
+            ("delete the pool".into(), "deletionPolicy".into())
+        );
     }
 
     #[test]
@@ -272,6 +296,7 @@ mod tests {
             (put_labels(labels(&[("a", "1")])), &pool, false),
             (repair.clone(), &pool, true),
             (repair, &failed, false),
+            (Change::Delete, &pool, false),
         ] {
             assert_eq!(change.is_made(pool), made, "{change}");
         }

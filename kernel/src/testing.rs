@@ -121,6 +121,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        deletion: None,
+        may_lose_workloads: false,
     }
 }
 
@@ -160,6 +162,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![workload("coredns")]),
         in_flight: vec![],
+        dependents: [].into(),
     }
 }
 

@@ -89,7 +89,10 @@ pub async fn act(
 ) -> Outcome {
     let step = approved.into_inner();
     let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
-    if let Err(error) = arm.afford_step(&step.pool, observer.pools_read_for(&step), urgency) {
+    let pools = observer.pools_read_for(&step);
+    let afforded =
+        if step.change.deletes() { arm.afford_removal(pools) } else { arm.afford_step(&step.pool, pools, urgency) };
+    if let Err(error) = afforded {
         return not_sent(error);
     }
     let fresh = match observer.fresh(&step, in_flight).await {
@@ -104,14 +107,19 @@ pub async fn act(
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
-    let write = match (&approved.get().change, &fresh.document) {
-        (Change::Create(new), None) => PoolWrite::creation(new),
-        (change, Some(document)) if !change.creates() => PoolWrite::new(document, change),
+    tracing::info!(step = %approved.get(), "writing");
+    let answer = match (&approved.get().change, &fresh.document) {
+        (Change::Create(new), None) => arm.put_pool(&approved, &PoolWrite::creation(new)).await,
+        (Change::Delete, Some(document)) => arm.delete_pool(&approved, document.tag()).await,
+        (change, Some(document)) if !change.creates() => {
+            arm.put_pool(&approved, &PoolWrite::new(document, change)).await
+        }
         _ => return Outcome::Superseded,
     };
-    tracing::info!(step = %approved.get(), "writing");
-    match arm.put_pool(&approved, &write).await {
+    match answer {
         Ok(operation) => Outcome::Accepted { at: now(), operation },
+        // Somebody else has deleted the pool meanwhile.
+        Err(error) if error.says_absent() && approved.get().change.deletes() => Outcome::Superseded,
         Err(error) => judge(error),
     }
 }

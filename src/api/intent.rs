@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nodepool_kernel as kernel;
 
+use super::deletion::{deletion, may_lose_workloads};
 use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
 use super::template::PoolTemplate;
@@ -43,6 +44,8 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         waits_since: None,
         template: spec.template.as_ref().map(template),
         creating: status.and_then(|status| status.operation.as_ref()).is_some_and(Operation::creates),
+        deletion: deletion(policy),
+        may_lose_workloads: may_lose_workloads(policy),
     }
 }
 

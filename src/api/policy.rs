@@ -32,7 +32,7 @@ use super::template::PoolTemplate;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays) and create another"))]
+#[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays unless spec.deletionPolicy is Delete) and create another"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
@@ -90,6 +90,21 @@ pub struct NodePoolPolicySpec {
     /// policy has a template is created again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PoolTemplate>,
+
+    /// What deleting this object does to the pool. `Orphan` leaves the pool as it is. `Delete` deletes it: the object
+    /// stays until the pool is gone, or with the reason in its status while that is refused; AKS drains the nodes. The pool
+    /// is left as it is also if another policy names it, or this one is suspended or only observes. Without it: `Orphan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What deleting the object does to the pool.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// Leaves the pool as it is.
+    Orphan,
+    /// Deletes the pool with all of its nodes.
+    Delete,
 }
 
 /// `Enforce` drives the pool to this policy. `Observe` plans, reports drift and refusals, and never writes. Without it:

@@ -59,6 +59,24 @@ impl ArmClient {
         self.afford(&[&reads[..], &[(write, 1)]].concat(), urgency)
     }
 
+    /// Takes the budget for a removal: the cluster and so many pools are read, then one is deleted, which counts as a read of
+    /// a pool does.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_removal(&self, pools_read: usize) -> Result<(), ArmError> {
+        let pools = u32::try_from(pools_read).unwrap_or(u32::MAX).saturating_add(1);
+        self.afford(&[(budget::Request::ReadCluster, 1), (budget::Request::ReadPool, pools)], Urgency::Ordinary)
+    }
+
+    /// Takes the budget for a read of one pool.
+    ///
+    /// # Errors
+    /// [`ArmError::OverBudget`] while there is none.
+    pub fn afford_pool(&self) -> Result<(), ArmError> {
+        self.afford(&[(budget::Request::ReadPool, 1)], Urgency::Urgent)
+    }
+
     fn afford(&self, requests: &[(budget::Request, u32)], urgency: Urgency) -> Result<(), ArmError> {
         self.budget.take(requests, urgency).map_err(|after| ArmError::OverBudget { after })
     }
@@ -100,12 +118,41 @@ impl ArmClient {
         let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
         // A page of something in between is no word of ARM that the write was accepted.
         PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
+        Ok(self.operation_of(pool, &answer))
+    }
+
+    /// Deletes a pool, once, if it is still the one of that eTag, and tells the operation that carries it out, if the answer
+    /// names one that may be asked. Disruption budgets are never set aside. Only an approved step can delete.
+    ///
+    /// # Errors
+    /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
+    pub async fn delete_pool(
+        &self,
+        approved: &Approved<Step>,
+        if_match: Option<&str>,
+    ) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let mut request = self.request(&self.pool_path(pool), Method::Delete);
+        if let Some(tag) = if_match {
+            request.insert_header("if-match", tag.to_owned());
+        }
+        let call = Call { kind: Kind::DeletePool, pool: Some(pool), request };
+        let answer = self.exchange.make(call).await?.accepted()?;
+        // A page of something in between is no word of ARM that the deletion was accepted.
+        if !matches!(answer.status(), 202 | 204) {
+            return Err(answer.malformed(format!("a deletion is not answered with {}", answer.status())));
+        }
+        Ok(self.operation_of(pool, &answer))
+    }
+
+    /// The operation that an answer names, if it may be asked.
+    fn operation_of(&self, pool: &str, answer: &Answer) -> Option<Operation> {
         let operation = answer.operation().map(|url| Operation::at(url, &self.options.endpoint)).transpose();
         let operation = operation.unwrap_or_else(|error| {
             tracing::warn!(pool, %error, "how the operation goes is seen from the pool alone");
             None
         });
-        Ok(operation.map(|operation| operation.of_pool(pool)))
+        operation.map(|operation| operation.of_pool(pool))
     }
 
     /// Asks once how an operation goes. What went wrong with the request is in the result: the operation runs on.

@@ -50,6 +50,12 @@ impl PoolDocument {
         Err(format!("it is about pool {}", shown(&document.name, 100)))
     }
 
+    /// The eTag, if the service gave one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.properties().get("eTag").and_then(Value::as_str).filter(|tag| !tag.is_empty())
+    }
+
     /// The properties as ARM sent them.
     #[must_use]
     pub fn properties(&self) -> &Map<String, Value> {

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     WritePool,
     /// GET of how an operation goes.
     ReadOperation,
+    /// DELETE of a pool.
+    DeletePool,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::ReadPool => "read_pool",
             Self::WritePool => "write_pool",
             Self::ReadOperation => "read_operation",
+            Self::DeletePool => "delete_pool",
         }
     }
 
@@ -52,6 +55,7 @@ impl Kind {
             Self::ReadPool => pool,
             Self::WritePool => format!("the write of {pool}"),
             Self::ReadOperation => format!("the operation of {pool}"),
+            Self::DeletePool => format!("the deletion of {pool}"),
         }
     }
 }

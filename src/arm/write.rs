@@ -42,7 +42,7 @@ impl PoolWrite {
     #[must_use]
     pub fn new(document: &PoolDocument, change: &Change) -> Self {
         let read = document.properties();
-        let if_match = read.get("eTag").and_then(Value::as_str).filter(|tag| !tag.is_empty()).map(str::to_owned);
+        let if_match = document.tag().map(str::to_owned);
         let autoscaled = read.get("enableAutoScaling") == Some(&Value::Bool(true));
         let goes_back = |property: &str, value: &Value| {
             let owned_by_autoscaler = autoscaled && property == "count";
@@ -71,14 +71,14 @@ impl PoolWrite {
     }
 }
 
-/// The property that the change is about, and its new value; a repair changes none.
+/// The property that the change is about, and its new value; a repair changes none, and a deletion is no PUT.
 fn changed(change: &Change) -> Option<(&'static str, Value)> {
     Some(match change {
         Change::Mode { to, .. } => ("mode", json!(to.to_string())),
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } | Change::Create(_) => return None,
+        Change::Repair { .. } | Change::Create(_) | Change::Delete => return None,
     })
 }
 

@@ -7,12 +7,16 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::{Api, Resource};
-use nodepool_kernel::{Budget, InFlight, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step, Workload};
+use nodepool_kernel::{
+    Budget, Dependent, InFlight, Intent, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step, Workload,
+};
 use serde::de::DeserializeOwned;
 
 use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE, now};
+use crate::api::NodePoolPolicy;
 use crate::arm::{ArmError, PoolDocument};
 
 /// A list of the pods of one node costs the API server and this process less than a list of so many pods.
@@ -37,7 +41,8 @@ impl Observer {
     /// ARM could not be read.
     pub async fn fresh(&self, step: &Step, in_flight: &[InFlight]) -> Result<Fresh, ArmError> {
         let at = now();
-        let (arm, kubernetes) = tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step));
+        let (arm, kubernetes, removal) =
+            tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step), self.fresh_removal(step));
         let (cluster, document) = arm?;
         let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
         let known = |error: kube::Error| match error {
@@ -45,6 +50,11 @@ impl Observer {
             other => other.to_string(),
         };
         let mut snapshot = self.snapshot(in_flight.to_vec());
+        if let Some(FreshRemoval { intents, dependents }) = removal {
+            snapshot.intents =
+                intents.map_or_else(|error| Known::unknown(known(error)), |intents| Known::seen(at, intents));
+            snapshot.dependents = dependents.into_iter().collect();
+        }
         snapshot.cluster = Known::seen(at, cluster);
         snapshot.nodes = match (snapshot.nodes, nodes) {
             (_, Err(error)) => Known::unknown(known(error)),
@@ -117,6 +127,24 @@ impl Observer {
         Ok(names.await?.len())
     }
 
+    /// What a step that takes all nodes of a pool away depends on besides: the policies, of which another may name the pool
+    /// by now, and what depends on the pool.
+    async fn fresh_removal(&self, step: &Step) -> Option<FreshRemoval> {
+        if !step.change.empties() {
+            return None;
+        }
+        let policies = async {
+            let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(self.client.clone());
+            rows_of(&api, ListParams::default().limit(PAGE), |policy| policy.0.as_ref().ok().cloned()).await
+        };
+        let is_system =
+            self.cluster().value().and_then(|it| it.pool(&step.pool)).is_some_and(|it| it.mode == Mode::System);
+        let pools = if is_system { Vec::new() } else { vec![step.pool.clone()] };
+        let (policies, dependents) = tokio::join!(policies, self.read_dependents(pools));
+        let intents = policies.map(|policies| policies.iter().map(|policy| self.store.intent(policy)).collect());
+        Some(FreshRemoval { intents, dependents })
+    }
+
     async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {
         let (all, seen) = (ListParams::default().limit(PAGE), now());
         let ((nodes, pods), budgets, workloads) = tokio::join!(
@@ -182,6 +210,12 @@ impl Observer {
     }
 }
 
+/// What a step that takes all nodes of a pool away depends on besides.
+struct FreshRemoval {
+    intents: kube::Result<Vec<Intent>>,
+    dependents: Vec<(String, Known<Vec<Dependent>>)>,
+}
+
 /// Protected pods that were read.
 enum FreshPods {
     /// All.
@@ -199,7 +233,11 @@ struct FreshKubernetes {
 }
 
 /// The rows of everything that is listed, page by page, as of one moment.
-async fn rows_of<K, T>(api: &Api<K>, mut which: ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+pub(super) async fn rows_of<K, T>(
+    api: &Api<K>,
+    mut which: ListParams,
+    row: impl Fn(&K) -> Option<T>,
+) -> kube::Result<Vec<T>>
 where
     K: Clone + Debug + DeserializeOwned,
 {

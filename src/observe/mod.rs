@@ -1,5 +1,6 @@
 //! Observes Kubernetes and ARM as a kernel snapshot. Never fails and never writes: what could not be read is unknown.
 
+mod dependents;
 mod fresh;
 mod rows;
 pub mod scheduling;
@@ -17,6 +18,7 @@ use nodepool_kernel::{Cluster, InFlight, Known, Snapshot, Time};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use dependents::Dependents;
 pub use fresh::Fresh;
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, Store};
@@ -35,6 +37,7 @@ pub struct Observer {
     store: Arc<Store>,
     namespaces: Vec<String>,
     view: Mutex<ArmView>,
+    dependents: Dependents,
 }
 
 /// What is known of ARM and of this cluster's identity.
@@ -45,6 +48,8 @@ struct ArmView {
     read_at: Option<Instant>,
     /// How many reads in a row have failed.
     failures: u32,
+    /// Whether the last read of the cluster was answered that there is none.
+    absent: bool,
 }
 
 /// The present time, in milliseconds.
@@ -62,8 +67,9 @@ impl Observer {
             issuer: Known::unknown("it has not been read yet"),
             read_at: None,
             failures: 0,
+            absent: false,
         };
-        Self { client, arm, store, namespaces, view: Mutex::new(view) }
+        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents: Dependents::default() }
     }
 
     /// The snapshot of what is known now. Reads nothing.
@@ -81,6 +87,7 @@ impl Observer {
             budgets: self.store.budgets.known(now),
             workloads: self.store.workloads.known(now),
             in_flight,
+            dependents: self.dependents.all(),
         }
     }
 
@@ -88,6 +95,12 @@ impl Observer {
     #[must_use]
     pub fn cluster(&self) -> Known<Cluster> {
         self.with_view(|view| view.cluster.clone())
+    }
+
+    /// Whether ARM, when it was last read, said that there is no such cluster.
+    #[must_use]
+    pub fn is_cluster_gone(&self) -> bool {
+        self.with_view(|view| view.absent)
     }
 
     /// When the last read of ARM began.
@@ -130,6 +143,7 @@ impl Observer {
         };
         self.with_view(|view| {
             view.read_at = Some(began);
+            view.absent = read.as_ref().is_err_and(ArmError::says_absent);
             view.failures = if read.is_ok() { 0 } else { view.failures.saturating_add(1) };
             match read {
                 Ok(cluster) => view.cluster = Known::seen(at, cluster),

@@ -35,6 +35,8 @@ pub enum PolicyRow {
         generation: i64,
         /// What is wrong.
         error: String,
+        /// Whether it is being deleted and carries the operator's finalizer.
+        waits: bool,
     },
 }
 
@@ -83,6 +85,18 @@ impl Store {
             Known::Seen { at, .. } => Known::seen(at, intents()),
             Known::Unknown { reason } => Known::unknown(reason),
         }
+    }
+
+    /// What a policy asks for that was just read, with the status that this process last gave it.
+    #[must_use]
+    pub fn intent(&self, read: &NodePoolPolicy) -> Intent {
+        let mut policy = read.clone();
+        let statuses = self.statuses();
+        let written = policy.metadata.name.as_ref().and_then(|name| statuses.get(name));
+        if let Some(written) = written.filter(|written| written.uid == policy.metadata.uid) {
+            policy.status = Some(written.working.clone());
+        }
+        api::intent(&policy)
     }
 
     /// Changes the status that a policy will have; it is published with the next report.

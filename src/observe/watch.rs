@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::store::{PolicyRow, Store};
 use super::watched::Watched;
 use super::{PAGE, now, rows};
-use crate::api::NodePoolPolicy;
+use crate::api::{FINALIZER, NodePoolPolicy};
 use crate::run::Wake;
 
 const POLICIES: &str = "policies";
@@ -134,9 +134,10 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
 
 fn policy_row(object: DeserializeGuard<NodePoolPolicy>) -> PolicyRow {
     let generation = object.meta().generation.unwrap_or_default();
+    let waits = object.meta().deletion_timestamp.is_some() && object.finalizers().iter().any(|it| it == FINALIZER);
     match object.0 {
         Ok(policy) => PolicyRow::Valid(Box::new(policy)),
-        Err(invalid) => PolicyRow::Malformed { generation, error: invalid.error },
+        Err(invalid) => PolicyRow::Malformed { generation, error: invalid.error, waits },
     }
 }
 
@@ -146,7 +147,8 @@ fn is_news(old: &PolicyRow, new: &PolicyRow) -> bool {
         (PolicyRow::Valid(old), PolicyRow::Valid(new)) => {
             let written = |policy: &NodePoolPolicy| {
                 let metadata = &policy.metadata;
-                (metadata.uid.clone(), metadata.generation, metadata.annotations.clone())
+                let ends = (metadata.deletion_timestamp.clone(), metadata.finalizers.clone());
+                (metadata.uid.clone(), metadata.generation, metadata.annotations.clone(), ends)
             };
             written(old) != written(new)
         }

@@ -1,6 +1,6 @@
 //! Which conditions hold, by the kstatus rules. Never says Reconciling and Stalled at once.
 
-use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Standing, Verdict, deadline};
+use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Release, Standing, Verdict, deadline};
 
 use super::conditions::{Draft, draft};
 use super::status::{Circumstances, Hold};
@@ -109,6 +109,9 @@ fn safe(refusals: &[&Refusal]) -> Draft {
 }
 
 fn standing(about: &Circumstances<'_>, operation: Option<&Operation>, refusals: &[&Refusal]) -> Progress {
+    if let Some(release) = &about.plan.release {
+        return leaving(about, release);
+    }
     if about.hold == Some(Hold::Suspended) {
         return suspended(about);
     }
@@ -138,6 +141,13 @@ fn standing(about: &Circumstances<'_>, operation: Option<&Operation>, refusals: 
         Some(verdict) => next_step(about, verdict),
         None => settled(about),
     }
+}
+
+/// The object is being deleted, and the operator keeps it no longer.
+fn leaving(about: &Circumstances<'_>, release: &Release) -> Progress {
+    let stays = if release.orphans() { format!("; pool {} stays as it is", about.plan.pool) } else { String::new() };
+    let message = format!("the policy is being deleted{stays}: {release}");
+    Progress::Held { well: true, reason: "BeingDeleted".to_owned(), message }
 }
 
 /// Whether a step is made now or may be later, with nobody's doing.

@@ -1,6 +1,8 @@
 //! Runs the operator: settings, the loop, shutdown. Never decides anything about a pool.
 
 mod arguments;
+mod farewell;
+mod finalizers;
 mod flights;
 mod jitter;
 mod joins;

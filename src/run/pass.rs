@@ -10,6 +10,8 @@ use nodepool_kernel::{
 use tokio::time::Instant;
 
 use super::arguments::Arguments;
+use super::farewell;
+use super::finalizers::Finalizers;
 use super::flights::Flights;
 use super::jitter::jittered;
 use super::joins::Joins;
@@ -25,7 +27,7 @@ use crate::report::{
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
-/// Everything that a pass needs.
+/// Everything that a pass needs, with the parts of it that are told in `farewell`.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
     /// How often ARM is read at rest, with this process's share of jitter.
@@ -39,6 +41,7 @@ pub(super) struct Pass {
     pub(super) ledger: Ledger,
     pub(super) flights: Flights,
     pub(super) joins: Joins,
+    pub(super) finalizers: Finalizers,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -57,6 +60,9 @@ impl Pass {
         if Joins::are_any(&snapshot) && self.joins.look(&self.store.policies(), &snapshot, &self.observer).await {
             (snapshot, plan) = self.plan();
         }
+        if self.know_dependents(&snapshot, &plan).await {
+            (snapshot, plan) = self.plan();
+        }
         let mut verdicts = decide(&plan, &snapshot, &self.settings);
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
             self.act_on(verdicts).await;
@@ -64,6 +70,7 @@ impl Pass {
             verdicts = decide(&plan, &snapshot, &self.settings);
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
+        self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
         self.next_pass(&snapshot, &verdicts)
     }
@@ -83,7 +90,10 @@ impl Pass {
                 intent.waits_since = self.ledger.held_up_since(&intent.policy);
             }
         }
-        let plan = plan(&snapshot, &self.settings);
+        let mut plan = plan(&snapshot, &self.settings);
+        if self.observer.is_cluster_gone() {
+            farewell::let_go(&mut plan, &snapshot);
+        }
         (snapshot, plan)
     }
 
@@ -147,7 +157,7 @@ impl Pass {
         ended
     }
 
-    async fn refresh(&self) {
+    pub(super) async fn refresh(&self) {
         if let Err(error) = self.observer.refresh().await {
             tracing::warn!(%error, correlation = error.correlation(), "the cluster could not be read from ARM; it is read again");
         }
@@ -199,6 +209,9 @@ impl Pass {
     /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
     async fn own_labels(&mut self, step: &Step) -> bool {
         let Some(policy) = self.policy(&step.policy) else { return false };
+        if step.change.deletes() {
+            return true;
+        }
         let Some(named) = policy.spec.labels.as_ref() else { return true };
         let mut status = policy.status.clone().unwrap_or_default();
         let missing: Vec<String> = named.keys().filter(|key| !status.owned_labels.contains(key)).cloned().collect();
@@ -255,7 +268,7 @@ impl Pass {
         for (name, row) in rows {
             match row {
                 PolicyRow::Valid(policy) => {
-                    let Some(plan) = plan.of(&name) else { continue };
+                    let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
                     let status = self.status_of(&policy, plan, snapshot, verdicts);
                     let waits = status.condition(condition::RECONCILING).filter(|condition| {
                         condition.status == ConditionStatus::True && condition.reason != "OperationInProgress"
@@ -268,7 +281,11 @@ impl Pass {
                     }
                     self.publish(&policy, status).await;
                 }
-                PolicyRow::Malformed { generation, error } => self.report_malformed(&name, generation, &error).await,
+                PolicyRow::Malformed { generation, error, waits: false } => {
+                    self.report_malformed(&name, generation, &error).await;
+                }
+                // It has been let go.
+                PolicyRow::Malformed { .. } => {}
             }
         }
     }
@@ -329,7 +346,7 @@ impl Pass {
         true
     }
 
-    fn wake_later(&self) {
+    pub(super) fn wake_later(&self) {
         let (wake, delay) = (Arc::clone(&self.wake), self.arguments.arm_poll_seconds);
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -349,6 +366,7 @@ impl Pass {
         let mut at_latest = |at: Option<Instant>| due = at.map_or(due, |at| due.min(at));
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
+        at_latest(self.dependents_due());
         at_latest(self.flights.next_poll());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {
@@ -386,7 +404,9 @@ fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = 
 
 /// Whether any policy asks for a change, or can't be fulfilled as ARM was last seen.
 fn asks_for_anything(plan: &Plan) -> bool {
-    plan.policies.iter().any(|policy| !policy.steps.is_empty() || !policy.problems.is_empty())
+    let asks =
+        |policy: &PolicyPlan| !policy.steps.is_empty() || !policy.problems.is_empty() || policy.release.is_some();
+    plan.policies.iter().any(asks)
 }
 
 /// The next attempt after so many failures in a row.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::Arguments;
+use super::finalizers::Finalizers;
 use super::flights::Flights;
 use super::jitter::jittered;
 use super::joins::Joins;
@@ -92,6 +93,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         ledger: Ledger::default(),
         flights: Flights::default(),
         joins: Joins::default(),
+        finalizers: Finalizers::new(clients.request.clone()),
         stopping: stopping.clone(),
         arguments,
         arm,

@@ -75,6 +75,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![]),
         in_flight: vec![],
+        dependents: [].into(),
     };
     (guard(step, &snapshot, &Settings::default()).expect("nothing speaks against it"), write)
 }

@@ -198,6 +198,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         budgets: Known::seen(now, Vec::new()),
         workloads: Known::seen(now, Vec::new()),
         in_flight: Vec::new(),
+        dependents: [].into(),
     }
 }
 
@@ -241,6 +242,8 @@ fn intent(case: &Case) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        deletion: None,
+        may_lose_workloads: false,
     }
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod capacity;
 mod crashes;
 mod create;
+mod deletion;
 mod drift;
 mod eviction;
 mod failures;
@@ -80,5 +81,6 @@ fn all() -> Vec<Story> {
     stories.extend(faults::stories());
     stories.extend(crashes::stories());
     stories.extend(steady::stories());
+    stories.extend(deletion::stories());
     stories
 }

@@ -137,9 +137,36 @@ impl Scene {
         })
     }
 
-    /// Deletes a policy.
+    /// Deletes a policy, and waits until it is gone.
     pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.begin_deletion(name).await?;
+        self.gone(name).await
+    }
+
+    /// Deletes a policy, which may stay for a while.
+    pub async fn begin_deletion(&self, name: &str) -> anyhow::Result<()> {
         self.policies.delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Waits until the policy has exactly these finalizers.
+    pub async fn has_finalizers(&self, name: &str, wanted: &[&str]) -> anyhow::Result<()> {
+        wait_for(&format!("policy {name} to have the finalizers {wanted:?}"), DEADLINE, async || {
+            let policy = self.policies.get(name).await?;
+            Ok(if policy.finalizers() == wanted { Ok(()) } else { Err(format!("{:?}", policy.finalizers())) })
+        })
+        .await
+    }
+
+    /// Annotates a policy, as a person would.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) -> anyhow::Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        self.policies.patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Waits until the policy is gone.
+    pub async fn gone(&self, name: &str) -> anyhow::Result<()> {
         wait_for(&format!("policy {name} to be gone"), DEADLINE, async || {
             Ok(if self.policies.get_opt(name).await?.is_none() { Ok(()) } else { Err("it is still there") })
         })

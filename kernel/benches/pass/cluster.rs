@@ -57,6 +57,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![coredns()]),
         in_flight: Vec::new(),
+        dependents: [].into(),
     }
 }
 
@@ -173,6 +174,8 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        deletion: None,
+        may_lose_workloads: false,
     };
     match asked {
         Asked::Label => {

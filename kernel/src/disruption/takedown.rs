@@ -39,11 +39,14 @@ impl<'a> Takedown<'a> {
         let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
         let labels =
             if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() };
-        let mut takedown = Self { removed: removed(facts, step, pool), rolled: rolled(facts, pool), ..Self::default() };
+        let mut takedown =
+            Self { removed: removed(facts, step, pool), rolled: rolled(facts, step, pool), ..Self::default() };
         let nodes_go = takedown.removed > 0 || takedown.rolled > 0;
         for (pod, node) in facts.pods_on(&step.pool) {
             let is_daemon = pod.owner == Owner::DaemonSet;
-            if let Some(taint) = evicting_taint(pod, &node.taints, taints) {
+            if step.change.deletes() {
+                takedown.with_nodes.extend((!is_daemon).then_some((*pod, *node)));
+            } else if let Some(taint) = evicting_taint(pod, &node.taints, taints) {
                 takedown.evicted.push((*pod, Going::Taint));
                 if !takedown.taints.contains(taint) {
                     takedown.taints.insert(taint.clone());
@@ -86,6 +89,7 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
     let nodes = facts.nodes_of(&pool.name).len();
     let by_step = match step.change {
         Change::Count { from, to } if to < from => nodes.max(size(from)).saturating_sub(size(to)),
+        Change::Delete => return nodes.max(size(pool.count)),
         _ => 0,
     };
     let going_on = match nodes.saturating_sub(size(pool.count)) {
@@ -96,9 +100,13 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
     by_step.max(going_on)
 }
 
-/// How many nodes any write to the pool rolls at once.
-fn rolled(facts: &Facts<'_>, pool: &AgentPool) -> usize {
-    if facts.is_half_upgraded(pool) { size(pool.unavailable_while_rolling()).max(1) } else { 0 }
+/// How many nodes any write to the pool, other than its deletion, rolls at once.
+fn rolled(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
+    if facts.is_half_upgraded(pool) && !step.change.deletes() {
+        size(pool.unavailable_while_rolling()).max(1)
+    } else {
+        0
+    }
 }
 
 fn size(count: u32) -> usize {

@@ -5,13 +5,19 @@ use crate::facts::Facts;
 use crate::intent::winner;
 use crate::step::Step;
 
-/// Refuses a step of a policy that is not the one that governs the pool.
+/// Refuses a step of a policy that is not the one that governs the pool, and a deletion while another names the pool.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let governs = winner(facts.intents, &step.pool).map(|intent| intent.policy.as_str());
-    if governs == Some(step.policy.as_str()) {
+    let others = facts.intents.iter().filter(|other| other.pool == step.pool && other.policy != step.policy);
+    let named_by = others.map(|other| other.policy.as_str()).min().filter(|_| step.change.deletes());
+    if governs == Some(step.policy.as_str()) && named_by.is_none() {
         return None;
     }
     let (finding, remedy) = match governs {
+        Some(governs) if governs == step.policy => (
+            format!("policy {} names pool {} too", named_by.unwrap_or_default(), step.pool),
+            "nothing to do: the step is dropped and the pool stays".to_owned(),
+        ),
         Some(other) => (
             format!("pool {} is governed by the older policy {other}", step.pool),
             format!("merge the two policies, or delete {} or {other}", step.policy),

@@ -11,10 +11,12 @@ mod rule;
 mod stale_observation;
 mod system_capacity_floor;
 mod system_pods_would_be_evicted;
+mod workloads_depend_on_pool;
 mod wrong_cluster;
 
 pub use rule::{Broken, Refusal, Rule, Standing};
 pub(crate) use system_pods_would_be_evicted::evicting_taint;
+pub(crate) use wrong_cluster::is_proven;
 
 use crate::facts::Facts;
 use crate::settings::Settings;
@@ -50,7 +52,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 11] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 12] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -62,6 +64,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         system_pods_would_be_evicted::check,
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
+        workloads_depend_on_pool::check,
     ];
     let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
     if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }

@@ -31,11 +31,13 @@ pub enum Rule {
     DisruptionBudgetBlocks,
     /// The cluster's add-ons do not run as wished.
     KubeSystemUnhealthy,
+    /// Pods on a user pool that is to go have nowhere else to go, or data on its disks.
+    WorkloadsDependOnPool,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -48,6 +50,7 @@ impl Rule {
         Self::SystemPodsWouldBeEvicted,
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
+        Self::WorkloadsDependOnPool,
     ];
 
     /// The name that status, events and documentation use.
@@ -66,6 +69,7 @@ impl Rule {
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
+            Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
         }
     }
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use super::rule::{Broken, Rule, Standing};
 use super::system_pods_would_be_evicted::threat;
 use crate::facts::Facts;
+use crate::intent::{Deletion, Intent};
 use crate::names::{capped_list, counted};
 use crate::plan::Problem;
-use crate::snapshot::{AgentPool, Mode, ProvisioningState};
+use crate::snapshot::{AgentPool, Mode, Power, ProvisioningState};
 use crate::step::{Change, Step};
 use crate::taint::Taint;
 
@@ -38,13 +39,19 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
         }
         return Some((format!("ARM shows no pool {name}"), Vec::new()));
     };
-    if let Some(problem) = Problem::of_pool(pool) {
+    let problem = if step.change.deletes() { Problem::of_deletion(pool) } else { Problem::of_pool(pool) };
+    if let Some(problem) = problem {
         return Some((format!("pool {name}: {problem}"), Vec::new()));
+    }
+    let asks = |intent: &Intent| intent.policy == step.policy && intent.deletion == Some(Deletion::Delete);
+    if step.change.deletes() && !facts.intents.iter().any(asks) {
+        return Some((format!("policy {} does not ask for the deletion of pool {name}", step.policy), Vec::new()));
     }
     if let Some(found) = outdated(&step.change, pool) {
         return Some((format!("the step was planned on another state of pool {name}: {found}"), Vec::new()));
     }
-    if pool.count > 0 && facts.nodes_of(name).is_empty() && may_disrupt(facts, step, pool) {
+    let runs = pool.count > 0 && pool.power == Power::Running;
+    if runs && facts.nodes_of(name).is_empty() && may_disrupt(facts, step, pool) {
         let nodes = counted(usize::try_from(pool.count).unwrap_or(usize::MAX), "node");
         return Some((format!("ARM says that pool {name} has {nodes}, Kubernetes shows none"), Vec::new()));
     }
@@ -85,6 +92,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Taints { .. } | Change::Labels { .. } => true,
         Change::Repair { .. } | Change::Create(_) => false,
+        Change::Delete => true,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }

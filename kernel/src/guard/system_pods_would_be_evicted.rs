@@ -22,11 +22,13 @@ pub(super) enum Threat<'a> {
     Demotion,
     /// A label that the pod's DaemonSet selects on.
     Label(&'a str),
+    /// The pool goes with all of its nodes.
+    Deletion,
 }
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
-/// does not tolerate for good, a label that its DaemonSet selects on, a demotion or a scale-down of a pool that it
-/// runs on (AKS chooses the node), and any write that would go on with an upgrade or with a removal that has failed.
+/// does not tolerate for good, a label that its DaemonSet selects on, a demotion, a scale-down (AKS chooses the node) or
+/// a deletion of a pool that it runs on, and any write that would go on with an upgrade or with a removal that has failed.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.pool(step)?;
     let threatened: Vec<(Threat<'_>, &Pod)> = facts
@@ -68,6 +70,9 @@ pub(super) fn threat<'a>(
 ) -> Option<Threat<'a>> {
     let movable = pod.owner != Owner::DaemonSet;
     let change = &step.change;
+    if change.deletes() {
+        return movable.then_some(Threat::Deletion);
+    }
     let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
     if movable && facts.is_half_upgraded(pool) {
         Some(Threat::Upgrade)
@@ -107,7 +112,7 @@ impl Threat<'_> {
         match self {
             Self::Taint(taint) => Some(taint.to_string()),
             Self::Label(key) => Some((*key).to_owned()),
-            Self::Upgrade | Self::ScaleDown | Self::Demotion => None,
+            Self::Upgrade | Self::ScaleDown | Self::Demotion | Self::Deletion => None,
         }
     }
 
@@ -124,6 +129,7 @@ impl Threat<'_> {
             Self::Label(_) => {
                 format!("the label {causes} decides where these DaemonSet pods run; its change could remove")
             }
+            Self::Deletion => format!("all nodes of pool {pool} would go and with them"),
         }
     }
 
@@ -146,6 +152,9 @@ impl Threat<'_> {
                  workloads, then uncordon"
             }
             Self::Label(_) => "leave that label as it is",
+            Self::Deletion => {
+                "move these pods to another pool first: cordon the nodes of this pool and restart the workloads"
+            }
         }
     }
 }

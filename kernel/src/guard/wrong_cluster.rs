@@ -13,6 +13,11 @@ pub(super) fn check(facts: &Facts<'_>, _: &Step) -> Option<Broken> {
     facts.identity.get_or_init(|| doubt(facts)).clone()
 }
 
+/// Whether ARM's cluster is proven to be this one.
+pub(crate) fn is_proven(facts: &Facts<'_>) -> bool {
+    facts.identity.get_or_init(|| doubt(facts)).is_none()
+}
+
 fn doubt(facts: &Facts<'_>) -> Option<Broken> {
     let (standing, finding) = issuer(facts).or_else(|| nodes(facts))?;
     Some(Broken {

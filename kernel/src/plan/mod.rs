@@ -2,17 +2,19 @@
 
 mod create;
 mod problem;
+mod release;
 mod repair;
 mod steps;
 
 pub use problem::Problem;
+pub use release::Release;
 pub use steps::Drift;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Cluster, Snapshot};
-use crate::step::Step;
+use crate::step::{Change, Step};
 use crate::template::TemplateDrift;
 
 /// What all policies ask for, in the order of their names.
@@ -46,6 +48,8 @@ pub struct PolicyPlan {
     pub drift: Vec<Drift>,
     /// In what the pool is another than the template; never a step.
     pub template_drift: Vec<TemplateDrift>,
+    /// Why the policy's object is let go, if it is being deleted and need not wait for its pool to go.
+    pub release: Option<Release>,
 }
 
 /// Plans every policy against the snapshot. The same facts give the same plan, whatever order they come in.
@@ -66,7 +70,15 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
         steps: Vec::new(),
         drift: Vec::new(),
         template_drift: Vec::new(),
+        release: release::of(intent, intents, snapshot, settings),
     };
+    if plan.release.is_some() {
+        return plan;
+    }
+    if intent.deletion.is_some() {
+        farewell(&mut plan, intent, snapshot, settings);
+        return plan;
+    }
     match target(intent, intents, snapshot) {
         Err(problem) => create_or_tell(&mut plan, problem, intent, snapshot, settings),
         Ok(pool) => {
@@ -103,6 +115,29 @@ fn create_or_tell(plan: &mut PolicyPlan, problem: Problem, intent: &Intent, snap
             plan.problems.extend(create::held_back(intent, snapshot.now, settings));
         }
     }
+}
+
+/// The deletion of the pool of a policy that is being deleted. A pool that is on its way out is waited for; one that ARM
+/// does not show is left to the guard, which says what is not certain about that.
+fn farewell(plan: &mut PolicyPlan, intent: &Intent, snapshot: &Snapshot, settings: &Settings) {
+    let cluster = match &snapshot.cluster {
+        crate::Known::Seen { value, .. } => value,
+        crate::Known::Unknown { reason } => {
+            plan.problems.push(Problem::NotObserved { reason: reason.clone() });
+            return;
+        }
+    };
+    let pool = cluster.pool(&intent.pool);
+    if pool.is_some_and(AgentPool::is_being_deleted) {
+        return;
+    }
+    if let Some(problem) = pool.and_then(Problem::of_deletion) {
+        plan.problems.push(problem);
+        return;
+    }
+    plan.steps = vec![Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change: Change::Delete }];
+    plan.drift = steps::drift(&plan.steps);
+    plan.problems.extend(pool.and_then(|pool| Problem::of_attempt(intent, pool, snapshot.now, settings)));
 }
 
 /// The pool that the policy drives, or why there is none.

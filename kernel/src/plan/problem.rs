@@ -54,6 +54,11 @@ pub enum Problem {
         /// Field, value, reason and remedy.
         why: String,
     },
+    /// The pool is to be deleted and is of a kind that is not managed.
+    NotDeleted {
+        /// What is not supported.
+        what: String,
+    },
 }
 
 impl Problem {
@@ -66,6 +71,15 @@ impl Problem {
             (_, Mode::Other(mode), _) => Some(Self::Unsupported { what: format!("mode {mode}") }),
             (_, _, Power::NotRunning(state)) => Some(Self::NotRunning { state: state.clone() }),
             (PoolKind::ScaleSet, _, Power::Running) => None,
+        }
+    }
+
+    /// Why the pool can't be deleted, if so. One that is stopped can.
+    #[must_use]
+    pub fn of_deletion(pool: &AgentPool) -> Option<Self> {
+        match Self::of_pool(pool)? {
+            Self::Unsupported { what } => Some(Self::NotDeleted { what }),
+            _ => None,
         }
     }
 
@@ -101,6 +115,7 @@ impl Problem {
             Self::Canceled => "PoolCanceled",
             Self::CountMissing => "CountMissing",
             Self::Unsuitable { .. } => "TemplateUnsuitable",
+            Self::NotDeleted { .. } => "UnsupportedPool",
         }
     }
 
@@ -152,6 +167,12 @@ impl fmt::Display for Problem {
                 write!(f, " ({}, attempt {}): {message}", attempt.code, attempt.failures)?;
                 if attempt.remedy.is_empty() { Ok(()) } else { write!(f, ". To do: {}", attempt.remedy) }
             }
+            Self::NotDeleted { what } => write!(
+                f,
+                "the pool is not deleted, {} is not supported: delete it by other means (az aks nodepool delete), or set \
+                 spec.deletionPolicy to Orphan",
+                shorten(what, 240)
+            ),
             Self::Canceled => f.write_str(
                 "the last operation on the pool was canceled, which somebody wanted: nothing is written until the \
                  policy is changed or the pool is updated in Azure (az aks nodepool update)",

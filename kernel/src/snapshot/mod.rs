@@ -1,16 +1,20 @@
 //! The world as it was seen, as plain values: what was read, when, and what could not be. Never decides anything.
 
 mod budget;
+mod dependent;
 mod node;
 mod pod;
 mod pool;
 mod workload;
 
 pub use budget::{Budget, BudgetStatus, UnhealthyPods};
+pub use dependent::{Dependent, Tie};
 pub use node::{Node, Readiness};
 pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
 pub use workload::Workload;
+
+use std::collections::BTreeMap;
 
 use crate::intent::Intent;
 use crate::known::Known;
@@ -38,6 +42,8 @@ pub struct Snapshot {
     pub workloads: Known<Vec<Workload>>,
     /// Writes that ARM accepted from this process and that have not been observed yet.
     pub in_flight: Vec<InFlight>,
+    /// Pods that depend on a pool, by pool: read only for pools that are to go. A pool that is not named has not been read.
+    pub dependents: BTreeMap<String, Known<Vec<Dependent>>>,
 }
 
 /// The managed cluster as ARM reports it (`managedClusters` GET).

@@ -177,6 +177,12 @@ impl AgentPool {
         self.ended_badly() && self.failure.as_ref().is_some_and(blames_removal)
     }
 
+    /// Whether the pool is on its way out.
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.state.operation().is_some_and(|operation| operation.eq_ignore_ascii_case("Deleting"))
+    }
+
     /// Whether ARM blames an upgrade for the pool's last failure.
     #[must_use]
     pub fn upgrade_failed(&self) -> bool {

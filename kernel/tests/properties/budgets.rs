@@ -99,6 +99,7 @@ impl<'a> World<'a> {
         };
         let asked = match change {
             Change::Count { from, to } if to < from => nodes.max(count) - usize::try_from(*to).unwrap(),
+            Change::Delete => return nodes,
             _ => 0,
         };
         let old = if !self.oracle.goes_on_removing(pool) {
@@ -113,6 +114,9 @@ impl<'a> World<'a> {
 
     fn is_evicted(pod: &Pod, node: &Node, pool: &AgentPool, change: Option<&Change>) -> bool {
         let Some(change) = change else { return false };
+        if *change == Change::Delete {
+            return false;
+        }
         let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
         let new = taints.iter().filter(|taint| taint.effect == TaintEffect::NoExecute && !node.taints.contains(taint));
         let lost_label = match change {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Enforcement, FieldValue,
-    InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState,
-    Readiness, Snapshot, Step, Taint, Template, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
+    Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
+    ProvisioningState, Readiness, Snapshot, Step, Taint, Template, Tie, Time, Toleration, TolerationOperator,
+    UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -238,11 +239,15 @@ prop_compose! {
         attempt in prop::option::weighted(0.1, attempt()),
         waits_since in prop::option::weighted(0.2, select(vec![ago(10), ago(1000)])),
         (template, creating) in (option::of(Just(template())), prop::bool::weighted(0.05)),
+        (deletion, may_lose_workloads) in (
+            mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
+            prop::bool::weighted(0.2),
+        ),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, taints, labels, owned_labels, attempt, stalled,
-            waits_since, template, creating,
+            waits_since, template, creating, deletion, may_lose_workloads,
         }
     }
 }
@@ -263,15 +268,29 @@ prop_compose! {
     }
 }
 
+/// What depends on a pool, mostly nothing; `None` if that has not been read.
+fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
+    let tie = select(vec![Tie::Alone, Tie::Data("disk".into()), Tie::Nowhere("there is no node".into())]);
+    let some = tie.prop_map(|tie| vec![Dependent { pod: "shop/web".into(), tie }]);
+    prop_oneof![
+        8 => Just(Some(Known::seen(NOW, vec![]))),
+        2 => some.prop_map(|dependents| Some(Known::seen(NOW, dependents))),
+        1 => Just(Some(Known::unknown("no answer"))),
+        1 => Just(Some(Known::seen(ago(301), vec![]))),
+        1 => Just(None),
+    ]
+}
+
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
-    let wish = (0..5_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
+    let wish = (0..6_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
     (select(pools), wish).prop_map(|(pool, (kind, mode, count, taints, labels))| {
         let change = match kind {
             0 => Change::Mode { from: pool.mode, to: mode },
             1 => Change::Count { from: pool.count, to: count },
             2 => Change::Taints { from: pool.taints, to: taints },
             3 => Change::Labels { from: pool.labels, to: labels },
+            4 => Change::Delete,
             _ => Change::Repair { code: "QuotaExceeded".into() },
         };
         Step { policy: "p0".into(), pool: pool.name, change }
@@ -316,6 +335,7 @@ fn assemble(
         budgets: Known::seen(NOW, budgets),
         workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
+        dependents: [].into(),
     }
 }
 
@@ -338,12 +358,16 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             workload(),
             in_flight,
             step_on(bare),
+            vec(dependents(), POOLS.len()),
         );
-        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step)| {
+        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step, dependents)| {
             if let Some(first) = intents.first_mut() {
+                first.deletion = first.deletion.or(step.change.deletes().then_some(Deletion::Delete));
                 first.pool.clone_from(&step.pool);
             }
             let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state, coredns);
+            let known = POOLS.iter().zip(dependents).filter_map(|(pool, known)| Some(((*pool).to_owned(), known?)));
+            snapshot.dependents = known.collect();
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

@@ -26,6 +26,7 @@ fn shuffled(snapshot: &Snapshot, seed: u64) -> Snapshot {
         pods: Known::seen(NOW, shuffle(snapshot.pods.value().unwrap(), seed)),
         budgets: Known::seen(NOW, shuffle(snapshot.budgets.value().unwrap(), seed)),
         in_flight: shuffle(&snapshot.in_flight, seed),
+        dependents: snapshot.dependents.clone(),
         ..snapshot.clone()
     }
 }

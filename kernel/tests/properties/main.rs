@@ -11,6 +11,8 @@ mod clusters;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod deterministic;
 #[cfg(test)]
 mod messages;

@@ -76,7 +76,8 @@ impl<'a> Oracle<'a> {
         let loses_mode = here
             .iter()
             .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System));
-        if leaves || !is_system || loses_mode || pool.power != Power::Running {
+        let goes = here.contains(&&Change::Delete);
+        if leaves || goes || !is_system || loses_mode || pool.power != Power::Running {
             return 0;
         }
         let mut taints = pool.taints.clone();
@@ -127,6 +128,9 @@ impl<'a> Oracle<'a> {
             return false;
         }
         let on_node = node.filter(|node| node.pool.is_some()).map_or(&[][..], |node| &node.taints);
+        if step.change == Change::Delete {
+            return pod.owner != Owner::DaemonSet;
+        }
         let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
         let evicting = |taint: &&Taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint);
         if taints.iter().filter(evicting).any(|taint| is_evicted(&pod.tolerations, taint)) {

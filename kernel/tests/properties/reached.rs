@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Change, Known, NewPool, Os, PoolKind, Power, ProvisioningState, Settings, Snapshot, Step, plan,
+    AgentPool, Change, Deletion, Known, NewPool, Os, PoolKind, Power, ProvisioningState, Settings, Snapshot, Step, plan,
 };
 use proptest::prelude::*;
 
@@ -17,13 +17,18 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         assert!(cluster.pool(&step.pool).is_none(), "{step}");
         cluster.pools.push(created(&step.pool, new));
     }
+    if step.change == Change::Delete {
+        cluster.pools.retain(|pool| pool.name != step.pool);
+        snapshot.cluster = Known::seen(NOW, cluster);
+        return;
+    }
     let pool = cluster.pools.iter_mut().find(|pool| pool.name == step.pool).unwrap();
     match &step.change {
         Change::Mode { to, .. } => pool.mode.clone_from(to),
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
-        Change::Repair { .. } | Change::Create(_) => {}
+        Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
     }
     // A write that succeeds ends what had failed.
     pool.state = ProvisioningState::Succeeded;
@@ -54,8 +59,10 @@ fn created(name: &str, new: &NewPool) -> AgentPool {
     }
 }
 
+/// What is planned. The deletion of a pool that ARM does not show is none: it only says that the cluster is not proven.
 fn steps(snapshot: &Snapshot) -> Vec<Step> {
-    plan(snapshot, &Settings::default()).policies.into_iter().flat_map(|policy| policy.steps).collect()
+    let steps = plan(snapshot, &Settings::default()).policies.into_iter().flat_map(|policy| policy.steps);
+    steps.filter(|step| snapshot.cluster.value().unwrap().pool(&step.pool).is_some()).collect()
 }
 
 proptest! {
@@ -106,6 +113,7 @@ proptest! {
                     prop_assert_eq!((&new.taints, &new.labels), (&intent.taints, &intent.labels));
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }
+                Change::Delete => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),
                 Change::Repair { .. } => {
                     let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();
                     prop_assert_eq!(&pool.state, &ProvisioningState::Failed);

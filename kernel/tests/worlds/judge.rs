@@ -6,7 +6,7 @@ use nodepool_kernel::{Rule, Settings, guard};
 
 use crate::model::{beside, stepped};
 use crate::show::subject_step;
-use crate::world::{Pool, World, Write};
+use crate::world::{Pool, State, World, Write};
 
 /// The floors that each step is judged with.
 const FLOORS: [u32; 3] = [0, 1, 2];
@@ -55,6 +55,8 @@ pub enum Strictness {
     MayComeBack,
     /// ARM counts no node in the pool.
     Empty,
+    /// The pool to be deleted is stopped.
+    Stopped,
     /// Nobody has said why.
     Unexplained,
 }
@@ -130,7 +132,8 @@ impl Tally {
     fn compare(&mut self, world: &World, outcomes: &Outcomes, floor: u32, beside: u8, rules: &[Rule]) {
         if rules.is_empty() {
             self.approved += 1;
-            if !world.subject.is_free() {
+            let may_be_deleted = world.subject.state == State::Stopped && outcomes.write == Write::Delete;
+            if !world.subject.is_free() && !may_be_deleted {
                 self.unsafe_approvals += 1;
                 self.tell("a busy pool is written to", world, outcomes.write, floor, rules);
             } else if [leaves_none, leaves_too_few].iter().any(|harm| harm(&outcomes.pairs, beside, floor)) {
@@ -154,6 +157,8 @@ impl Tally {
                 Strictness::MayComeBack
             } else if world.subject.count == 0 {
                 Strictness::Empty
+            } else if world.subject.state == State::Stopped && outcomes.write == Write::Delete {
+                Strictness::Stopped
             } else {
                 self.tell(&format!("refused by {rule:?}, and safe"), world, outcomes.write, floor, rules);
                 Strictness::Unexplained

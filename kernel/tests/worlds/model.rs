@@ -111,6 +111,8 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
             ahead.births = to.saturating_sub(at.machines());
         }
         Write::Taints(to) if to.repel() != at.repels => ahead.repels = Some(to.repel()),
+        // The pool goes; nothing rolls, and no node comes back.
+        Write::Delete => return Ahead { removals: at.machines(), ..ahead },
         Write::Taints(_) | Write::Label | Write::Repair => {}
     }
     match pool.state {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
+    AgentPool, Change, Cluster, Deletion, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind,
+    Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
 };
 
 use crate::world::{Own, Pool, State, Taints, World, Write};
@@ -41,6 +41,7 @@ fn step(pool: &Pool, name: &str, write: Write) -> Step {
         Write::Taints(to) => Change::Taints { from: list(pool.taints), to: list(to) },
         Write::Label => Change::Labels { from: BTreeMap::new(), to: labels("web") },
         Write::Repair => Change::Repair { code: String::new() },
+        Write::Delete => Change::Delete,
     };
     Step { policy: "p".into(), pool: name.to_owned(), change }
 }
@@ -80,13 +81,17 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
         settings: std::sync::Arc::default(),
     };
     if let Some(Own { write, shown: true }) = pool.own {
-        let operation = if matches!(write, Write::Scale(_)) { "Scaling" } else { "Updating" };
+        let operation = match write {
+            Write::Scale(_) => "Scaling",
+            Write::Delete => "Deleting",
+            _ => "Updating",
+        };
         (shown.state, shown.failure) = (ProvisioningState::Busy(operation.to_owned()), None);
         match write {
             Write::Demote | Write::Promote => shown.mode = mode(!pool.system),
             Write::Scale(to) => shown.count = to.into(),
             Write::Taints(to) => shown.taints = list(to),
-            Write::Label | Write::Repair => {}
+            Write::Label | Write::Repair | Write::Delete => {}
         }
     }
     shown
@@ -156,6 +161,8 @@ fn intent() -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        deletion: Some(Deletion::Delete),
+        may_lose_workloads: false,
     }
 }
 
@@ -184,6 +191,7 @@ impl World {
             budgets: Known::seen(NOW, vec![]),
             workloads: Known::seen(NOW, vec![]),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
+            dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
         }
     }
 }

@@ -66,6 +66,7 @@ pub enum Write {
     Taints(Taints),
     Label,
     Repair,
+    Delete,
 }
 
 /// A write of the operator's that is under way.
@@ -166,7 +167,7 @@ impl Pool {
         let writes = self.writes().into_iter().filter(move |write| {
             // One taint that repels stands for the other, one count up for all, and user pools only gain or lose a mode.
             let gains_many = matches!(write, Write::Scale(to) if *to > self.count + 1);
-            let plain = matches!(write, Write::Label | Write::Promote | Write::Repair);
+            let plain = matches!(write, Write::Label | Write::Promote | Write::Repair | Write::Delete);
             *write != Write::Taints(Taints::NoExecute) && !gains_many && (self.system || plain)
         });
         let each = writes.flat_map(|write| [true, false].map(|shown| Own { write, shown }));
@@ -187,6 +188,6 @@ impl Pool {
         let taints = taints.into_iter().filter(|to| *to != self.taints).map(Write::Taints);
         let failed = matches!(self.state, State::Failed | State::RemovalFailed | State::UpgradeFailed | State::Mixed);
         let rest = [Some(mode), Some(Write::Label), failed.then_some(Write::Repair)];
-        rest.into_iter().flatten().chain(counts).chain(taints).collect()
+        rest.into_iter().flatten().chain(counts).chain(taints).chain([Write::Delete]).collect()
     }
 }

@@ -85,6 +85,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![coredns]),
         in_flight: vec![],
+        dependents: [].into(),
     };
     edit(&mut snapshot);
     snapshot
@@ -106,6 +107,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         steps: steps.to_vec(),
         drift,
         template_drift: vec![],
+        release: None,
     };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
     take_rest(status, &Rest { now: NOW, pool, end: None, plan: &plan, generation: 4, retry_at: &retry_at });
