@@ -1,6 +1,8 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
 mod conflicting_policy;
+#[cfg(test)]
+mod deletion_tests;
 mod disruption_budget_blocks;
 mod held;
 mod kube_system_unhealthy;

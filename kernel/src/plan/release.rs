@@ -77,3 +77,6 @@ pub(super) fn of(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setti
         cluster.pool(&intent.pool).is_none() && Facts::gather(snapshot, settings).is_ok_and(|facts| is_proven(&facts));
     is_gone.then_some(Release::PoolGone)
 }
+
+#[cfg(test)]
+mod tests;
