@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::Intent;
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Pod, Snapshot, Workload};
+use crate::snapshot::{AgentPool, Budget, Cluster, InFlight, Mode, Node, Places, Pod, Snapshot, Workload};
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
 use crate::time::{Span, Time};
@@ -32,6 +33,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) workloads: &'a [Workload],
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
+    /// Protected pods that have no node yet.
+    pub(crate) waiting: Vec<&'a Pod>,
+    pub(crate) places: &'a Known<Arc<Places>>,
     /// Why the cluster is not proven to be this one; the same for every step.
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
@@ -77,6 +81,8 @@ impl<'a> Facts<'a> {
             budgets,
             workloads,
             adrift: Vec::new(),
+            waiting: Vec::new(),
+            places: &snapshot.places,
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),
@@ -106,7 +112,10 @@ impl<'a> Facts<'a> {
             by_name.insert(&node.name, (node, number));
         }
         for pod in pods {
-            let Some(name) = pod.node.as_deref() else { continue };
+            let Some(name) = pod.node.as_deref() else {
+                self.waiting.push(pod);
+                continue;
+            };
             let Some((node, number)) = by_name.get(name) else {
                 self.adrift.push(pod);
                 continue;
@@ -138,6 +147,11 @@ impl<'a> Facts<'a> {
     /// The protected pods on the nodes of a pool, with their nodes.
     pub(crate) fn pods_on(&self, pool: &str) -> &[(&'a Pod, &'a Node)] {
         self.placed(pool).map_or(&[], |pool| &pool.pods)
+    }
+
+    /// The protected pods on nodes that are being deleted already.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &'a Pod> {
+        self.placed.iter().flat_map(|placed| &placed.pods).map(|(pod, _)| *pod).filter(|pod| pod.deleting)
     }
 
     /// The steps under way.

@@ -9,6 +9,7 @@
 mod capacity;
 mod deadline;
 mod decide;
+mod displacement;
 pub mod disruption;
 mod facts;
 mod guard;
@@ -33,8 +34,8 @@ pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, plan};
 pub use settings::Settings;
 pub use snapshot::{
-    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
+    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, InFlight, Mode, Node, Os, Owner, Phase, Places,
+    Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, UnhealthyPods, Workload,
 };
 pub use step::{Change, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -10,6 +10,7 @@ mod restricted_system_taint;
 mod rule;
 mod stale_observation;
 mod system_capacity_floor;
+mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
 mod wrong_cluster;
 
@@ -50,7 +51,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 11] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 12] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -60,6 +61,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
+        system_pods_unplaceable::check,
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
     ];
