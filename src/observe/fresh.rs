@@ -33,29 +33,25 @@ impl Observer {
         let (arm, kubernetes) = tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step));
         let (cluster, document) = arm?;
         let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
-        let known = |error: kube::Error| match error {
-            kube::Error::Api(status) => status.message,
-            other => other.to_string(),
-        };
         let mut snapshot = self.snapshot(in_flight.to_vec());
         snapshot.cluster = Known::seen(at, cluster);
         snapshot.nodes = match (snapshot.nodes, nodes) {
-            (_, Err(error)) => Known::unknown(known(error)),
+            (_, Err(error)) => Known::unknown(in_words(error)),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
             (Known::Seen { at: cached_at, value }, Ok(read)) => {
                 Known::seen(cached_at, with_fresh(value, read, &step.pool))
             }
         };
-        snapshot.pods = pods.map_or_else(|error| Known::unknown(known(error)), |pods| Known::seen(at, pods));
+        snapshot.pods = pods.map_or_else(|error| Known::unknown(in_words(error)), |pods| Known::seen(at, pods));
         snapshot.budgets =
-            budgets.map_or_else(|error| Known::unknown(known(error)), |budgets| Known::seen(at, budgets));
+            budgets.map_or_else(|error| Known::unknown(in_words(error)), |budgets| Known::seen(at, budgets));
         let cached = snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
         let still_well = |row: Workload| {
             let before = cached.iter().find(|before| before.full_name() == row.full_name());
             rows::still_well(row, before)
         };
         snapshot.workloads = workloads.map_or_else(
-            |error| Known::unknown(known(error)),
+            |error| Known::unknown(in_words(error)),
             |workloads| Known::seen(at, workloads.into_iter().map(still_well).collect()),
         );
         Ok(Fresh { snapshot, document })
@@ -119,6 +115,14 @@ impl Observer {
     }
 }
 
+/// Why the API server does not tell something.
+pub(super) fn in_words(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    }
+}
+
 /// What was read from Kubernetes, each part or why not.
 struct FreshKubernetes {
     nodes: kube::Result<Vec<Node>>,
@@ -128,7 +132,11 @@ struct FreshKubernetes {
 }
 
 /// The rows of everything that is listed, page by page, as of one moment.
-async fn rows_of<K, T>(api: &Api<K>, which: ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+pub(super) async fn rows_of<K, T>(
+    api: &Api<K>,
+    which: ListParams,
+    mut row: impl FnMut(&K) -> Option<T>,
+) -> kube::Result<Vec<T>>
 where
     K: Clone + Debug + DeserializeOwned,
 {
@@ -136,7 +144,7 @@ where
     let mut which = which.limit(PAGE);
     loop {
         let page = api.list(&which).await?;
-        rows.extend(page.iter().filter_map(&row));
+        rows.extend(page.iter().filter_map(&mut row));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => which = which.continue_token(&token),
             None => return Ok(rows),

@@ -1,6 +1,7 @@
 //! Observes Kubernetes and ARM as a kernel snapshot. Never fails and never writes: what could not be read is unknown.
 
 mod fresh;
+mod places;
 mod rows;
 pub mod scheduling;
 mod sharing;
@@ -35,6 +36,7 @@ pub struct Observer {
     store: Arc<Store>,
     namespaces: Vec<String>,
     view: Mutex<ArmView>,
+    kept_places: Mutex<Option<places::Kept>>,
 }
 
 /// What is known of ARM and of this cluster's identity.
@@ -63,10 +65,10 @@ impl Observer {
             read_at: None,
             failures: 0,
         };
-        Self { client, arm, store, namespaces, view: Mutex::new(view) }
+        Self { client, arm, store, namespaces, view: Mutex::new(view), kept_places: Mutex::default() }
     }
 
-    /// The snapshot of what is known now. Reads nothing.
+    /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).
     #[must_use]
     pub fn snapshot(&self, in_flight: Vec<InFlight>) -> Snapshot {
         let now = now();
@@ -80,6 +82,7 @@ impl Observer {
             pods: self.store.pods.known(now),
             budgets: self.store.budgets.known(now),
             workloads: self.store.workloads.known(now),
+            places: Known::unknown("it has not been read yet"),
             in_flight,
         }
     }

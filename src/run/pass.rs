@@ -1,6 +1,7 @@
 //! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
 //! operation.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,11 +51,11 @@ impl Pass {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
-        let mut verdicts = decide(&plan, &snapshot, &self.settings);
+        let mut verdicts = self.decide(&plan, &mut snapshot).await;
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
             self.act_on(verdicts).await;
             (snapshot, plan) = self.plan();
-            verdicts = decide(&plan, &snapshot, &self.settings);
+            verdicts = self.decide(&plan, &mut snapshot).await;
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
         self.report(&snapshot, &plan, &verdicts).await;
@@ -78,6 +79,30 @@ impl Pass {
         }
         let plan = plan(&snapshot, &self.settings);
         (snapshot, plan)
+    }
+
+    /// Decides on the plan, and reads where pods could run if a step moves any.
+    async fn decide(&self, plan: &Plan, snapshot: &mut Snapshot) -> Vec<Verdict> {
+        let mut verdicts = decide(plan, snapshot, &self.settings);
+        let mut asked = BTreeSet::new();
+        loop {
+            let refusals = verdicts.iter().filter_map(|verdict| match verdict {
+                Verdict::Refused(refusal) => Some(refusal),
+                Verdict::Approved(_) | Verdict::Waits { .. } => None,
+            });
+            let lacking: BTreeSet<String> =
+                refusals.flat_map(|refusal| refusal.lacks_places_of(snapshot, &self.settings)).cloned().collect();
+            if lacking.is_subset(&asked) {
+                break;
+            }
+            asked.extend(lacking);
+            snapshot.places = self.observer.places(&asked, self.arguments.arm_poll_seconds).await;
+            verdicts = decide(plan, snapshot, &self.settings);
+        }
+        if asked.is_empty() {
+            self.observer.forget_places();
+        }
+        verdicts
     }
 
     /// Records how operations have ended on the pools that are at rest. Tells whether there was anything to record.
@@ -320,6 +345,7 @@ impl Pass {
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
         at_latest(self.flights.next_poll());
+        at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {
             Verdict::Refused(refusal) => !refusal.is_lasting(),
