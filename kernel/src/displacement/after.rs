@@ -1,7 +1,7 @@
 //! The cluster after a step at its worst: taints and labels that come, nodes that are no place any more. Never takes a
 //! node away: which one goes is another question.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Displacement;
 use crate::capacity::{Outlook, UnusableReason, Usability, is_leaving, is_running_system, may_remain, usability};
@@ -37,19 +37,16 @@ impl<'a> After<'a> {
         let nodes = facts.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
         let mut after = Self { cluster, world: world.clone(), nodes };
         for pool in &after.cluster.pools {
-            let steps: Vec<&Change> = facts
-                .in_flight()
-                .iter()
-                .chain([step])
-                .filter(|other| other.pool == pool.name)
-                .map(|other| &other.change)
-                .collect();
+            let mut steps: Vec<&Step> = facts.in_flight().iter().filter(|other| other.pool == pool.name).collect();
+            steps.sort_by_cached_key(ToString::to_string);
+            steps.extend((step.pool == pool.name).then_some(step));
             for node in facts.nodes_of(&pool.name) {
-                let missing: Vec<&Taint> = pool.taints.iter().filter(|taint| !node.taints.contains(taint)).collect();
+                let missing: BTreeSet<&Taint> =
+                    pool.taints.iter().filter(|taint| !node.taints.contains(taint)).collect();
                 if !missing.is_empty() || !steps.is_empty() {
                     after.world.edit(&node.name, |labels, taints| {
                         taints.extend(missing.into_iter().cloned());
-                        steps.iter().for_each(|change| relabel(labels, change));
+                        steps.iter().for_each(|step| relabel(labels, &step.change));
                     });
                 }
             }

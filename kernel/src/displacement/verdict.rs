@@ -50,7 +50,7 @@ pub(crate) fn find<'a>(
         return Err(Lack::Node(node.clone()));
     }
     let others = facts.in_flight().iter().filter(|other| other.pool != step.pool);
-    let elsewhere: Vec<String> =
+    let elsewhere: BTreeSet<String> =
         others.filter_map(|other| Displacement::of(facts, other)).flat_map(|other| other.moving()).collect();
     let search = Search {
         facts,
