@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use nodepool_operator::{api, run};
 
+/// Gives memory back after the lists of a large cluster, which the allocator of the C library keeps in pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Drives AKS node pools to what NodePoolPolicy objects ask for, and refuses what would take the cluster down.
 #[derive(Parser)]
 #[command(version, about)]

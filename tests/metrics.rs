@@ -7,15 +7,19 @@
     reason = "helpers of tests, where a failure is to end the test with its place"
 )]
 
+#[path = "arm/options.rs"]
+mod options;
+
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Matcher, NoNodes, PoolSpec, Settings};
-use nodepool_operator::arm::{ArmClient, ArmOptions, Authentication, Cloud, Operation, SignIn};
+use nodepool_operator::arm::{ArmClient, ArmOptions, Operation};
 use nodepool_operator::metrics::{Metrics, MetricsServer};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::options::options;
 
 /// A share whose token buckets do not fill noticeably while a test runs: one request at once, one in 100 s.
 const SMALL: f64 = 0.01;
@@ -36,25 +40,8 @@ async fn emulator() -> Emulator {
 }
 
 fn client(emulator: &Emulator, request_share: f64) -> ArmClient {
-    let options = ArmOptions {
-        endpoint: emulator.endpoint().clone(),
-        cluster: emulator.cluster_id().parse().unwrap(),
-        api_version: "2025-10-01".into(),
-        sign_in: SignIn {
-            authentication: Authentication::None,
-            cloud: Cloud::Public,
-            authority: None,
-            tenant: None,
-            client_id: None,
-            secret_file: None,
-            token_file: None,
-        },
-        ca_file: None,
-        request_share,
-        read_timeout: Duration::from_secs(20),
-        write_timeout: Duration::from_secs(20),
-    };
-    ArmClient::new(options).unwrap()
+    let options = options(emulator.endpoint().as_str(), emulator.cluster_id());
+    ArmClient::new(ArmOptions { request_share, ..options }).unwrap()
 }
 
 /// The value of a metric with these labels; the samples of a family come in any order.

@@ -12,6 +12,7 @@ use crate::directory::Directory;
 use crate::failures::Cause;
 use crate::http::{self, App, Budgets};
 use crate::journal::Recorder;
+use crate::nodes::names;
 use crate::rules::Stage;
 use crate::service::operation::CLUSTER;
 use crate::service::store::Store;
@@ -115,6 +116,12 @@ impl Emulator {
             let pool = cluster.pool(name)?;
             Some(document::pool(cluster, pool, etags))
         })
+    }
+
+    /// The name that the node of a pool with this number has, whether there is one or not.
+    #[must_use]
+    pub fn node_name(&self, pool: &str, number: u64) -> String {
+        names::node(&names::scale_set(self.cluster_id(), pool), number)
     }
 
     /// The requests so far, in the order of arrival. The oldest are forgotten when all take more than 64 MiB.

@@ -89,10 +89,12 @@ async fn fill(scene: &Scene) -> anyhow::Result<(usize, usize)> {
     let patterns = patterns(&cluster.pods("kube-system").await?, &node.name_any())?;
     scene.bed.control_plane().stand_still();
     let new: Vec<(usize, usize)> = (3..NODES).map(|number| (number % USER_POOLS, number / USER_POOLS)).collect();
-    let names: Vec<String> = new.iter().map(|(pool, index)| node_name(&node, *pool, *index)).collect();
+    let name_of = |number: usize, index: usize| scene.bed.emulator.node_name(&pool(number), index as u64);
+    let names: Vec<String> = new.iter().map(|(number, index)| name_of(*number, *index)).collect();
     say(&format!("writing {} nodes and {} pods", names.len(), names.len() * patterns.len()));
     let client = scene.bed.control_plane().client_of(EMULATOR_USER)?;
-    let nodes = new.iter().map(|(pool, index)| another_node(&node, *pool, *index)).collect::<anyhow::Result<_>>()?;
+    let nodes = names.iter().zip(&new).map(|(name, (number, index))| another_node(&node, name, &pool(*number), *index));
+    let nodes = nodes.collect::<anyhow::Result<_>>()?;
     create(&Api::<Node>::all(client.clone()), nodes).await?;
     let api: Api<Pod> = Api::namespaced(client, "kube-system");
     for pattern in patterns {
@@ -137,31 +139,28 @@ fn anew(metadata: &mut kube::api::ObjectMeta) {
     (metadata.managed_fields, metadata.generate_name, metadata.generation) = (None, None, None);
 }
 
-fn node_name(pattern: &Node, number: usize, index: usize) -> String {
-    let prefix = pattern.name_any().replace("-system-", &format!("-{}-", pool(number)));
-    let prefix = prefix.get(..prefix.len().saturating_sub(6)).unwrap_or_default().to_owned();
-    format!("{prefix}{index:06}")
-}
-
 /// A node of a user pool that is Ready as the pattern is.
-fn another_node(pattern: &Node, number: usize, index: usize) -> anyhow::Result<Node> {
-    let (old, new) = (pattern.name_any(), node_name(pattern, number, index));
-    let mut node: Node = serde_json::from_str(&serde_json::to_string(pattern)?.replace(&old, &new))?;
+fn another_node(pattern: &Node, name: &str, pool: &str, index: usize) -> anyhow::Result<Node> {
+    let old = pattern.name_any();
+    let mut node: Node = serde_json::from_str(&serde_json::to_string(pattern)?.replace(&old, name))?;
     anew(&mut node.metadata);
     let labels = node.metadata.labels.get_or_insert_default();
-    for (key, value) in [
-        ("agentpool", pool(number)),
-        ("kubernetes.azure.com/agentpool", pool(number)),
-        ("kubernetes.azure.com/mode", "user".to_owned()),
-    ] {
-        labels.insert(key.to_owned(), value);
+    for (key, value) in
+        [("agentpool", pool), ("kubernetes.azure.com/agentpool", pool), ("kubernetes.azure.com/mode", "user")]
+    {
+        labels.insert(key.to_owned(), value.to_owned());
     }
     let spec = node.spec.get_or_insert_default();
-    let machine = spec.provider_id.as_deref().and_then(|id| id.rsplit_once('/')).map(|(set, _)| set.to_owned());
-    let set = machine.context("the node has no provider id")?.replace("-system-", &format!("-{}-", pool(number)));
-    spec.provider_id = Some(format!("{set}/{index}"));
+    let machines = spec.provider_id.as_deref().and_then(|id| id.rsplit_once('/')).map(|(machines, _)| machines);
+    let machines = machines.context("the node has no provider id")?.replace(scale_set(&old), scale_set(name));
+    spec.provider_id = Some(format!("{machines}/{index}"));
     (spec.pod_cidr, spec.pod_cidrs) = (None, None);
     Ok(node)
+}
+
+/// The scale set of a node: its name without the six digits of the instance.
+fn scale_set(node: &str) -> &str {
+    node.get(..node.len().saturating_sub(6)).unwrap_or_default()
 }
 
 /// Creates all of them, many at a time.

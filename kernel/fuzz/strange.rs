@@ -181,9 +181,9 @@ fn toleration(input: Input<'_, '_>) -> Result<Toleration> {
 fn pod(input: Input<'_, '_>) -> Result<Pod> {
     let node = format!("{}{}", one(input, &NAMES)?, input.int_in_range(0..=9_u8)?);
     Ok(Pod {
-        namespace: one(input, &NAMES)?,
-        name: one(input, &NAMES)?,
-        node: (!input.ratio(1, 6)?).then_some(node),
+        namespace: one(input, &NAMES)?.into(),
+        name: one(input, &NAMES)?.into(),
+        node: (!input.ratio(1, 6)?).then_some(node.into()),
         owner: if input.ratio(1, 2)? { Owner::DaemonSet } else { Owner::Other },
         deleting: input.ratio(1, 6)?,
         tolerations: several(input, 3, toleration)?.into(),

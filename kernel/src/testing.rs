@@ -67,8 +67,8 @@ pub(crate) fn pod(name: &str, node: &Node) -> Pod {
     };
     Pod {
         namespace: "kube-system".into(),
-        name: name.to_owned(),
-        node: Some(node.name.clone()),
+        name: name.into(),
+        node: Some(node.name.as_str().into()),
         owner: Owner::Other,
         deleting: false,
         tolerations: vec![tolerates("CriticalAddonsOnly", false), tolerates("node.kubernetes.io/not-ready", true)]

@@ -1,8 +1,9 @@
 //! The fresh look before a write: everything that the step's safety depends on, read now. Never uses a cache for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ListParams;
@@ -13,6 +14,12 @@ use serde::de::DeserializeOwned;
 use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE, now};
 use crate::arm::{ArmError, PoolDocument};
+
+/// A list of the pods of one node costs the API server and this process less than a list of so many pods.
+const PODS_FOR_A_LIST: usize = 40;
+
+/// So many lists are under way at the same time.
+const LISTS_AT_ONCE: usize = 8;
 
 /// A snapshot for judging one step again, with the document that the write is made from.
 pub struct Fresh {
@@ -42,7 +49,14 @@ impl Observer {
                 Known::seen(cached_at, with_fresh(value, read, &step.pool))
             }
         };
-        snapshot.pods = pods.map_or_else(|error| Known::unknown(in_words(error)), |pods| Known::seen(at, pods));
+        snapshot.pods = match (snapshot.pods, pods) {
+            (_, Err(error)) => Known::unknown(in_words(error)),
+            (_, Ok(FreshPods::All(read))) => Known::seen(at, read),
+            (Known::Unknown { reason }, _) => Known::Unknown { reason },
+            (Known::Seen { at: cached_at, value }, Ok(FreshPods::Of { nodes, read })) => {
+                Known::seen(cached_at, with_fresh_pods(value, read, &nodes))
+            }
+        };
         snapshot.budgets =
             budgets.map_or_else(|error| Known::unknown(in_words(error)), |budgets| Known::seen(at, budgets));
         let cached = snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
@@ -78,38 +92,65 @@ impl Observer {
     }
 
     async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {
-        let nodes = async {
-            let api = Api::<core::Node>::all(self.client.clone());
-            let [label, older] = POOL_LABELS;
-            let mut read = BTreeMap::new();
-            let selectors =
-                [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
-            for selector in selectors {
-                let listed =
-                    rows_of(&api, ListParams::default().labels(&selector), |node| Some(rows::node(node))).await?;
-                read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
-            }
-            Ok(read.into_values().collect())
-        };
-        let seen = now();
-        let (nodes, pods, budgets, workloads) = tokio::join!(
-            nodes,
-            self.protected(|pod| self.store.pod_row(pod)),
-            self.protected(|budget| Some(rows::budget(budget))),
-            self.protected(|deployment| Some(rows::workload(deployment, seen))),
+        let (all, seen) = (ListParams::default().limit(PAGE), now());
+        let ((nodes, pods), budgets, workloads) = tokio::join!(
+            self.fresh_nodes_and_pods(step),
+            self.protected(&all, |budget| Some(rows::budget(budget))),
+            self.protected(&all, |deployment| Some(rows::workload(deployment, seen))),
         );
         FreshKubernetes { nodes, pods, budgets, workloads }
     }
 
-    /// The rows of all objects of a kind in the protected namespaces.
-    async fn protected<K, T>(&self, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+    /// The nodes that the step can touch, and the protected pods on them, or all where that costs less.
+    async fn fresh_nodes_and_pods(&self, step: &Step) -> (kube::Result<Vec<Node>>, kube::Result<FreshPods>) {
+        let (nodes, pods) =
+            (self.store.nodes.count(|node| is_touched(node, &step.pool)), self.store.pods.count(|_| true));
+        if nodes.saturating_mul(PODS_FOR_A_LIST) >= pods {
+            let all = ListParams::default().limit(PAGE);
+            let (nodes, pods) =
+                tokio::join!(self.fresh_nodes(step), self.protected(&all, |pod| self.store.pod_row(pod)));
+            return (nodes, pods.map(FreshPods::All));
+        }
+        let nodes = self.fresh_nodes(step).await;
+        let names = nodes.iter().flatten().map(|node| node.name.clone()).collect();
+        let pods = self.fresh_pods_of(names).await;
+        (nodes, pods)
+    }
+
+    async fn fresh_nodes(&self, step: &Step) -> kube::Result<Vec<Node>> {
+        let api = Api::<core::Node>::all(self.client.clone());
+        let [label, older] = POOL_LABELS;
+        let mut read = BTreeMap::new();
+        let selectors =
+            [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
+        for selector in selectors {
+            let of_pool = ListParams::default().labels(&selector).limit(PAGE);
+            let listed = rows_of(&api, of_pool, |node| Some(rows::node(node))).await?;
+            read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
+        }
+        Ok(read.into_values().collect())
+    }
+
+    async fn fresh_pods_of(&self, nodes: BTreeSet<String>) -> kube::Result<FreshPods> {
+        let lists = nodes.iter().map(|node| async move {
+            // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
+            let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+            self.protected(&on_node, |pod| self.store.pod_row(pod)).await
+        });
+        let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
+        let read: Vec<Vec<Pod>> = read.try_collect().await?;
+        Ok(FreshPods::Of { nodes, read: read.into_iter().flatten().collect() })
+    }
+
+    /// The rows of the objects of a kind in the protected namespaces.
+    async fn protected<K, T>(&self, which: &ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let mut read = Vec::new();
         for namespace in &self.namespaces {
             let api = Api::<K>::namespaced(self.client.clone(), namespace);
-            read.extend(rows_of(&api, ListParams::default(), &row).await?);
+            read.extend(rows_of(&api, which.clone(), &row).await?);
         }
         Ok(read)
     }
@@ -123,10 +164,18 @@ pub(super) fn in_words(error: kube::Error) -> String {
     }
 }
 
+/// Protected pods that were read.
+enum FreshPods {
+    /// All.
+    All(Vec<Pod>),
+    /// Those of some nodes.
+    Of { nodes: BTreeSet<String>, read: Vec<Pod> },
+}
+
 /// What was read from Kubernetes, each part or why not.
 struct FreshKubernetes {
     nodes: kube::Result<Vec<Node>>,
-    pods: kube::Result<Vec<Pod>>,
+    pods: kube::Result<FreshPods>,
     budgets: kube::Result<Vec<Budget>>,
     workloads: kube::Result<Vec<Workload>>,
 }
@@ -134,14 +183,13 @@ struct FreshKubernetes {
 /// The rows of everything that is listed, page by page, as of one moment.
 pub(super) async fn rows_of<K, T>(
     api: &Api<K>,
-    which: ListParams,
+    mut which: ListParams,
     mut row: impl FnMut(&K) -> Option<T>,
 ) -> kube::Result<Vec<T>>
 where
     K: Clone + Debug + DeserializeOwned,
 {
     let mut rows = Vec::new();
-    let mut which = which.limit(PAGE);
     loop {
         let page = api.list(&which).await?;
         rows.extend(page.iter().filter_map(&mut row));
@@ -152,12 +200,61 @@ where
     }
 }
 
+/// Whether a step on the pool can touch the node, or its safety rests on it.
+fn is_touched(node: &Node, pool: &str) -> bool {
+    node.labelled_system || node.pool.as_deref() == Some(pool)
+}
+
 /// The cached nodes with those that were read in their places; cached nodes that should have been read and were not
 /// are gone.
 fn with_fresh(cached: Vec<Node>, read: Vec<Node>, pool: &str) -> Vec<Node> {
-    let should_have_been_read = |node: &Node| node.labelled_system || node.pool.as_deref() == Some(pool);
     let mut nodes: BTreeMap<String, Node> =
-        cached.into_iter().filter(|node| !should_have_been_read(node)).map(|node| (node.name.clone(), node)).collect();
+        cached.into_iter().filter(|node| !is_touched(node, pool)).map(|node| (node.name.clone(), node)).collect();
     nodes.extend(read.into_iter().map(|node| (node.name.clone(), node)));
     nodes.into_values().collect()
+}
+
+/// The cached pods with those of `nodes` as they were read; cached ones that were not read there are gone.
+fn with_fresh_pods(cached: Vec<Pod>, read: Vec<Pod>, nodes: &BTreeSet<String>) -> Vec<Pod> {
+    let read_now: BTreeSet<(&str, &str)> = read.iter().map(name_of).collect();
+    let is_elsewhere = |pod: &Pod| pod.node.as_deref().is_none_or(|node| !nodes.contains(node));
+    let mut pods = cached;
+    pods.retain(|pod| is_elsewhere(pod) && !read_now.contains(&name_of(pod)));
+    pods.extend(read);
+    pods
+}
+
+fn name_of(pod: &Pod) -> (&str, &str) {
+    (&pod.namespace, &pod.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, node: Option<&str>) -> Pod {
+        let object = json!({"metadata": {"namespace": "kube-system", "name": name}, "spec": {"nodeName": node}});
+        rows::any_pod(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn pods_of_the_nodes_that_were_read_are_as_read_and_others_as_cached() {
+        let cached = vec![
+            pod("stays", Some("a")),
+            pod("gone", Some("a")),
+            pod("was-pending", None),
+            pod("is-pending", None),
+            pod("elsewhere", Some("b")),
+            pod("moved", Some("b")),
+        ];
+        let read = vec![pod("stays", Some("a")), pod("was-pending", Some("a")), pod("moved", Some("a"))];
+        let mut seen: Vec<_> = with_fresh_pods(cached, read, &["a".to_owned()].into())
+            .into_iter()
+            .map(|pod| (pod.name.to_string(), pod.node.as_deref().unwrap_or_default().to_owned()))
+            .collect();
+        seen.sort();
+        let expected = [("elsewhere", "b"), ("is-pending", ""), ("moved", "a"), ("stays", "a"), ("was-pending", "a")];
+        assert_eq!(seen, expected.map(|(name, node)| (name.to_owned(), node.to_owned())));
+    }
 }

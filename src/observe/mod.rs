@@ -27,7 +27,7 @@ use crate::arm::{ArmClient, ArmError};
 
 /// Objects that are listed with one request. Whole objects are some kilobytes each, the rows that are kept of them some
 /// hundred bytes, so that a page bounds what a list takes.
-const PAGE: u32 = 1000;
+const PAGE: u32 = 500;
 
 /// The world as the operator sees it.
 pub struct Observer {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::fresh::{in_words, rows_of};
 use super::scheduling::{self, Storage, resident, respawned};
-use super::{Observer, now};
+use super::{Observer, PAGE, now};
 
 /// A share of the time that may go into reading places again and again, as long as a step is refused: one part in so many.
 const SHARE: u32 = 20;
@@ -96,18 +96,17 @@ impl Observer {
     /// All nodes, and all pods on them.
     async fn read_with(&self, wanted: &BTreeSet<String>, storage: &Storage) -> kube::Result<Read> {
         let node = |node: &core::Node| Some(scheduling::node(node, storage, true));
-        let nodes = rows_of(&Api::all(self.client.clone()), ListParams::default(), node).await?;
+        let nodes = rows_of(&Api::all(self.client.clone()), every(), node).await?;
         let labels = |namespace: &core::Namespace| Some((namespace.name_any(), namespace.labels().clone()));
-        let namespaces = rows_of(&Api::all(self.client.clone()), ListParams::default(), labels).await?;
+        let namespaces = rows_of(&Api::all(self.client.clone()), every(), labels).await?;
         let mut crowd = Crowd::new(nodes, namespaces.into_iter().collect());
         let pods = Api::<core::Pod>::all(self.client.clone());
-        let whole = rows_of(&pods, ListParams::default(), |pod| crowd.take(pod, wanted, storage)).await?;
+        let whole = rows_of(&pods, every(), |pod| crowd.take(pod, wanted, storage)).await?;
         Ok(Read { wanted: whole, world: crowd.world })
     }
 
     async fn read_storage(&self) -> kube::Result<Storage> {
         let mut storage = Storage::default();
-        let every = ListParams::default;
         let client = || self.client.clone();
         let claims =
             rows_of(&Api::<core::PersistentVolumeClaim>::all(client()), every(), |it| Some(it.clone())).await?;
@@ -142,6 +141,11 @@ impl Observer {
             Owner::Other { kind, name } => Workload::NotModelled(format!("how its {kind} {name} starts it again")),
         })
     }
+}
+
+/// A list of all there is, page by page.
+fn every() -> ListParams {
+    ListParams::default().limit(PAGE)
 }
 
 /// What was read in one go.

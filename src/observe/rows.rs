@@ -81,9 +81,9 @@ pub fn any_pod(pod: &core::Pod) -> Pod {
     let status = pod.status.as_ref();
     let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     Pod {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
-        node: spec.and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()),
+        namespace: metadata.namespace.as_deref().unwrap_or_default().into(),
+        name: metadata.name.as_deref().unwrap_or_default().into(),
+        node: spec.and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()).map(Into::into),
         owner: if controller.is_some_and(|owner| owner.kind == "DaemonSet") { Owner::DaemonSet } else { Owner::Other },
         deleting: metadata.deletion_timestamp.is_some(),
         tolerations: spec

@@ -10,6 +10,7 @@ use nodepool_kernel::{Controller, Pod, Toleration};
 /// What rows have in common: the pods of one workload are alike, and there may be tens of thousands.
 #[derive(Default)]
 pub struct Sharing {
+    names: Shared<str>,
     tolerations: Shared<Vec<Toleration>>,
     selects: Shared<BTreeSet<String>>,
     labels: Shared<Labels>,
@@ -19,6 +20,8 @@ pub struct Sharing {
 impl Sharing {
     /// The row, with what others have too.
     pub fn row(&self, mut row: Pod) -> Pod {
+        row.namespace = self.names.share(row.namespace);
+        row.node = row.node.map(|node| self.names.share(node));
         row.tolerations = self.tolerations.share(row.tolerations);
         row.selects = self.selects.share(row.selects);
         row.labels = self.labels.share(row.labels);
@@ -27,9 +30,9 @@ impl Sharing {
     }
 }
 
-struct Shared<T>(Mutex<Kept<T>>);
+struct Shared<T: ?Sized>(Mutex<Kept<T>>);
 
-struct Kept<T> {
+struct Kept<T: ?Sized> {
     values: HashSet<Arc<T>>,
     /// With so many values, those that nobody uses any more are dropped.
     tidy_at: usize,
@@ -38,13 +41,13 @@ struct Kept<T> {
 /// So few values are not worth a look at who uses them.
 const FEW: usize = 256;
 
-impl<T> Default for Shared<T> {
+impl<T: ?Sized> Default for Shared<T> {
     fn default() -> Self {
         Self(Mutex::new(Kept { values: HashSet::new(), tidy_at: FEW }))
     }
 }
 
-impl<T: Eq + Hash> Shared<T> {
+impl<T: Eq + Hash + ?Sized> Shared<T> {
     fn share(&self, value: Arc<T>) -> Arc<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.values.get(&value) {

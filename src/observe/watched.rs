@@ -91,6 +91,11 @@ impl<T: Clone + PartialEq> Watched<T> {
         inner.troubled.insert(watch.to_owned(), error);
     }
 
+    /// How many rows fit.
+    pub fn count(&self, fits: impl Fn(&T) -> bool) -> usize {
+        self.lock().rows.values().filter(|row| fits(row)).count()
+    }
+
     /// The rows by key, however old.
     pub fn rows(&self) -> BTreeMap<String, T> {
         self.lock().rows.clone()

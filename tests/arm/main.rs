@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a failure in a helper is to end the test with its place"
 )]
 
@@ -14,6 +15,8 @@ mod emulated;
 #[path = "../../fuzz/hold/mod.rs"]
 mod hold;
 mod input;
+mod operations;
+mod options;
 mod recorded;
 mod server;
 mod signed;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use nodepool_kernel::{Approved, Change, Known, Node, Readiness, Settings, Snapshot, Step, Time, guard};
 use nodepool_operator::api::{NodePoolPolicy, NodePoolPolicySpec, intent};
-use nodepool_operator::arm::{
-    ArmClient, ArmError, ArmOptions, Authentication, Cloud, ClusterId, PoolDocument, PoolWrite, SignIn, cluster,
-};
+use nodepool_operator::arm::{ArmClient, ArmError, ClusterId, PoolDocument, PoolWrite, cluster};
 use serde_json::{Value, json};
+
+pub use crate::options::options;
 
 /// The cluster of tests that have no other.
 pub const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
@@ -19,28 +19,6 @@ const NOW: Time = Time::from_millis(1_800_000_000_000);
 pub fn provider() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no other is there"));
-}
-
-/// Options of a client that does not sign in.
-pub fn options(endpoint: &str, cluster: &str) -> ArmOptions {
-    ArmOptions {
-        endpoint: endpoint.parse().unwrap(),
-        cluster: cluster.parse().unwrap(),
-        api_version: "2025-10-01".into(),
-        sign_in: SignIn {
-            authentication: Authentication::None,
-            cloud: Cloud::Public,
-            authority: None,
-            tenant: None,
-            client_id: None,
-            secret_file: None,
-            token_file: None,
-        },
-        ca_file: None,
-        request_share: 1e4,
-        read_timeout: Duration::from_secs(20),
-        write_timeout: Duration::from_secs(20),
-    }
 }
 
 /// A client that does not sign in.

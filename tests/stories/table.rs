@@ -255,9 +255,14 @@ fn count<C: Case>(kind: &'static str, case: &C) {
     }
 }
 
-/// Prints how many cases passed, a table of rows and columns for each kind.
+/// Prints how many cases passed, a table of rows and columns for each kind. Asking for cases that no table has is an
+/// error.
 pub fn print_counts() -> anyhow::Result<()> {
     let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Ok(wanted) = std::env::var(CASES) {
+        let none = counts.iter().all(|field| field.3 == 0);
+        ensure!(counts.is_empty() || !none, "{CASES}={wanted:?}: no case passed, or none has these words");
+    }
     let mut out = std::io::stderr();
     for kind in in_order(counts.iter().map(|field| field.0)) {
         let of_kind: Vec<Field> = counts.iter().filter(|field| field.0 == kind).copied().collect();

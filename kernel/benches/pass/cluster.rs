@@ -137,8 +137,8 @@ fn pod(node: &Node, index: usize) -> Pod {
     let unready = Some(TaintEffect::NoExecute);
     Pod {
         namespace: "kube-system".into(),
-        name: format!("add-on-{index}-{}", node.name),
-        node: Some(node.name.clone()),
+        name: format!("add-on-{index}-{}", node.name).into(),
+        node: Some(node.name.as_str().into()),
         owner: if index.is_multiple_of(2) { Owner::DaemonSet } else { Owner::Other },
         deleting: false,
         tolerations: vec![

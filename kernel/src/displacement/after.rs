@@ -11,6 +11,9 @@ use crate::snapshot::{AgentPool, Cluster, Mode, Node, Readiness};
 use crate::step::{Change, Step};
 use crate::taint::{MODE_LABEL, Taint};
 
+/// What a node is that has been read with the pods and not been seen otherwise.
+const UNKNOWN: &str = "not known well enough yet";
+
 /// The cluster after a step.
 pub(super) struct After<'a> {
     /// As ARM would show it at worst.
@@ -46,12 +49,23 @@ impl<'a> After<'a> {
                 if !missing.is_empty() || !steps.is_empty() {
                     after.world.edit(&node.name, |labels, taints| {
                         taints.extend(missing.into_iter().cloned());
-                        steps.iter().for_each(|step| relabel(labels, &step.change));
+                        for step in &steps {
+                            relabel(labels, &step.change);
+                        }
                     });
                 }
             }
         }
         after
+    }
+
+    /// The world in which pods that wait for a node may be placed on any node that is known.
+    pub(super) fn open(&self, world: &World) -> World {
+        let mut open = world.clone();
+        for node in world.nodes().filter(|node| !self.nodes.contains_key(node.name.as_str())) {
+            open.bar(&node.name, UNKNOWN);
+        }
+        open
     }
 
     /// The world in which only those nodes are places that the pods of a displacement may be placed on. Hopefully: what may
@@ -96,7 +110,7 @@ impl<'a> After<'a> {
         surplus: impl Fn(&AgentPool) -> bool,
     ) -> Option<NoPlace> {
         let because = |reason: &str, passes| Some(NoPlace::Because(reason.to_owned(), passes));
-        let Some(node) = self.nodes.get(node) else { return because("not known well enough yet", true) };
+        let Some(node) = self.nodes.get(node) else { return because(UNKNOWN, true) };
         let pool = node.pool.as_deref().and_then(|name| self.cluster.pool(name));
         if displaced.from_system && pool.is_none_or(|pool| pool.mode != Mode::System) {
             return Some(NoPlace::OutOfQuestion);

@@ -40,16 +40,16 @@ impl<'a> Displacement<'a> {
         let going = takedown.removed.saturating_add(takedown.rolled);
         let labels = changed_labels(step);
         let evicted: HashSet<*const Pod> = takedown.evicted.iter().map(|(pod, _)| std::ptr::from_ref(*pod)).collect();
-        let moves = |pod: &Pod| {
+        let is_moved = |pod: &Pod| {
             let selects = || labels.iter().any(|key| pod.selects.contains(*key));
             evicted.contains(&std::ptr::from_ref(pod)) || step.change.demotes() || selects()
         };
         // A DaemonSet's pod goes with its node and needs no other place.
         let movable = facts.pods_on(&step.pool).iter().map(|(pod, _)| *pod).filter(|pod| pod.owner != Owner::DaemonSet);
-        let mut moved: Vec<&Pod> = movable.filter(|pod| moves(pod)).collect();
+        let mut moved: Vec<&Pod> = movable.filter(|pod| is_moved(pod)).collect();
         let mut with_nodes = takedown.with_nodes.clone();
-        with_nodes.retain(|(pod, _)| !moves(pod));
-        let takes_places = going > 0 || !labels.is_empty() || !new_taints(facts, step, pool).is_empty();
+        with_nodes.retain(|(pod, _)| !is_moved(pod));
+        let takes_places = going > 0 || !labels.is_empty() || closing_taints(step, pool).next().is_some();
         let mut waiting = if takes_places { facts.waiting.clone() } else { Vec::new() };
         waiting.retain(|pod| !pod.deleting);
         if moved.is_empty() && with_nodes.is_empty() && waiting.is_empty() {
@@ -80,14 +80,11 @@ fn changed_labels(step: &Step) -> Vec<&str> {
     if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() }
 }
 
-/// The taints that the step brings to nodes of its pool and that keep pods away. Every write carries the pool's taints
-/// whole, so that one which has not reached the nodes comes with any step.
-fn new_taints<'a>(facts: &Facts<'_>, step: &'a Step, pool: &'a AgentPool) -> Vec<&'a Taint> {
+/// The taints of the pool after the step that keep pods away. Every write carries them whole, so that one which has not
+/// reached the nodes comes with any step; whether there is such a node is not asked, for it may not be seen.
+fn closing_taints<'a>(step: &'a Step, pool: &'a AgentPool) -> impl Iterator<Item = &'a Taint> {
     let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
-    let nodes = facts.nodes_of(&step.pool);
-    let keeps_away = |taint: &&Taint| taint.effect != TaintEffect::PreferNoSchedule;
-    let is_new = |taint: &&Taint| nodes.iter().any(|node| !node.taints.contains(taint));
-    taints.iter().filter(keeps_away).filter(is_new).collect()
+    taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
 }
 
 /// What it is in the step that deprives pods of their places, in words.
@@ -99,11 +96,12 @@ fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'
     if takedown.removed > 0 {
         return format!("removing {} of pool {name}", counted(takedown.removed, "node"));
     }
-    let taints = new_taints(facts, step, pool);
+    let is_new = |taint: &&Taint| facts.nodes_of(name).iter().any(|node| !node.taints.contains(taint));
+    let taints = closing_taints(step, pool).filter(is_new).map(ToString::to_string);
     match &step.change {
         Change::Mode { .. } if step.change.demotes() => format!("the demotion of pool {name}"),
         Change::Mode { .. } => format!("the change of the mode of pool {name}"),
         Change::Labels { .. } => format!("the change of the label {}", capped_list(step.change.changed_labels())),
-        _ => format!("the taint {}", capped_list(taints.iter().map(ToString::to_string))),
+        _ => format!("the taint {}", capped_list(taints)),
     }
 }

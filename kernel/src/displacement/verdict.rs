@@ -45,8 +45,8 @@ pub(crate) fn find<'a>(
     displaced: &Displacement<'a>,
     places: &Places,
 ) -> Result<Option<Homeless<'a>>, Lack> {
-    let placed: HashSet<&str> = places.world.nodes().map(|node| node.name.as_str()).collect();
-    if let Some(node) = facts.nodes.iter().map(|node| &node.name).filter(|name| !placed.contains(name.as_str())).min() {
+    let read: HashSet<&str> = places.world.nodes().map(|node| node.name.as_str()).collect();
+    if let Some(node) = facts.nodes.iter().map(|node| &node.name).filter(|name| !read.contains(name.as_str())).min() {
         return Err(Lack::Node(node.clone()));
     }
     let others = facts.in_flight().iter().filter(|other| other.pool != step.pool);
@@ -129,7 +129,9 @@ impl<'a> Search<'_, 'a> {
     /// pod whose place depends on where others are would need to know which stay.
     fn without_all(&self, nodes: &[&'a str]) -> Option<Homeless<'a>> {
         let mut world = self.after.world.clone();
-        nodes.iter().for_each(|node| world.bar(node, "of a pool of which AKS chooses the nodes that go"));
+        for node in nodes {
+            world.bar(node, "of a pool of which AKS chooses the nodes that go");
+        }
         let pods: Vec<Pod> = self.moved.iter().chain(&self.with_nodes).cloned().map(tied_to_others).collect();
         let waiting: Vec<Pod> = self.waiting.placeable.iter().cloned().map(tied_to_others).collect();
         self.homeless(world, pods, &waiting, Vec::new())
@@ -144,10 +146,11 @@ impl<'a> Search<'_, 'a> {
     ) -> Option<Homeless<'a>> {
         pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         world.remove_all(&pods.iter().map(|pod| (pod.namespace.as_str(), pod.name.as_str())).collect());
-        let mut without_place = place(&world, waiting).err().unwrap_or_default();
+        let open = self.after.open(&world);
+        let mut without_place = place(&open, waiting).err().unwrap_or_default();
         // Where AKS chooses, the world after is not the one that will be.
         let chosen = !gone.is_empty() || self.displaced.going == 0;
-        let unclear = self.waiting.unclear.iter().filter(|pod| self.loses(pod, &world) || !(chosen || is_free(pod)));
+        let unclear = self.waiting.unclear.iter().filter(|pod| self.loses(pod, &open) || !(chosen || is_free(pod)));
         without_place.extend(unclear.map(unclear_place));
         let first: Vec<Pod> = waiting.iter().chain(&self.elsewhere).cloned().collect();
         let place_moved = |hopefully| {

@@ -108,7 +108,7 @@ impl<'a> Guards<'a> {
     /// The budgets of the pod's namespace that select it.
     fn of(pod: &Pod, budgets: &'a [Budget]) -> Self {
         let mut guards = Self::default();
-        for budget in budgets.iter().filter(|budget| budget.namespace == pod.namespace) {
+        for budget in budgets.iter().filter(|budget| *budget.namespace == *pod.namespace) {
             match &budget.selector {
                 Some(selector) if selector.matches(&pod.labels) => guards.selecting.push(budget),
                 Some(_) => {}
@@ -153,7 +153,7 @@ impl<'a> Guarding<'a> {
 
     /// What taking this pod down asks of its budgets.
     pub(crate) fn claim(&mut self, pod: &'a Pod) -> Claim<'a> {
-        let key = (Arc::as_ptr(&pod.labels), pod.namespace.as_str());
+        let key = (Arc::as_ptr(&pod.labels), &*pod.namespace);
         self.known.entry(key).or_insert_with(|| Guards::of(pod, self.budgets)).claim(pod)
     }
 }

@@ -102,7 +102,7 @@ mod tests {
     /// Lets all pods run on the node of that name.
     fn set_node(snapshot: &mut Snapshot, node: Option<&str>) {
         for pod in edit(&mut snapshot.pods) {
-            pod.node = node.map(str::to_owned);
+            pod.node = node.map(Into::into);
         }
     }
 

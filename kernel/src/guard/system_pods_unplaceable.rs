@@ -8,6 +8,7 @@ use crate::displacement::{Displacement, Homeless, Lack, find};
 use crate::facts::Facts;
 use crate::names::{capped, capped_list};
 use crate::placement::Unplaceable;
+use crate::snapshot::Pod;
 use crate::step::Step;
 
 /// How many reasons a finding gives.
@@ -53,12 +54,8 @@ fn unknown(what: &str, pods: Vec<String>) -> Broken {
 }
 
 fn refusal(facts: &Facts<'_>, step: &Step, displaced: &Displacement<'_>, homeless: &Homeless<'_>) -> Broken {
-    let leaving: BTreeSet<String> = facts
-        .leaving()
-        .filter(|pod| homeless.moved.iter().any(|homeless| homeless.pod == pod.full_name()))
-        .map(|pod| pod.full_name())
-        .collect();
-    let passing = homeless.passing || leaving.len() == homeless.moved.len();
+    let leaving: BTreeSet<String> = facts.leaving().map(Pod::full_name).collect();
+    let passing = homeless.passing || homeless.moved.iter().all(|pod| leaving.contains(&pod.pod));
     let mut pods: Vec<String> = homeless.moved.iter().chain(&homeless.waiting).map(|pod| pod.pod.clone()).collect();
     pods.sort_unstable();
     pods.dedup();

@@ -165,14 +165,13 @@ impl World {
             for (labels, alike) in by_labels.iter() {
                 let mut left = Vec::with_capacity(alike.len());
                 for resident in alike {
-                    match moved(resident) {
-                        Some(resident) => left.push(resident),
-                        None => {
-                            let pod = &resident.pod;
-                            for claim in &pod.claims {
-                                release(&mut claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
-                            }
-                        }
+                    if let Some(resident) = moved(resident) {
+                        left.push(resident);
+                        continue;
+                    }
+                    let pod = &resident.pod;
+                    for claim in &pod.claims {
+                        release(&mut claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
                     }
                 }
                 of_namespace.insert(labels.clone(), left);

@@ -10,11 +10,11 @@ use crate::taint::{Taint, Toleration};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// `metadata.namespace`.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// `metadata.name`.
-    pub name: String,
+    pub name: Arc<str>,
     /// `spec.nodeName`; `None` while it is pending.
-    pub node: Option<String>,
+    pub node: Option<Arc<str>>,
     /// Who controls the pod.
     pub owner: Owner,
     /// Whether `metadata.deletionTimestamp` is set.
@@ -68,7 +68,7 @@ impl Pod {
     /// `namespace/name`.
     #[must_use]
     pub fn full_name(&self) -> String {
-        [self.namespace.as_str(), "/", &self.name].concat()
+        [&*self.namespace, "/", &*self.name].concat()
     }
 
     /// Whether the pod would keep running for good on a node that carries `taint`.

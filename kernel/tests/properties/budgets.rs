@@ -47,7 +47,7 @@ impl<'a> World<'a> {
 
     fn pods_on(&self, node: &Node) -> impl Iterator<Item = &'a Pod> {
         let name = node.name.clone();
-        self.pods.iter().filter(move |pod| pod.node.as_ref() == Some(&name))
+        self.pods.iter().filter(move |pod| pod.node.as_deref() == Some(name.as_str()))
     }
 
     /// Every way in which nodes of the pool may go with this change, or with the operation on it.
@@ -145,7 +145,7 @@ impl<'a> World<'a> {
 
     /// More than one budget, or one that nobody can read.
     fn may_never_go(&self, pod: &Pod) -> bool {
-        let here = self.budgets.iter().filter(|budget| budget.namespace == pod.namespace);
+        let here = self.budgets.iter().filter(|budget| *budget.namespace == *pod.namespace);
         here.clone().filter(|budget| Self::guards(budget, pod)).count() > 1
             || here.into_iter().any(|budget| budget.selector.is_none())
     }
@@ -173,13 +173,13 @@ impl<'a> World<'a> {
             (value, Test::DoesNotExist | Test::NotIn(_)) => value.is_none(),
             _ => false,
         };
-        budget.namespace == pod.namespace
+        *budget.namespace == *pod.namespace
             && requirements.iter().all(|requirement| fits(&requirement.key, &requirement.test))
     }
 }
 
 fn workload(pod: &Pod) -> Option<(String, String)> {
-    pod.controller.as_ref().map(|controller| (pod.namespace.clone(), controller.name.clone()))
+    pod.controller.as_ref().map(|controller| (pod.namespace.to_string(), controller.name.clone()))
 }
 
 /// "Pods already going", pending and finished ones count for nobody.
@@ -236,7 +236,7 @@ fn tractable((mut snapshot, step): (Snapshot, Step)) -> (Snapshot, Step) {
     let names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
     let mut pods = snapshot.pods.value().unwrap().clone();
     for (pod, name) in pods.iter_mut().step_by(2).zip(names.iter().cycle()) {
-        pod.node = Some(name.clone());
+        pod.node = Some(name.as_str().into());
     }
     snapshot.pods = Known::seen(NOW, pods);
     let mut pools = vec![step.pool.clone()];

@@ -173,7 +173,7 @@ prop_compose! {
     ) -> Pod {
         let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
         Pod {
-            namespace: "kube-system".into(), name: String::new(), node, owner, deleting, tolerations: tolerations.into(), selects: selects.into(),
+            namespace: "kube-system".into(), name: "".into(), node: node.map(Into::into), owner, deleting, tolerations: tolerations.into(), selects: selects.into(),
             labels: Arc::new(labels), phase, ready, controller,
         }
     }
@@ -282,7 +282,7 @@ fn assemble(
         budget.name = format!("budget-{index}");
     }
     for (index, pod) in pods.iter_mut().enumerate() {
-        pod.name = format!("pod-{index}");
+        pod.name = format!("pod-{index}").into();
     }
     for (index, intent) in intents.iter_mut().enumerate() {
         intent.policy = format!("p{index}");

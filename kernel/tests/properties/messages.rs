@@ -46,7 +46,7 @@ fn enlarged(snapshot: &Snapshot) -> Snapshot {
         pods.extend(snapshot.pods.value().unwrap().iter().cloned().flat_map(|pod| {
             (0..3).map(move |twin| {
                 let mut pod = pod.clone();
-                (pod.name, pod.node) = (long(&pod.name, twin), pod.node.map(|node| long(&node, copy)));
+                (pod.name, pod.node) = (long(&pod.name, twin).into(), pod.node.map(|node| long(&node, copy).into()));
                 pod
             })
         }));

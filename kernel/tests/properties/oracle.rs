@@ -120,7 +120,7 @@ impl<'a> Oracle<'a> {
 
     fn is_victim(&self, pod: &Pod, step: &Step, pool: &AgentPool) -> bool {
         let Some(name) = &pod.node else { return false };
-        let node = self.nodes.iter().find(|node| node.name == *name);
+        let node = self.nodes.iter().find(|node| *node.name == **name);
         // A pod whose node nobody can see may be on any pool.
         if node.and_then(|node| node.pool.as_ref()).is_some_and(|name| *name != pool.name) {
             return false;

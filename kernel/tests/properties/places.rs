@@ -33,12 +33,12 @@ fn room(node: &str, seed: u64) -> i128 {
 fn as_placed(pod: &Pod, seed: u64) -> placement::Pod {
     let selector = ("disk".to_owned(), "ssd".to_owned());
     placement::Pod {
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
+        namespace: pod.namespace.to_string(),
+        name: pod.name.to_string(),
         labels: (*pod.labels).clone(),
         tolerations: (*pod.tolerations).clone(),
         requests: Resources { cpu: 1, ..Resources::default() },
-        node_selector: (draw(&pod.name, seed) % 4 == 0).then_some(selector).into_iter().collect(),
+        node_selector: (draw(&pod.name, seed).is_multiple_of(4)).then_some(selector).into_iter().collect(),
         ..placement::Pod::default()
     }
 }
@@ -88,7 +88,7 @@ fn one_pod() -> impl Strategy<Value = (Snapshot, Step, u64)> {
             pods.retain(|pod| pod.owner == Owner::Other && !pod.deleting);
             pods.truncate(1);
             let pod = pods.first_mut()?;
-            pod.node = (!waits).then_some(node);
+            pod.node = (!waits).then_some(node.into());
             pod.phase = if waits { Phase::Pending } else { Phase::Running };
             snapshot.pods = Known::seen(NOW, pods);
             snapshot.in_flight.clear();
@@ -117,14 +117,15 @@ fn takes(snapshot: &Snapshot, step: &Step, node: &Node, pod: &Pod, seed: u64) ->
         taint.effect != TaintEffect::PreferNoSchedule && !tolerated
     });
     let selects = as_placed(pod, seed).node_selector.is_empty() || has_ssd(&node.name, seed);
-    let here = usize::from(pod.node.as_ref() == Some(&node.name));
+    let here = usize::from(pod.node.as_deref() == Some(node.name.as_str()));
     !closed && !node.cordoned && selects && room(&node.name, seed) + i128::try_from(here).unwrap() > 0
 }
 
 /// Whether the step moves the pod from its node while the node stays.
 fn is_moved(snapshot: &Snapshot, step: &Step, pod: &Pod) -> bool {
     let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();
-    let node = snapshot.nodes.value().unwrap().iter().find(|node| pod.node.as_ref() == Some(&node.name)).unwrap();
+    let node =
+        snapshot.nodes.value().unwrap().iter().find(|node| pod.node.as_deref() == Some(node.name.as_str())).unwrap();
     let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
     let demotes = matches!(&step.change, Change::Mode { from: Mode::System, to } if *to != Mode::System);
     let new = taints.iter().filter(|taint| taint.effect == TaintEffect::NoExecute && !node.taints.contains(taint));
@@ -190,7 +191,7 @@ proptest! {
             let nothing_of_it = Snapshot { places: Known::seen(NOW, Arc::new(places)), ..snapshot.clone() };
             prop_assert!(refuses(&nothing_of_it, &step));
             let mut nodes = snapshot.nodes.value().unwrap().clone();
-            for node in nodes.iter_mut().filter(|node| draw(&node.name, full) % 2 == 0) {
+            for node in nodes.iter_mut().filter(|node| draw(&node.name, full).is_multiple_of(2)) {
                 node.readiness = Readiness::NotReady { since: NOW };
             }
             let sick = Snapshot { nodes: Known::seen(NOW, nodes), ..snapshot.clone() };

@@ -157,7 +157,7 @@ fn an_upgrade_drains_node_by_node_so_that_each_budget_must_allow_one() {
 #[test]
 fn what_is_being_taken_down_elsewhere_counts() {
     let mut snapshot = with_budget(dns_on(&[0]), 1);
-    edit(&mut snapshot.pods).push(Pod { node: Some(node("web", 0).name), ..replica("dns", 7, 0) });
+    edit(&mut snapshot.pods).push(Pod { node: Some(node("web", 0).name.into()), ..replica("dns", 7, 0) });
     let other = put_taints("web", &["team=a:NoExecute"]);
     assert!(!refuses(&snapshot, &evict()));
     snapshot.in_flight = in_flight([other.clone()]);

@@ -14,8 +14,8 @@ type Edit<'a> = &'a dyn Fn(&mut Snapshot);
 /// What a pod of the snapshot asks of nodes.
 fn as_placed(pod: &crate::Pod) -> placement::Pod {
     placement::Pod {
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
+        namespace: pod.namespace.to_string(),
+        name: pod.name.to_string(),
         labels: (*pod.labels).clone(),
         tolerations: (*pod.tolerations).clone(),
         requests: Resources { cpu: 1000, ..Resources::default() },
@@ -215,7 +215,7 @@ fn a_label_that_a_pod_selects_on_is_judged_as_if_the_pod_had_to_move() {
 fn the_mode_of_a_pool_is_a_label_of_its_nodes() {
     let mut snapshot = cluster();
     pool_mut(&mut snapshot, "sys").count = 2;
-    for pod in edit(&mut snapshot.pods).iter_mut().filter(|pod| pod.name == "coredns-apps") {
+    for pod in edit(&mut snapshot.pods).iter_mut().filter(|pod| &*pod.name == "coredns-apps") {
         pod.selects = Arc::new([crate::MODE_LABEL.to_owned()].into());
     }
     let selector = &mut placed(&mut snapshot, "coredns-apps").node_selector;

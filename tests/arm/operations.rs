@@ -1,21 +1,15 @@
 //! How the ARM client follows operations of the AKS emulator, and what it does when their URLs tell nothing. Never goes
 //! through the operator's loop.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests, where a failure is to end the test with its place"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Exchange, Matcher, NoNodes, PoolSpec, Settings};
-use nodepool_operator::arm::{
-    ArmClient, ArmOptions, Authentication, Cloud, End, Operation, OperationUrlError, Progress, SignIn,
-};
+use nodepool_operator::arm::{ArmClient, ArmOptions, End, Operation, OperationUrlError, Progress};
 use serde_json::json;
 use url::Url;
+
+use crate::support::{options, provider};
 
 /// An emulator with the pool `apps`, and the client.
 struct Arm {
@@ -29,12 +23,12 @@ impl Arm {
     }
 
     async fn with(edit: impl FnOnce(&mut Settings), set: impl FnOnce(&mut ArmOptions)) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        provider();
         let mut settings = Settings::with_time_scale(1e6);
         edit(&mut settings);
         let cluster = ClusterSpec::with_pools([PoolSpec::system("system", 2), PoolSpec::user("apps", 1)]);
         let emulator = Emulator::start(settings, cluster, Arc::new(NoNodes::new())).await.unwrap();
-        let mut options = options(&emulator);
+        let mut options = options(emulator.endpoint().as_str(), emulator.cluster_id());
         set(&mut options);
         let client = ArmClient::new(options).unwrap();
         Self { emulator, client }
@@ -54,27 +48,6 @@ impl Arm {
     /// What the client sent.
     fn sent(&self) -> Vec<Exchange> {
         self.emulator.journal().by_user_agent("nodepool-operator").iter().cloned().collect()
-    }
-}
-
-fn options(emulator: &Emulator) -> ArmOptions {
-    ArmOptions {
-        endpoint: emulator.endpoint().clone(),
-        cluster: emulator.cluster_id().parse().unwrap(),
-        api_version: "2025-10-01".into(),
-        sign_in: SignIn {
-            authentication: Authentication::None,
-            cloud: Cloud::Public,
-            authority: None,
-            tenant: None,
-            client_id: None,
-            secret_file: None,
-            token_file: None,
-        },
-        ca_file: None,
-        request_share: 1.0,
-        read_timeout: Duration::from_secs(20),
-        write_timeout: Duration::from_secs(20),
     }
 }
 
