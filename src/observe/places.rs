@@ -110,13 +110,21 @@ impl Observer {
         let client = || self.client.clone();
         let claims =
             rows_of(&Api::<core::PersistentVolumeClaim>::all(client()), every(), |it| Some(it.clone())).await?;
-        claims.into_iter().for_each(|claim| storage.add_claim(claim));
+        for claim in claims {
+            storage.add_claim(claim);
+        }
         let volumes = rows_of(&Api::<core::PersistentVolume>::all(client()), every(), |it| Some(it.clone())).await?;
-        volumes.into_iter().for_each(|volume| storage.add_volume(volume));
+        for volume in volumes {
+            storage.add_volume(volume);
+        }
         let nodes = rows_of(&Api::<CSINode>::all(client()), every(), |it| Some(it.clone())).await?;
-        nodes.into_iter().for_each(|node| storage.add_node(node));
+        for node in nodes {
+            storage.add_node(node);
+        }
         let attachments = rows_of(&Api::<VolumeAttachment>::all(client()), every(), |it| Some(it.clone())).await?;
-        attachments.into_iter().for_each(|attachment| storage.add_attachment(attachment));
+        for attachment in attachments {
+            storage.add_attachment(attachment);
+        }
         Ok(storage)
     }
 

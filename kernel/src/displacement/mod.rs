@@ -44,8 +44,12 @@ impl<'a> Displacement<'a> {
             let selects = || labels.iter().any(|key| pod.selects.contains(*key));
             evicted.contains(&std::ptr::from_ref(pod)) || step.change.demotes() || selects()
         };
+        // A pod whose node is not shown may run on the pool: where it would be evicted, the step is refused as it is
+        // (`StaleObservation`), so that what is left are labels.
+        let on_pool = facts.pods_on(&step.pool).iter().map(|(pod, _)| *pod);
+        let adrift = facts.adrift.iter().copied().filter(|_| !labels.is_empty());
         // A DaemonSet's pod goes with its node and needs no other place.
-        let movable = facts.pods_on(&step.pool).iter().map(|(pod, _)| *pod).filter(|pod| pod.owner != Owner::DaemonSet);
+        let movable = on_pool.chain(adrift).filter(|pod| pod.owner != Owner::DaemonSet);
         let mut moved: Vec<&Pod> = movable.filter(|pod| is_moved(pod)).collect();
         let mut with_nodes = takedown.with_nodes.clone();
         with_nodes.retain(|(pod, _)| !is_moved(pod));

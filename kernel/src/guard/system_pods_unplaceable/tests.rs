@@ -204,6 +204,10 @@ fn a_label_that_a_pod_selects_on_is_judged_as_if_the_pod_had_to_move() {
     wants(&mut snapshot, "x");
     assert_eq!(found(&snapshot, &relabel), None, "it may come back to where it is");
     assert_eq!(found(&snapshot, &put_label("apps", "other")), None);
+    let mut adrift = snapshot.clone();
+    edit(&mut adrift.nodes).retain(|node| node.pool.as_deref() != Some("apps"));
+    wants(&mut adrift, "a");
+    assert!(found(&adrift, &relabel).is_some(), "its node is not shown and may be of any pool");
     wants(&mut snapshot, "a");
     for pod in edit(&mut snapshot.pods) {
         pod.selects = Arc::default();
