@@ -392,6 +392,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         pods: known(input, now, pods)?,
         budgets: known(input, now, budgets)?,
         workloads: known(input, now, workloads)?,
+        places: Known::unknown("it has not been read yet"),
         in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
         dependents: dependents(input, now)?,
     })

@@ -51,7 +51,7 @@ impl fmt::Display for UnusableReason {
 
 impl UnusableReason {
     /// Whether the reason may pass by itself within a moment.
-    fn may_pass(&self, node: &Node, now: Time, settings: &Settings) -> bool {
+    pub(crate) fn may_pass(&self, node: &Node, now: Time, settings: &Settings) -> bool {
         match (self, node.readiness) {
             (Self::ReadyTooShort | Self::Unlabelled, _) => true,
             (Self::Tainted(taint), _) => taint.passes_by_itself(),
@@ -135,13 +135,13 @@ const fn cluster_of<'a>(facts: &'a Facts<'_>, outlook: Outlook) -> &'a Cluster {
 }
 
 /// Whether a pool is a system pool of a kind that can be healthy at all, and runs.
-fn is_running_system(pool: &AgentPool) -> bool {
+pub(crate) fn is_running_system(pool: &AgentPool) -> bool {
     let of_kind = pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet;
     of_kind && pool.power == Power::Running
 }
 
 /// Whether an operation that ends with the pool gone or stopped runs on it, or has failed on it.
-fn is_leaving(pool: &AgentPool) -> bool {
+pub(crate) fn is_leaving(pool: &AgentPool) -> bool {
     let leaves = |operation: &str| ["deleting", "stopping"].iter().any(|name| operation.eq_ignore_ascii_case(name));
     pool.state.operation().is_some_and(leaves) || pool.removal_failed()
 }
@@ -167,7 +167,7 @@ fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> u32 {
 }
 
 /// Whether the pool can be the one that remains while a step is made on another pool.
-fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> bool {
+pub(crate) fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> bool {
     let ours = |operation: &str| operation == "Updating" && facts.is_in_flight(&pool.name);
     match pool.state.operation() {
         Some(_) if outlook == Outlook::Hopeful => return true,

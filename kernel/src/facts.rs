@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::Intent;
@@ -9,7 +10,7 @@ use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Pod, ProvisioningState, Snapshot, Workload,
+    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Places, Pod, ProvisioningState, Snapshot, Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
@@ -36,6 +37,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) dependents: &'a BTreeMap<String, Known<Vec<Dependent>>>,
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
+    /// Protected pods that have no node yet.
+    pub(crate) waiting: Vec<&'a Pod>,
+    pub(crate) places: &'a Known<Arc<Places>>,
     /// Why the cluster is not proven to be this one; the same for every step.
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
@@ -82,6 +86,8 @@ impl<'a> Facts<'a> {
             workloads,
             dependents: &snapshot.dependents,
             adrift: Vec::new(),
+            waiting: Vec::new(),
+            places: &snapshot.places,
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),
@@ -111,7 +117,10 @@ impl<'a> Facts<'a> {
             by_name.insert(&node.name, (node, number));
         }
         for pod in pods {
-            let Some(name) = pod.node.as_deref() else { continue };
+            let Some(name) = pod.node.as_deref() else {
+                self.waiting.push(pod);
+                continue;
+            };
             let Some((node, number)) = by_name.get(name) else {
                 self.adrift.push(pod);
                 continue;
@@ -143,6 +152,11 @@ impl<'a> Facts<'a> {
     /// The protected pods on the nodes of a pool, with their nodes.
     pub(crate) fn pods_on(&self, pool: &str) -> &[(&'a Pod, &'a Node)] {
         self.placed(pool).map_or(&[], |pool| &pool.pods)
+    }
+
+    /// The protected pods on nodes that are being deleted already.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &'a Pod> {
+        self.placed.iter().flat_map(|placed| &placed.pods).map(|(pod, _)| *pod).filter(|pod| pod.deleting)
     }
 
     /// The steps under way.

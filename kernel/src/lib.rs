@@ -10,6 +10,7 @@ mod capacity;
 mod deadline;
 mod decide;
 mod dependents;
+mod displacement;
 pub mod disruption;
 mod facts;
 mod guard;
@@ -38,7 +39,8 @@ pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};
 pub use settings::Settings;
 pub use snapshot::{
     AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, InFlight, Mode, Node, Os, Owner,
-    Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Tie, UnhealthyPods, Workload,
+    Phase, Places, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Tie, UnhealthyPods,
+    Workload,
 };
 pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -161,6 +161,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![workload("coredns")]),
+        places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
     }

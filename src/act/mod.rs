@@ -1,12 +1,13 @@
 //! Carries out approved steps: fresh look, guard again, one write. The only writer to ARM; never acts on a cached view.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use nodepool_kernel::{Approved, Change, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
 use crate::arm::{ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
-use crate::observe::{Observer, now};
+use crate::observe::{Fresh, Observer, now};
 
 /// What became of an approved step.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ pub async fn act(
     if let Err(error) = afforded {
         return not_sent(error);
     }
-    let fresh = match observer.fresh(&step, in_flight).await {
+    let mut fresh = match observer.fresh(&step, in_flight).await {
         Ok(fresh) => fresh,
         Err(error) if error.says_absent() => return Outcome::Superseded,
         Err(error) => return not_sent(error),
@@ -103,7 +104,7 @@ pub async fn act(
     if !plan(&fresh.snapshot, settings).policies.iter().any(|policy| policy.steps.contains(&step)) {
         return Outcome::Superseded;
     }
-    let approved = match guard(step, &fresh.snapshot, settings) {
+    let approved = match guard_afresh(step, observer, &mut fresh, settings).await {
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
@@ -122,6 +123,25 @@ pub async fn act(
         Err(error) if error.says_absent() && approved.get().change.deletes() => Outcome::Superseded,
         Err(error) => judge(error),
     }
+}
+
+/// Guards the step on the fresh look, and reads where pods could run if that matters.
+async fn guard_afresh(
+    step: Step,
+    observer: &Observer,
+    fresh: &mut Fresh,
+    settings: &Settings,
+) -> Result<Approved<Step>, Box<Refusal>> {
+    let refusal = match guard(step, &fresh.snapshot, settings) {
+        Ok(approved) => return Ok(approved),
+        Err(refusal) => refusal,
+    };
+    let lacking: BTreeSet<String> = refusal.lacks_places_of(&fresh.snapshot, settings).iter().cloned().collect();
+    if lacking.is_empty() {
+        return Err(refusal);
+    }
+    fresh.snapshot.places = observer.places_now(&lacking).await;
+    guard(refusal.step, &fresh.snapshot, settings)
 }
 
 fn not_sent(error: ArmError) -> Outcome {

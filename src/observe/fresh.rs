@@ -45,26 +45,22 @@ impl Observer {
             tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step), self.fresh_removal(step));
         let (cluster, document) = arm?;
         let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
-        let known = |error: kube::Error| match error {
-            kube::Error::Api(status) => status.message,
-            other => other.to_string(),
-        };
         let mut snapshot = self.snapshot(in_flight.to_vec());
         if let Some(FreshRemoval { intents, dependents }) = removal {
             snapshot.intents =
-                intents.map_or_else(|error| Known::unknown(known(error)), |intents| Known::seen(at, intents));
+                intents.map_or_else(|error| Known::unknown(in_words(error)), |intents| Known::seen(at, intents));
             snapshot.dependents = dependents.into_iter().collect();
         }
         snapshot.cluster = Known::seen(at, cluster);
         snapshot.nodes = match (snapshot.nodes, nodes) {
-            (_, Err(error)) => Known::unknown(known(error)),
+            (_, Err(error)) => Known::unknown(in_words(error)),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
             (Known::Seen { at: cached_at, value }, Ok(read)) => {
                 Known::seen(cached_at, with_fresh(value, read, &step.pool))
             }
         };
         snapshot.pods = match (snapshot.pods, pods) {
-            (_, Err(error)) => Known::unknown(known(error)),
+            (_, Err(error)) => Known::unknown(in_words(error)),
             (_, Ok(FreshPods::All(read))) => Known::seen(at, read),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
             (Known::Seen { at: cached_at, value }, Ok(FreshPods::Of { nodes, read })) => {
@@ -72,14 +68,14 @@ impl Observer {
             }
         };
         snapshot.budgets =
-            budgets.map_or_else(|error| Known::unknown(known(error)), |budgets| Known::seen(at, budgets));
+            budgets.map_or_else(|error| Known::unknown(in_words(error)), |budgets| Known::seen(at, budgets));
         let cached = snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
         let still_well = |row: Workload| {
             let before = cached.iter().find(|before| before.full_name() == row.full_name());
             rows::still_well(row, before)
         };
         snapshot.workloads = workloads.map_or_else(
-            |error| Known::unknown(known(error)),
+            |error| Known::unknown(in_words(error)),
             |workloads| Known::seen(at, workloads.into_iter().map(still_well).collect()),
         );
         Ok(Fresh { snapshot, document })
@@ -216,6 +212,14 @@ struct FreshRemoval {
     dependents: Vec<(String, Known<Vec<Dependent>>)>,
 }
 
+/// Why the API server does not tell something.
+pub(super) fn in_words(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    }
+}
+
 /// Protected pods that were read.
 enum FreshPods {
     /// All.
@@ -236,7 +240,7 @@ struct FreshKubernetes {
 pub(super) async fn rows_of<K, T>(
     api: &Api<K>,
     mut which: ListParams,
-    row: impl Fn(&K) -> Option<T>,
+    mut row: impl FnMut(&K) -> Option<T>,
 ) -> kube::Result<Vec<T>>
 where
     K: Clone + Debug + DeserializeOwned,
@@ -244,7 +248,7 @@ where
     let mut rows = Vec::new();
     loop {
         let page = api.list(&which).await?;
-        rows.extend(page.iter().filter_map(&row));
+        rows.extend(page.iter().filter_map(&mut row));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => which = which.continue_token(&token),
             None => return Ok(rows),

@@ -2,6 +2,7 @@
 
 mod dependents;
 mod fresh;
+mod places;
 mod rows;
 pub mod scheduling;
 mod sharing;
@@ -38,6 +39,7 @@ pub struct Observer {
     namespaces: Vec<String>,
     view: Mutex<ArmView>,
     dependents: Dependents,
+    kept_places: Mutex<Option<places::Kept>>,
 }
 
 /// What is known of ARM and of this cluster's identity.
@@ -69,10 +71,11 @@ impl Observer {
             failures: 0,
             absent: false,
         };
-        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents: Dependents::default() }
+        let (dependents, kept_places) = (Dependents::default(), Mutex::default());
+        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, kept_places }
     }
 
-    /// The snapshot of what is known now. Reads nothing.
+    /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).
     #[must_use]
     pub fn snapshot(&self, in_flight: Vec<InFlight>) -> Snapshot {
         let now = now();
@@ -86,6 +89,7 @@ impl Observer {
             pods: self.store.pods.known(now),
             budgets: self.store.budgets.known(now),
             workloads: self.store.workloads.known(now),
+            places: Known::unknown("it has not been read yet"),
             in_flight,
             dependents: self.dependents.all(),
         }

@@ -1,6 +1,7 @@
 //! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
 //! operation.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,11 +64,11 @@ impl Pass {
         if self.know_dependents(&snapshot, &plan).await {
             (snapshot, plan) = self.plan();
         }
-        let mut verdicts = decide(&plan, &snapshot, &self.settings);
+        let mut verdicts = self.decide(&plan, &mut snapshot).await;
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
             self.act_on(verdicts).await;
             (snapshot, plan) = self.plan();
-            verdicts = decide(&plan, &snapshot, &self.settings);
+            verdicts = self.decide(&plan, &mut snapshot).await;
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
         self.keep_finalizers(&plan).await;
@@ -95,6 +96,30 @@ impl Pass {
             farewell::let_go(&mut plan, &snapshot);
         }
         (snapshot, plan)
+    }
+
+    /// Decides on the plan, and reads where pods could run if a step moves any.
+    async fn decide(&self, plan: &Plan, snapshot: &mut Snapshot) -> Vec<Verdict> {
+        let mut verdicts = decide(plan, snapshot, &self.settings);
+        let mut asked = BTreeSet::new();
+        loop {
+            let refusals = verdicts.iter().filter_map(|verdict| match verdict {
+                Verdict::Refused(refusal) => Some(refusal),
+                Verdict::Approved(_) | Verdict::Waits { .. } => None,
+            });
+            let lacking: BTreeSet<String> =
+                refusals.flat_map(|refusal| refusal.lacks_places_of(snapshot, &self.settings)).cloned().collect();
+            if lacking.is_subset(&asked) {
+                break;
+            }
+            asked.extend(lacking);
+            snapshot.places = self.observer.places(&asked, self.arguments.arm_poll_seconds).await;
+            verdicts = decide(plan, snapshot, &self.settings);
+        }
+        if asked.is_empty() {
+            self.observer.forget_places();
+        }
+        verdicts
     }
 
     /// Records how operations have ended on the pools that are at rest. Tells whether there was anything to record.
@@ -368,6 +393,7 @@ impl Pass {
         at_latest(self.ledger.next_delay());
         at_latest(self.dependents_due());
         at_latest(self.flights.next_poll());
+        at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {
             Verdict::Refused(refusal) => !refusal.is_lasting(),

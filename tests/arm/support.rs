@@ -74,6 +74,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![]),
+        places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
     };

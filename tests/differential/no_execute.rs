@@ -197,6 +197,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         pods: Known::seen(now, pods.iter().map(any_pod).collect()),
         budgets: Known::seen(now, Vec::new()),
         workloads: Known::seen(now, Vec::new()),
+        places: Known::unknown("it has not been read yet"),
         in_flight: Vec::new(),
         dependents: [].into(),
     }

@@ -18,6 +18,7 @@ mod identity;
 mod lifecycle;
 mod machine;
 mod metrics;
+mod placement;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -82,5 +83,6 @@ fn all() -> Vec<Story> {
     stories.extend(crashes::stories());
     stories.extend(steady::stories());
     stories.extend(deletion::stories());
+    stories.extend(placement::stories());
     stories
 }

@@ -63,7 +63,7 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     let refusal = scene.refused("system", "LastHealthySystemPool").await?;
     assert!(refusal.contains("no other system pool") && refusal.contains("promote another pool"), "{refusal}");
     // Right after its start the operator has not seen the add-ons well for long enough, which passes.
-    let rules = ["LastHealthySystemPool", "SystemCapacityFloor", "SystemPodsWouldBeEvicted"];
+    let rules = ["LastHealthySystemPool", "SystemCapacityFloor", "SystemPodsWouldBeEvicted", "SystemPodsUnplaceable"];
     let breaks = |status: &NodePoolPolicyStatus| status.refusals.iter().map(|refused| refused.rule.as_str()).eq(rules);
     let status = scene.until("system", "to break these rules", breaks).await?;
     assert!(holds(&status, condition::STALLED) && !holds(&status, condition::SAFE));

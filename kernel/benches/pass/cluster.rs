@@ -56,6 +56,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         pods: Known::seen(NOW, pods),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![coredns()]),
+        places: Known::unknown("it has not been read yet"),
         in_flight: Vec::new(),
         dependents: [].into(),
     }

@@ -153,7 +153,10 @@ fn a_refused_step_lets_the_next_one_reduce() {
     run(&mut snapshot, "coredns", "one");
     assert_eq!(
         verdicts(&snapshot),
-        ["SystemPodsWouldBeEvicted: pool one: scale from 3 to 2 nodes", "approved: pool two: scale from 3 to 2 nodes"]
+        [
+            "SystemPodsWouldBeEvicted, SystemPodsUnplaceable: pool one: scale from 3 to 2 nodes",
+            "approved: pool two: scale from 3 to 2 nodes"
+        ]
     );
 }
 

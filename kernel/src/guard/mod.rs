@@ -12,6 +12,7 @@ mod restricted_system_taint;
 mod rule;
 mod stale_observation;
 mod system_capacity_floor;
+mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
@@ -64,6 +65,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
+        system_pods_unplaceable::check,
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::step::Step;
 
 /// A safety rule.
@@ -27,6 +29,8 @@ pub enum Rule {
     SystemCapacityFloor,
     /// Protected pods would be evicted, or nothing would protect them afterwards.
     SystemPodsWouldBeEvicted,
+    /// Protected pods would have no other place, or one that waits would lose the place that it could have.
+    SystemPodsUnplaceable,
     /// More protected pods would be taken down together than their disruption budgets allow.
     DisruptionBudgetBlocks,
     /// The cluster's add-ons do not run as wished.
@@ -48,6 +52,7 @@ impl Rule {
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
+        Self::SystemPodsUnplaceable,
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
         Self::WorkloadsDependOnPool,
@@ -67,6 +72,7 @@ impl Rule {
             Self::LastHealthySystemPool => "LastHealthySystemPool",
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
+            Self::SystemPodsUnplaceable => "SystemPodsUnplaceable",
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
             Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
@@ -126,6 +132,17 @@ impl Refusal {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.standing() == Standing::Lasting
+    }
+
+    /// The protected pods of which must be known where they could run before the step can be judged (`namespace/name`);
+    /// none if the snapshot says it of all of them.
+    #[must_use]
+    pub fn lacks_places_of(&self, snapshot: &Snapshot, settings: &Settings) -> &[String] {
+        let of_places = |broken: &&Broken| broken.rule == Rule::SystemPodsUnplaceable;
+        let Some(broken) = self.broken.iter().find(of_places) else { return &[] };
+        let places = snapshot.places.fresh(snapshot.now, settings.stale_after);
+        let known = places.is_ok_and(|places| broken.pods.iter().all(|pod| places.pods.contains_key(pod)));
+        if known { &[] } else { &broken.pods }
     }
 
     /// The broken rule to name first: the gravest, in the order in which the rules are checked.

@@ -6,7 +6,7 @@ use super::pod_affinity::AffinityFilter;
 use super::reason::{Misfit, Unplaceable};
 use super::spread::SpreadFilter;
 use super::volumes;
-use super::world::{Site, World};
+use super::world::{Bar, Site, World};
 use crate::taint::{Taint, TaintEffect};
 
 /// The taint for which a pod needs a toleration to be placed on a cordoned node (upstream `TaintNodeUnschedulable`).
@@ -25,7 +25,8 @@ impl World {
         let filter = Filter::new(self, pod).map_err(|obstacles| Unplaceable::blocked(pod, obstacles))?;
         let mut feasible = Vec::new();
         let mut misfits = Vec::new();
-        for (index, site) in self.sites().iter().enumerate() {
+        let sites = self.sites().iter().enumerate();
+        for (index, site) in sites.filter(|(_, site)| site.barred != Some(Bar::OutOfQuestion)) {
             match filter.misfit(site) {
                 None => feasible.push((index, site)),
                 Some(misfit) => misfits.push(misfit),
@@ -64,7 +65,7 @@ impl<'a> Filter<'a> {
     /// Why the pod can't be placed there: the first filter that fails, in the scheduler's default order.
     fn misfit(&self, site: &Site) -> Option<Misfit> {
         let (pod, node) = (self.pod, &*site.node);
-        self.availability(node)
+        self.availability(site)
             .or_else(|| untolerated(pod, node).map(|taint| Misfit::Taint(taint.clone())))
             .or_else(|| (!pod.selects(node)).then_some(Misfit::NotSelected))
             .or_else(|| room(pod, site))
@@ -74,9 +75,12 @@ impl<'a> Filter<'a> {
     }
 
     /// Upstream `nodeunschedulable` and `nodename`, and what the caller says of the node.
-    fn availability(&self, node: &Node) -> Option<Misfit> {
+    fn availability(&self, site: &Site) -> Option<Misfit> {
+        let node = &*site.node;
         if let Some(reason) = &node.unavailable {
             Some(Misfit::Unavailable(reason.clone()))
+        } else if let Some(Bar::Because(reason)) = &site.barred {
+            Some(Misfit::Unavailable(reason.to_string()))
         } else if !node.all_pods_listed {
             Some(Misfit::PodsUnknown)
         } else if node.unschedulable && !self.tolerates_cordon {

@@ -19,7 +19,7 @@ mod reason;
 mod resources;
 mod spread;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -28,7 +28,7 @@ mod world;
 pub use labels::{Labels, Requirement, Selector, Test};
 pub use node::Node;
 pub use node_affinity::{NameTest, NodeTerm};
-pub use place::place;
+pub use place::{place, place_after, placeable};
 pub use pod::{Obstacle, Pod};
 pub use pod_affinity::{Namespaces, PodTerm};
 pub use ports::HostPort;

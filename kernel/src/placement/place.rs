@@ -23,28 +23,50 @@ enum Choice {
 /// # Errors
 /// The pods that find no place, in order. Of the two ways the first that fails speaks.
 pub fn place(world: &World, pods: &[Pod]) -> Result<Vec<String>, Vec<Unplaceable>> {
-    let likely = place_by(world, pods, Choice::Emptiest)?;
-    if pods.len() > 1 {
-        place_by(world, pods, Choice::Fullest)?;
+    place_after(world, &[], pods)
+}
+
+/// As [`place`], after the `first` pods have taken their places, those that find one.
+///
+/// # Errors
+/// The `pods` that find no place, in order. Of the two ways the first that fails speaks.
+pub fn place_after(world: &World, first: &[Pod], pods: &[Pod]) -> Result<Vec<String>, Vec<Unplaceable>> {
+    let likely = place_by(world, first, pods, Choice::Emptiest)?;
+    if first.len().saturating_add(pods.len()) > 1 {
+        place_by(world, first, pods, Choice::Fullest)?;
     }
     Ok(likely)
 }
 
-fn place_by(world: &World, pods: &[Pod], choice: Choice) -> Result<Vec<String>, Vec<Unplaceable>> {
+/// The pods that find a place, in this order, each on the emptiest node.
+#[must_use]
+pub fn placeable(world: &World, pods: &[Pod]) -> Vec<Pod> {
     let mut world = world.clone();
+    pods.iter().filter(|pod| put(&mut world, pod, Choice::Emptiest).is_ok()).cloned().collect()
+}
+
+fn place_by(world: &World, first: &[Pod], pods: &[Pod], choice: Choice) -> Result<Vec<String>, Vec<Unplaceable>> {
+    let mut world = world.clone();
+    for pod in first {
+        // Whether it finds a place is not what is asked.
+        put(&mut world, pod, choice).ok();
+    }
     let mut places = Vec::with_capacity(pods.len());
     let mut unplaceable = Vec::new();
     for pod in pods {
-        match world.feasible_sites(pod).map(|sites| choice.of(&sites)) {
-            Ok(Some(node)) => {
-                world.add(&node, pod.clone());
-                places.push(node);
-            }
-            Ok(None) => unplaceable.push(Unplaceable::nowhere(pod, [])),
+        match put(&mut world, pod, choice) {
+            Ok(node) => places.push(node),
             Err(reason) => unplaceable.push(reason),
         }
     }
     if unplaceable.is_empty() { Ok(places) } else { Err(unplaceable) }
+}
+
+/// Puts the pod on a node.
+fn put(world: &mut World, pod: &Pod, choice: Choice) -> Result<String, Unplaceable> {
+    let node = choice.of(&world.feasible_sites(pod)?).ok_or_else(|| Unplaceable::nowhere(pod, []))?;
+    world.add(&node, pod.clone());
+    Ok(node)
 }
 
 impl Choice {

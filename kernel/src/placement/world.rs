@@ -10,6 +10,7 @@ use super::pod::Pod;
 use super::ports::HostPort;
 use super::resources::{Amount, Resources};
 use super::volumes::Volume;
+use crate::taint::Taint;
 
 /// Which pods are listed in the world even where they run on nodes whose pods are not all listed
 /// ([`Node::all_pods_listed`]). Without such a node it means nothing.
@@ -22,12 +23,13 @@ pub struct Listing {
 }
 
 /// Nodes and what runs on them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     sites: Vec<Site>,
     index: BTreeMap<String, usize>,
-    /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once.
-    residents: BTreeMap<String, BTreeMap<Labels, Vec<Resident>>>,
+    /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once. A copy of the
+    /// world shares the namespaces in which nothing changes.
+    residents: BTreeMap<String, Arc<BTreeMap<Labels, Vec<Resident>>>>,
     repelling: Vec<Resident>,
     claims_in_use: BTreeMap<(String, String), usize>,
     namespaces: Option<Arc<BTreeMap<String, Labels>>>,
@@ -35,9 +37,10 @@ pub struct World {
 }
 
 /// A node and what is used on it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Site {
     pub(super) node: Arc<Node>,
+    pub(super) barred: Option<Bar>,
     pub(super) used: Resources,
     pub(super) pods: Amount,
     pub(super) ports: Vec<HostPort>,
@@ -46,8 +49,17 @@ pub(super) struct Site {
     pub(super) untraced_volumes: u64,
 }
 
+/// Why a node is no place for the pods that are asked about, although it stays and counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bar {
+    /// In words after "is".
+    Because(Arc<str>),
+    /// It is not worth a word.
+    OutOfQuestion,
+}
+
 /// A pod on a node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resident {
     pub(super) pod: Arc<Pod>,
     /// Index into the world's sites.
@@ -91,7 +103,7 @@ impl World {
         if !resident.pod.anti_affinity.is_empty() {
             self.repelling.push(resident.clone());
         }
-        let namespace = self.residents.entry(resident.pod.namespace.clone()).or_default();
+        let namespace = Arc::make_mut(self.residents.entry(resident.pod.namespace.clone()).or_default());
         match namespace.get_mut(&resident.pod.labels) {
             Some(alike) => alike.push(resident),
             None => drop(namespace.insert(resident.pod.labels.clone(), vec![resident])),
@@ -111,8 +123,96 @@ impl World {
         true
     }
 
+    /// Takes the pods of these namespaces and names away.
+    pub fn remove_all(&mut self, gone: &BTreeSet<(&str, &str)>) {
+        if gone.is_empty() {
+            return;
+        }
+        let stays =
+            |resident: &Resident| !gone.contains(&(resident.pod.namespace.as_str(), resident.pod.name.as_str()));
+        let mut taken = Vec::new();
+        let namespaces: BTreeSet<&str> = gone.iter().map(|(namespace, _)| *namespace).collect();
+        let concerned = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
+        for alike in concerned.flat_map(|(_, by_labels)| Arc::make_mut(by_labels).values_mut()) {
+            taken.extend(alike.extract_if(.., |resident| !stays(resident)));
+        }
+        self.repelling.retain(stays);
+        for Resident { pod, site } in taken {
+            for claim in &pod.claims {
+                release(&mut self.claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
+            }
+            if let Some(site) = self.sites.get_mut(site) {
+                site.give_back(&pod);
+            }
+        }
+    }
+
+    /// The world without these nodes and what runs on them.
+    #[must_use]
+    pub fn without(&self, gone: &BTreeSet<&str>) -> Self {
+        let nodes = |site: &&Site| !gone.contains(site.node.name.as_str());
+        let sites: Vec<Site> = self.sites.iter().filter(nodes).cloned().collect();
+        let index: BTreeMap<String, usize> =
+            sites.iter().enumerate().map(|(index, site)| (site.node.name.clone(), index)).collect();
+        let moved = |resident: &Resident| {
+            let site = *index.get(&self.site(resident)?.node.name)?;
+            Some(Resident { pod: Arc::clone(&resident.pod), site })
+        };
+        let mut residents = BTreeMap::new();
+        let mut claims_in_use = self.claims_in_use.clone();
+        for (namespace, by_labels) in &self.residents {
+            let mut of_namespace = BTreeMap::new();
+            for (labels, alike) in by_labels.iter() {
+                let mut left = Vec::with_capacity(alike.len());
+                for resident in alike {
+                    if let Some(resident) = moved(resident) {
+                        left.push(resident);
+                        continue;
+                    }
+                    let pod = &resident.pod;
+                    for claim in &pod.claims {
+                        release(&mut claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
+                    }
+                }
+                of_namespace.insert(labels.clone(), left);
+            }
+            residents.insert(namespace.clone(), Arc::new(of_namespace));
+        }
+        let repelling = self.repelling.iter().filter_map(moved).collect();
+        let (namespaces, listing) = (self.namespaces.clone(), self.listing.clone());
+        Self { sites, index, residents, repelling, claims_in_use, namespaces, listing }
+    }
+
+    /// Changes the labels and taints of a node; it stays where it is under its name.
+    pub fn edit(&mut self, node: &str, change: impl FnOnce(&mut Labels, &mut Vec<Taint>)) {
+        if let Some(site) = self.site_mut(node) {
+            let node = Arc::make_mut(&mut site.node);
+            change(&mut node.labels, &mut node.taints);
+        }
+    }
+
+    /// Lets nothing be placed on a node, although it stays and counts for spreading and affinity: why, in words after
+    /// "is" ("not Ready"). The first reason holds.
+    pub fn bar(&mut self, node: &str, reason: impl Into<Arc<str>>) {
+        if let Some(site) = self.site_mut(node) {
+            site.barred.get_or_insert_with(|| Bar::Because(reason.into()));
+        }
+    }
+
+    /// As [`Self::bar`], for a node that nobody would look at, so that no reason names it.
+    pub fn leave_out(&mut self, node: &str) {
+        if let Some(site) = self.site_mut(node) {
+            site.barred = Some(Bar::OutOfQuestion);
+        }
+    }
+
+    fn site_mut(&mut self, node: &str) -> Option<&mut Site> {
+        let site = *self.index.get(node)?;
+        self.sites.get_mut(site)
+    }
+
     fn take_resident(&mut self, namespace: &str, name: &str) -> Option<Resident> {
-        self.residents.get_mut(namespace)?.values_mut().find_map(|alike| {
+        Arc::make_mut(self.residents.get_mut(namespace)?).values_mut().find_map(|alike| {
             let position = alike.iter().position(|resident| resident.pod.name == name)?;
             Some(alike.swap_remove(position))
         })
@@ -137,7 +237,7 @@ impl World {
         namespace: &str,
         pass: impl Fn(&Labels) -> bool,
     ) -> impl Iterator<Item = &Resident> {
-        let alike = self.residents.get(namespace).into_iter().flatten();
+        let alike = self.residents.get(namespace).into_iter().flat_map(|by_labels| by_labels.iter());
         alike.filter(move |(labels, _)| pass(labels)).flat_map(|(_, residents)| residents)
     }
 
@@ -174,6 +274,7 @@ impl Site {
     fn empty(node: Node) -> Self {
         Self {
             node: Arc::new(node),
+            barred: None,
             used: Resources::default(),
             pods: 0,
             ports: Vec::new(),

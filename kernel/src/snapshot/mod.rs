@@ -3,6 +3,7 @@
 mod budget;
 mod dependent;
 mod node;
+mod places;
 mod pod;
 mod pool;
 mod workload;
@@ -10,11 +11,13 @@ mod workload;
 pub use budget::{Budget, BudgetStatus, UnhealthyPods};
 pub use dependent::{Dependent, Tie};
 pub use node::{Node, Readiness};
+pub use places::Places;
 pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
 pub use workload::Workload;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::intent::Intent;
 use crate::known::Known;
@@ -40,6 +43,8 @@ pub struct Snapshot {
     pub budgets: Known<Vec<Budget>>,
     /// The Deployments of the protected namespaces.
     pub workloads: Known<Vec<Workload>>,
+    /// Where pods could run. It is read when a step moves pods, so that it is mostly unknown.
+    pub places: Known<Arc<Places>>,
     /// Writes that ARM accepted from this process and that have not been observed yet.
     pub in_flight: Vec<InFlight>,
     /// Pods that depend on a pool, by pool: read only for pools that are to go. A pool that is not named has not been read.

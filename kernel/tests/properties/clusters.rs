@@ -334,6 +334,7 @@ fn assemble(
         pods: Known::seen(NOW, pods),
         budgets: Known::seen(NOW, budgets),
         workloads: Known::seen(NOW, vec![coredns]),
+        places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
     }

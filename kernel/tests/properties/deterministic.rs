@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::cases;
 use crate::clusters::{NOW, cluster};
+use crate::places::with_places;
 
 /// The snapshot with everything in an order that `seed` decides.
 fn shuffled(snapshot: &Snapshot, seed: u64) -> Snapshot {
@@ -40,6 +41,8 @@ proptest! {
         let settings = Settings::default();
         let (planned, replanned) = (plan(&snapshot, &settings), plan(&other, &settings));
         prop_assert_eq!(&planned, &replanned);
+        prop_assert_eq!(decide(&planned, &snapshot, &settings), decide(&replanned, &other, &settings));
+        let (snapshot, other) = (with_places(&snapshot, seed), with_places(&other, seed));
         prop_assert_eq!(decide(&planned, &snapshot, &settings), decide(&replanned, &other, &settings));
     }
 

@@ -19,6 +19,8 @@ mod messages;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod reached;
 #[cfg(test)]
 mod safety;

@@ -190,6 +190,7 @@ impl World {
             pods: Known::seen(NOW, vec![]),
             budgets: Known::seen(NOW, vec![]),
             workloads: Known::seen(NOW, vec![]),
+            places: Known::unknown("it has not been read yet"),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
         }

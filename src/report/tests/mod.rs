@@ -84,6 +84,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         pods: Known::seen(NOW, vec![]),
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![coredns]),
+        places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
     };

@@ -1,0 +1,111 @@
+//! Which protected pods a step deprives of their place, and whether they find another. Never asks whether they may go.
+
+mod after;
+mod choices;
+mod verdict;
+
+pub(crate) use verdict::{Homeless, Lack, find};
+
+use std::collections::HashSet;
+
+use crate::disruption::Takedown;
+use crate::facts::Facts;
+use crate::names::{capped_list, counted};
+use crate::snapshot::{AgentPool, Mode, Node, Owner, Pod};
+use crate::step::{Change, Step};
+use crate::taint::{MODE_LABEL, Taint, TaintEffect};
+
+/// What a step does to the places of protected pods.
+#[derive(Debug)]
+pub(crate) struct Displacement<'a> {
+    /// What it is in the step that does it, in words.
+    pub(crate) cause: String,
+    /// Pods that need another place whichever nodes go, by name.
+    pub(crate) moved: Vec<&'a Pod>,
+    /// Pods that need another place if their node goes, by name.
+    pub(crate) with_nodes: Vec<(&'a Pod, &'a Node)>,
+    /// Pods that have no node yet while the step closes or takes nodes, by name.
+    pub(crate) waiting: Vec<&'a Pod>,
+    /// How many of the pool's nodes go together; AKS chooses which.
+    pub(crate) going: usize,
+    /// Whether the pods must be placed on system nodes, because they ran there.
+    pub(crate) from_system: bool,
+}
+
+impl<'a> Displacement<'a> {
+    /// What the step does; nothing if no pod could lose a place by it.
+    pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Option<Self> {
+        let pool = facts.pool(step)?;
+        let takedown = Takedown::of(facts, step);
+        let going = takedown.removed.saturating_add(takedown.rolled);
+        let labels = changed_labels(step);
+        let evicted: HashSet<*const Pod> = takedown.evicted.iter().map(|(pod, _)| std::ptr::from_ref(*pod)).collect();
+        let is_moved = |pod: &Pod| {
+            let selects = || labels.iter().any(|key| pod.selects.contains(*key));
+            evicted.contains(&std::ptr::from_ref(pod)) || step.change.demotes() || selects()
+        };
+        // A pod whose node is not shown may run on the pool: where it would be evicted, the step is refused as it is
+        // (`StaleObservation`), so that what is left are labels.
+        let on_pool = facts.pods_on(&step.pool).iter().map(|(pod, _)| *pod);
+        let adrift = facts.adrift.iter().copied().filter(|_| !labels.is_empty());
+        // A DaemonSet's pod goes with its node and needs no other place.
+        let movable = on_pool.chain(adrift).filter(|pod| pod.owner != Owner::DaemonSet);
+        let mut moved: Vec<&Pod> = movable.filter(|pod| is_moved(pod)).collect();
+        let mut with_nodes = takedown.with_nodes.clone();
+        with_nodes.retain(|(pod, _)| !is_moved(pod));
+        let takes_places = going > 0 || !labels.is_empty() || closing_taints(step, pool).next().is_some();
+        let mut waiting = if takes_places { facts.waiting.clone() } else { Vec::new() };
+        waiting.retain(|pod| !pod.deleting);
+        if moved.is_empty() && with_nodes.is_empty() && waiting.is_empty() {
+            return None;
+        }
+        moved.sort_by_key(|pod| (&pod.namespace, &pod.name));
+        waiting.sort_by_key(|pod| (&pod.namespace, &pod.name));
+        with_nodes.sort_by_key(|(pod, _)| (&pod.namespace, &pod.name));
+        let is_system = facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System);
+        Some(Self {
+            cause: cause(facts, step, pool, &takedown),
+            moved,
+            with_nodes,
+            waiting,
+            going,
+            from_system: is_system || facts.nodes_of(&step.pool).iter().any(|node| node.labelled_system),
+        })
+    }
+
+    /// Every pod that may need another place, `namespace/name`.
+    pub(crate) fn moving(&self) -> Vec<String> {
+        self.moved.iter().chain(self.with_nodes.iter().map(|(pod, _)| pod)).map(|pod| pod.full_name()).collect()
+    }
+}
+
+/// Keys of node labels that the step changes.
+fn changed_labels(step: &Step) -> Vec<&str> {
+    if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() }
+}
+
+/// The taints of the pool after the step that keep pods away. Every write carries them whole, so that one which has not
+/// reached the nodes comes with any step; whether there is such a node is not asked, for it may not be seen.
+fn closing_taints<'a>(step: &'a Step, pool: &'a AgentPool) -> impl Iterator<Item = &'a Taint> {
+    let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
+    taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
+}
+
+/// What it is in the step that deprives pods of their places, in words.
+fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'_>) -> String {
+    let name = &step.pool;
+    if takedown.rolled > 0 {
+        return format!("any write to pool {name} would go on with its unfinished upgrade, which");
+    }
+    if takedown.removed > 0 {
+        return format!("removing {} of pool {name}", counted(takedown.removed, "node"));
+    }
+    let is_new = |taint: &&Taint| facts.nodes_of(name).iter().any(|node| !node.taints.contains(taint));
+    let taints = closing_taints(step, pool).filter(is_new).map(ToString::to_string);
+    match &step.change {
+        Change::Mode { .. } if step.change.demotes() => format!("the demotion of pool {name}"),
+        Change::Mode { .. } => format!("the change of the mode of pool {name}"),
+        Change::Labels { .. } => format!("the change of the label {}", capped_list(step.change.changed_labels())),
+        _ => format!("the taint {}", capped_list(taints)),
+    }
+}
