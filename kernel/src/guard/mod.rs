@@ -55,7 +55,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 12] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 13] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,

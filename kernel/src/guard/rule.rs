@@ -41,7 +41,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
