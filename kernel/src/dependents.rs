@@ -61,7 +61,9 @@ impl Census {
     pub fn dependents(&self, pool: &str) -> Result<Vec<Dependent>, String> {
         let homes: BTreeMap<&str, Option<&str>> =
             self.nodes.iter().map(|site| (site.node.name.as_str(), site.pool.as_deref())).collect();
-        if let Some(lost) = self.nodes.iter().filter(|site| site.pool.is_none() && !site.foreign).min_by_key(by_name) {
+        if let Some(lost) =
+            self.nodes.iter().filter(|site| site.pool.is_none() && !site.foreign).min_by_key(|site| name_of(site))
+        {
             return Err(format!("Kubernetes does not show which pool node {} belongs to", lost.node.name));
         }
         let on_no_node = self.tenants.iter().filter(|tenant| !homes.contains_key(tenant.node.as_str()));
@@ -99,7 +101,7 @@ impl Census {
     }
 }
 
-fn by_name<'a>(site: &&'a Site) -> &'a str {
+fn name_of(site: &Site) -> &str {
     &site.node.name
 }
 

@@ -10,6 +10,7 @@ use crate::time::Time;
 
 /// One `NodePoolPolicy`, reduced to what it asks for. A field that is `None` is not managed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none rules out another")]
 pub struct Intent {
     /// The policy's name.
     pub policy: String,

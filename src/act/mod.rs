@@ -96,7 +96,7 @@ pub async fn act(
     if let Err(error) = afforded {
         return not_sent(error);
     }
-    let mut fresh = match observer.fresh(&step, in_flight).await {
+    let mut fresh = match Box::pin(observer.fresh(&step, in_flight)).await {
         Ok(fresh) => fresh,
         Err(error) if error.says_absent() => return Outcome::Superseded,
         Err(error) => return not_sent(error),

@@ -107,7 +107,7 @@ impl Problem {
             Self::NotObserved { .. } => "ClusterNotObserved",
             Self::ConflictingPolicy { .. } => "ConflictingPolicy",
             Self::PoolNotFound { .. } => "PoolNotFound",
-            Self::Unsupported { .. } => "UnsupportedPool",
+            Self::Unsupported { .. } | Self::NotDeleted { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
             Self::Autoscaled => "PoolIsAutoscaled",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
@@ -115,7 +115,6 @@ impl Problem {
             Self::Canceled => "PoolCanceled",
             Self::CountMissing => "CountMissing",
             Self::Unsuitable { .. } => "TemplateUnsuitable",
-            Self::NotDeleted { .. } => "UnsupportedPool",
         }
     }
 
