@@ -138,14 +138,14 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// What is to be found afterwards, and where; a repair changes nothing.
+/// What is to be found afterwards, and where; a repair changes nothing, and a deletion is no PUT.
 fn wanted(change: &Change) -> Option<(&'static str, Value)> {
     Some(match change {
         Change::Mode { to, .. } => ("mode", json!(to.to_string())),
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } => return None,
+        Change::Repair { .. } | Change::Delete => return None,
     })
 }
 

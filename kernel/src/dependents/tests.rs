@@ -3,7 +3,7 @@ use crate::placement::Resources;
 
 /// A node of a pool with room for so many thousandths of a core.
 fn site(name: &str, pool: &str, cpu: i64) -> Site {
-    let allocatable = Resources { cpu: cpu.try_into().unwrap(), memory: 8 << 30, ..Resources::default() };
+    let allocatable = Resources { cpu: cpu.into(), memory: 8 << 30, ..Resources::default() };
     let node = Node {
         name: name.into(),
         labels: [("pool".to_owned(), pool.to_owned())].into(),

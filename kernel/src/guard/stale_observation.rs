@@ -86,9 +86,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
     let by_kind = match &step.change {
         Change::Mode { from, .. } => *from == Mode::System,
         Change::Count { .. } => step.change.scales_down(),
-        Change::Taints { .. } | Change::Labels { .. } => true,
+        Change::Taints { .. } | Change::Labels { .. } | Change::Delete => true,
         Change::Repair { .. } => false,
-        Change::Delete => true,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }

@@ -22,7 +22,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     }
     let (standing, finding, remedy, pods) = match facts.dependents_on(&pool.name) {
         Err(reason) => (Standing::Passing, unread(&pool.name, &reason), WAIT.to_owned(), Vec::new()),
-        Ok(dependents) if dependents.is_empty() => {
+        Ok([]) => {
             let other = room_goes_with(facts, &pool.name)?;
             let finding = format!("the pods on pool {} may need the room that goes with pool {other}", pool.name);
             (Standing::Passing, finding, WAIT.to_owned(), Vec::new())

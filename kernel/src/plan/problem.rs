@@ -100,13 +100,12 @@ impl Problem {
             Self::NotObserved { .. } => "ClusterNotObserved",
             Self::ConflictingPolicy { .. } => "ConflictingPolicy",
             Self::PoolNotFound { .. } => "PoolNotFound",
-            Self::Unsupported { .. } => "UnsupportedPool",
+            Self::Unsupported { .. } | Self::NotDeleted { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
             Self::Autoscaled => "PoolIsAutoscaled",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
             Self::BackingOff { .. } => "WriteFailed",
             Self::Canceled => "PoolCanceled",
-            Self::NotDeleted { .. } => "UnsupportedPool",
         }
     }
 
