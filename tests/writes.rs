@@ -149,7 +149,7 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// What is to be found afterwards, and where; a repair changes nothing.
+/// What is to be found afterwards, and where; a repair changes nothing, and a deletion is no PUT.
 fn wanted(change: &Change) -> Option<(&'static str, Value)> {
     Some(match change {
         Change::Mode { to, .. } => ("mode", json!(to.to_string())),

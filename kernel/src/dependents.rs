@@ -61,10 +61,9 @@ impl Census {
     pub fn dependents(&self, pool: &str) -> Result<Vec<Dependent>, String> {
         let homes: BTreeMap<&str, Option<&str>> =
             self.nodes.iter().map(|site| (site.node.name.as_str(), site.pool.as_deref())).collect();
-        if let Some(lost) =
-            self.nodes.iter().filter(|site| site.pool.is_none() && !site.foreign).min_by_key(|site| name_of(site))
-        {
-            return Err(format!("Kubernetes does not show which pool node {} belongs to", lost.node.name));
+        let of_no_pool = self.nodes.iter().filter(|site| site.pool.is_none() && !site.foreign);
+        if let Some(lost) = of_no_pool.map(|site| &site.node.name).min() {
+            return Err(format!("Kubernetes does not show which pool node {lost} belongs to"));
         }
         let on_no_node = self.tenants.iter().filter(|tenant| !homes.contains_key(tenant.node.as_str()));
         if let Some(lost) = on_no_node.min_by_key(|tenant| tenant.pod.full_name()) {
@@ -99,10 +98,6 @@ impl Census {
         }
         world
     }
-}
-
-fn name_of(site: &Site) -> &str {
-    &site.node.name
 }
 
 /// What ties the pod to its pool, whatever other nodes there are. One that is on its way out and that nothing would start

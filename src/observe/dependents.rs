@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    fn tenant_of(metadata: Value, spec: Value) -> Option<Tenant> {
+    fn tenant_of(metadata: &Value, spec: &Value) -> Option<Tenant> {
         let mut pod = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Running"}});
         pod["metadata"]["name"] = json!("web");
         pod["metadata"]["namespace"] = json!("shop");
@@ -221,9 +221,9 @@ mod tests {
             (json!({}), Tenancy::Alone),
             (json!({"annotations": {"kubernetes.io/config.mirror": "x"}}), Tenancy::OfNode),
         ] {
-            assert_eq!(tenant_of(metadata.clone(), on_node()).unwrap().tenancy, tenancy, "{metadata}");
+            assert_eq!(tenant_of(&metadata, &on_node()).unwrap().tenancy, tenancy, "{metadata}");
         }
-        assert!(tenant_of(json!({}), json!({"containers": []})).is_none(), "it waits for a node");
+        assert!(tenant_of(&json!({}), &json!({"containers": []})).is_none(), "it waits for a node");
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             let mounts = json!([{"name": volume["name"], "mountPath": "/x", "readOnly": read_only}]);
             let containers = json!([{"name": "c", "volumeMounts": mounts}]);
             let spec = json!({"nodeName": "n", "containers": containers, "volumes": [volume]});
-            tenant_of(json!({}), spec).unwrap().local_data
+            tenant_of(&json!({}), &spec).unwrap().local_data
         };
         let path = json!({"name": "v", "hostPath": {"path": "/data"}});
         assert_eq!(found(path.clone(), false).as_deref(), Some("v"));

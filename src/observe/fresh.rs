@@ -42,7 +42,7 @@ impl Observer {
     pub async fn fresh(&self, step: &Step, in_flight: &[InFlight]) -> Result<Fresh, ArmError> {
         let at = now();
         let (arm, kubernetes, removal) =
-            tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step), self.fresh_removal(step));
+            tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step), Box::pin(self.fresh_removal(step)));
         let (cluster, document) = arm?;
         let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
         let mut snapshot = self.snapshot(in_flight.to_vec());
