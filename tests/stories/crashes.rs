@@ -14,7 +14,7 @@ use serde_json::Value;
 use testbed::Match;
 use testbed::door::{Door, Fate, Held, Request};
 
-use super::steps::{Foreign, Step, surge_of, write_by_somebody_else};
+use super::steps::{Change, Foreign, Step, surge_of, write_by_somebody_else};
 use super::support::{Scene, Story, story};
 use super::table::{self, Case, OPERATOR, Setting, bounded, open, outcomes, until};
 
@@ -40,27 +40,31 @@ enum Point {
     FreshCluster,
     FreshPool,
     FreshSystemPool,
-    Put,
+    Write,
     StatusStarted,
     EventStarted,
     LookAfterwards,
     StatusEnded,
     EventEnded,
+    FinalizerTaken,
+    EventGone,
 }
 
 impl Point {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::FirstLook,
         Self::LabelsOwned,
         Self::FreshCluster,
         Self::FreshPool,
         Self::FreshSystemPool,
-        Self::Put,
+        Self::Write,
         Self::StatusStarted,
         Self::EventStarted,
         Self::LookAfterwards,
         Self::StatusEnded,
         Self::EventEnded,
+        Self::FinalizerTaken,
+        Self::EventGone,
     ];
 
     const fn words(self) -> &'static str {
@@ -70,12 +74,14 @@ impl Point {
             Self::FreshCluster => "ARM: GET cluster, before the write",
             Self::FreshPool => "ARM: GET pool",
             Self::FreshSystemPool => "ARM: GET system pool",
-            Self::Put => "ARM: PUT pool",
+            Self::Write => "ARM: PUT or DELETE pool",
             Self::StatusStarted => "API server: status, step started",
             Self::EventStarted => "API server: event StepStarted",
             Self::LookAfterwards => "ARM: GET cluster, after the write",
             Self::StatusEnded => "API server: status, Ready",
             Self::EventEnded => "API server: event StepSucceeded",
+            Self::FinalizerTaken => "API server: finalizer taken away",
+            Self::EventGone => "API server: event PoolGone",
         }
     }
 
@@ -83,12 +89,19 @@ impl Point {
     const fn is_to_api_server(self) -> bool {
         matches!(
             self,
-            Self::LabelsOwned | Self::StatusStarted | Self::EventStarted | Self::StatusEnded | Self::EventEnded
+            Self::LabelsOwned
+                | Self::StatusStarted
+                | Self::EventStarted
+                | Self::StatusEnded
+                | Self::EventEnded
+                | Self::FinalizerTaken
+                | Self::EventGone
         )
     }
 
     /// The request, once, in a step that makes `generation` of the policy of `pool` come true.
-    fn matching(self, pool: &'static str, generation: i64) -> Match {
+    fn matching(self, step: Step, generation: i64) -> Match {
+        let pool = step.pool();
         let nth_look = |nth| nth_after(nth, is_look);
         let status = move |request: &Request, fits: fn(&Value) -> bool| {
             let is_status = request.path.ends_with(&format!("/nodepoolpolicies/{pool}/status"));
@@ -104,7 +117,7 @@ impl Point {
             Self::FreshCluster => nth_look(2),
             Self::FreshPool => Match::method("GET").path_ends_with(&format!("/agentPools/{pool}")),
             Self::FreshSystemPool => Match::method("GET").path_ends_with("/agentPools/system"),
-            Self::Put => Match::method("PUT").path_ends_with(&format!("/agentPools/{pool}")),
+            Self::Write => Match::method(step.method()).path_ends_with(&format!("/agentPools/{pool}")),
             Self::LookAfterwards => look_after_a_write(),
             // The pass has not ended, so that the generation observed is still the one before.
             Self::LabelsOwned => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}/status")),
@@ -112,6 +125,8 @@ impl Point {
             Self::StatusEnded => Match::method("PATCH").when(move |request| status(request, is_ready)),
             Self::EventStarted => Match::method("POST").when(move |request| event(request, "StepStarted")),
             Self::EventEnded => Match::method("POST").when(move |request| event(request, "StepSucceeded")),
+            Self::FinalizerTaken => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}")),
+            Self::EventGone => Match::method("POST").when(move |request| event(request, "PoolGone")),
         };
         matching.times(1)
     }
@@ -178,8 +193,14 @@ struct Crash {
 
 impl Crash {
     fn makes_sense(self) -> bool {
-        let has_labels = matches!(self.step, Step::Labels | Step::Create) || self.point != Point::LabelsOwned;
-        has_labels && (self.point == Point::Put || self.moment != Moment::Late)
+        let deletes = self.step == Step::Delete;
+        let is_made = match self.point {
+            Point::LabelsOwned => matches!(self.step, Step::Labels | Step::Create),
+            Point::StatusEnded | Point::EventEnded => !deletes,
+            Point::FinalizerTaken | Point::EventGone => deletes,
+            _ => true,
+        };
+        is_made && (self.point == Point::Write || self.moment != Moment::Late)
     }
 }
 
@@ -214,8 +235,8 @@ impl Case for Crash {
         let pool = self.step.pool();
         let (before, sequence) = (scene.status(pool).await?, scene.bed.emulator.requests());
         let held = match self.moment {
-            Moment::Late => self.late(scene, change.policy.clone()).await.map(|()| None)?,
-            _ => Some(self.killed(scene, change.policy.clone(), &before, sequence).await?),
+            Moment::Late => self.late(scene, &change).await.map(|()| None)?,
+            _ => Some(self.killed(scene, &change, &before, sequence).await?),
         };
         let foreign = self.somebody_else_writes(scene, number).await?;
         let killed_at = scene.bed.emulator.requests();
@@ -224,7 +245,7 @@ impl Case for Crash {
             scene.bed.emulator.journal_after(killed_at).iter().any(|exchange| exchange.resource_name() == "local")
         })
         .await?;
-        let after = scene.ready(pool).await?;
+        let after = change.is_made(scene).await?;
         self.was_late(scene, sequence).await?;
         scene.bed.emulator.idle().await;
         if let Some((_held, request)) = &held {
@@ -234,7 +255,7 @@ impl Case for Crash {
         // Without an eTag the late write repeats the one that took its place.
         let repeated = self.moment == Moment::Late && !self.setting.has_etags();
         bounded(scene, sequence, pool, if repeated { 2 } else { 1 }, 2)?;
-        told_truly(&before, &after)
+        after.map_or(Ok(()), |after| told_truly(&before, &after))
     }
 }
 
@@ -254,7 +275,7 @@ impl Crash {
         if self.moment == Moment::Late || !number.is_multiple_of(2) {
             return Ok(None);
         }
-        let (pool, emulator) = (self.step.changed_by_others(), &scene.bed.emulator);
+        let (pool, emulator) = (self.step.changed_after(), &scene.bed.emulator);
         emulator.idle().await;
         let foreign = surge_of(scene, pool, number);
         let write = emulator.as_someone_else(&write_by_somebody_else(scene, &foreign)).await;
@@ -266,22 +287,20 @@ impl Crash {
     async fn killed(
         self,
         scene: &mut Scene,
-        policy: Value,
+        change: &Change,
         before: &NodePoolPolicyStatus,
         sequence: u64,
     ) -> anyhow::Result<(Held, Arc<Request>)> {
-        let pool = self.step.pool();
         let generation = before.observed_generation.context("the policy has not been observed")? + 1;
-        let matching = self.point.matching(pool, generation);
+        let matching = self.point.matching(self.step, generation);
         let door = self.door(scene);
         let held = if self.moment == Moment::Before { door.hold(matching) } else { door.hold_answer(matching) };
-        let applied = scene.apply(policy).await?;
-        ensure!(applied.metadata.generation == Some(generation), "the policy has not changed by one");
+        change.ask(scene).await?;
         let request = held.arrived().await?;
         scene.operator.kill().await?;
         let at = scene.bed.emulator.journal_after(sequence).by_user_agent(OPERATOR).writes().len();
         self.has_its_fate(scene, &request)?;
-        if self.point == Point::Put {
+        if self.point == Point::Write {
             ensure!(at == usize::from(self.moment == Moment::After), "{at} writes have come to ARM");
         }
         Ok((held, request))
@@ -301,10 +320,11 @@ impl Crash {
     }
 
     /// Asks for the step and kills the operator while its write is on a long way.
-    async fn late(self, scene: &mut Scene, policy: Value) -> anyhow::Result<()> {
-        let matcher = Matcher::put_pool(self.step.pool()).user_agent(OPERATOR);
+    async fn late(self, scene: &mut Scene, change: &Change) -> anyhow::Result<()> {
+        let path = format!("/agentPools/{}", self.step.pool());
+        let matcher = Matcher::method(self.step.method()).path_ends_with(&path).user_agent(OPERATOR);
         let fault = scene.bed.emulator.fault(matcher, Action::Delay(Duration::from_millis(2500)), Some(1));
-        scene.apply(policy).await?;
+        change.ask(scene).await?;
         until("the write to be on its way", || fault.count() == 1).await?;
         scene.operator.kill().await
     }

@@ -1,6 +1,6 @@
 //! Policies that are deleted: what becomes of their pools.
 
-use aks_emulator::PoolSpec;
+use aks_emulator::{OperationFailure, PoolSpec};
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -9,7 +9,7 @@ use nodepool_operator::api::{ALLOW_WORKLOAD_LOSS, FINALIZER, condition};
 use serde_json::{Value, json};
 use testbed::{Lane, Testbed};
 
-use super::support::{Scene, Story, begin, holds, message, plain_cluster, policy, story};
+use super::support::{Scene, Story, begin, begin_with, holds, message, plain_cluster, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -19,6 +19,7 @@ pub fn stories() -> Vec<Story> {
         story("refuse_to_delete_or_empty_a_pool_whose_pods_have_nowhere_else_to_go", nowhere_else),
         story("a_rename_in_git_does_not_destroy_the_pool", renamed),
         story("a_policy_that_waits_for_its_pool_to_go_is_let_go_when_it_is_suspended", suspended),
+        story("a_deletion_that_fails_is_made_again", failing),
     ]
 }
 
@@ -166,5 +167,19 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(deleting("apps", json!({"count": 1, "suspend": true}))).await?;
     scene.gone("apps").await?;
     assert_eq!(scene.writes(), []);
+    Ok(scene)
+}
+
+async fn failing(lane: Lane) -> anyhow::Result<Scene> {
+    let cluster = Testbed::builder(lane).pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1));
+    let scene = begin_with(cluster, &["--retry-seconds", "0.5"]).await?;
+    scene.apply(deleting("apps", json!({"count": 1}))).await?;
+    scene.ready("apps").await?;
+    scene.has_finalizers("apps", &[FINALIZER]).await?;
+    let _fault = scene.bed.emulator.operation("apps").fail_as(OperationFailure::AllocationFailed, Some(1));
+    scene.begin_deletion("apps").await?;
+    scene.gone("apps").await?;
+    assert_eq!((deletions(&scene).len(), scene.bed.emulator.pool("apps")), (2, None));
+    scene.told("apps", &["DriftFound", "PoolGone", "StepFailed", "StepStarted"]).await?;
     Ok(scene)
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use aks_emulator::{Action, Canned, Matcher, OperationFailure, RequestFailure};
 use anyhow::ensure;
-use serde_json::Value;
 
-use super::steps::{Foreign, Step, surge_of, write_by_somebody_else};
+use super::steps::{Change, Foreign, Step, surge_of, write_by_somebody_else};
 use super::support::{Scene, Story, story};
 use super::table::{self, Case, OPERATOR, Setting, TIMEOUT, bounded, open, outcomes, until};
 
@@ -32,18 +31,18 @@ enum Request {
     Cluster,
     Pool,
     SystemPool,
-    Put,
+    Write,
 }
 
 impl Request {
-    const ALL: [Self; 4] = [Self::Cluster, Self::Pool, Self::SystemPool, Self::Put];
+    const ALL: [Self; 4] = [Self::Cluster, Self::Pool, Self::SystemPool, Self::Write];
 
     const fn words(self) -> &'static str {
         match self {
             Self::Cluster => "GET cluster",
             Self::Pool => "GET pool",
             Self::SystemPool => "GET system pool",
-            Self::Put => "PUT pool",
+            Self::Write => "PUT or DELETE pool",
         }
     }
 
@@ -56,11 +55,12 @@ impl Request {
     }
 
     /// The first of them that the operator makes.
-    fn matcher(self, pool: &'static str) -> Matcher {
+    fn matcher(self, step: Step) -> Matcher {
+        let pool = step.pool();
         let (method, path) = match self {
             Self::Cluster => ("GET", "/managedClusters/local".to_owned()),
             Self::Pool | Self::SystemPool => ("GET", format!("/agentPools/{}", self.pool(pool))),
-            Self::Put => ("PUT", format!("/agentPools/{pool}")),
+            Self::Write => (step.method(), format!("/agentPools/{pool}")),
         };
         Matcher::method(method).path_ends_with(&path).user_agent(OPERATOR)
     }
@@ -138,8 +138,8 @@ impl Kind {
         match self {
             // There is no older state of a pool that is not there.
             Self::Stale if step == Step::Create && request == Request::Pool => false,
-            Self::EtagMismatch | Self::PreconditionFailed | Self::OperationFails => request == Request::Put,
-            Self::Stale => request != Request::Put,
+            Self::EtagMismatch | Self::PreconditionFailed | Self::OperationFails => request == Request::Write,
+            Self::Stale => request != Request::Write,
             _ => true,
         }
     }
@@ -187,8 +187,8 @@ impl Case for Fault {
         let pool = self.step.pool();
         let (before, sequence) = (scene.status(pool).await?, scene.bed.emulator.requests());
         let foreign = self.foreign(scene, number);
-        self.happens(scene, change.policy.clone(), foreign.as_ref()).await?;
-        let after = scene.ready(pool).await?;
+        self.happens(scene, &change, foreign.as_ref()).await?;
+        let after = change.is_made(scene).await?;
         until("every write to be handled", || {
             let lost = matches!(self.kind, Kind::DropBefore | Kind::Reset);
             lost || scene.bed.emulator.journal_after(sequence).writes().iter().all(|write| write.status.is_some())
@@ -198,6 +198,7 @@ impl Case for Fault {
         change.is_all_that_changed(scene, foreign.as_ref())?;
         let (effects, sent) = self.most_writes();
         bounded(scene, sequence, pool, effects, sent)?;
+        let Some(after) = after else { return Ok(()) };
         let outcomes = outcomes(&before, &after);
         let failed = outcomes.iter().any(|outcome| outcome == "Failed");
         ensure!(failed == (self.kind == Kind::OperationFails), "the history says {outcomes:?}");
@@ -214,7 +215,7 @@ impl Fault {
             // The one that makes it, and the one that has the failed operation made again.
             (Kind::OperationFails, _) => (2, 3),
             // The write that was given up is handled after the one that took its place: without an eTag it repeats it.
-            (Kind::DelayPastTimeout, Request::Put) if !self.setting.has_etags() => (2, 2),
+            (Kind::DelayPastTimeout, Request::Write) if !self.setting.has_etags() => (2, 2),
             _ => (1, 2),
         }
     }
@@ -222,7 +223,7 @@ impl Fault {
     fn foreign(self, scene: &Scene, number: usize) -> Option<Foreign> {
         let pool = self.request.pool(self.step.pool());
         let changed = match self.kind {
-            Kind::ForeignChange => self.step.changed_by_others(),
+            Kind::ForeignChange => self.step.changed_before(),
             Kind::Stale if self.request != Request::Cluster => pool,
             _ => return None,
         };
@@ -230,26 +231,26 @@ impl Fault {
     }
 
     /// Asks for the step, and lets the fault happen.
-    async fn happens(self, scene: &Scene, policy: Value, foreign: Option<&Foreign>) -> anyhow::Result<()> {
+    async fn happens(self, scene: &Scene, change: &Change, foreign: Option<&Foreign>) -> anyhow::Result<()> {
         let (pool, emulator) = (self.step.pool(), &scene.bed.emulator);
         if (self.kind, self.request) == (Kind::Stale, Request::Cluster) {
-            return self.lags(scene, policy).await;
+            return self.lags(scene, change).await;
         }
         let fault = if self.kind == Kind::OperationFails {
             emulator.operation(pool).fail_as(OperationFailure::AllocationFailed, Some(1))
         } else {
             let action = self.action(scene, foreign).await;
-            emulator.fault(self.request.matcher(pool), action, Some(1))
+            emulator.fault(self.request.matcher(self.step), action, Some(1))
         };
-        scene.apply(policy).await?;
+        change.ask(scene).await?;
         until("the fault to have happened", || fault.count() == 1).await
     }
 
     /// The cluster is read as it was before the step until it has been read three times after the write.
-    async fn lags(self, scene: &Scene, policy: Value) -> anyhow::Result<()> {
+    async fn lags(self, scene: &Scene, change: &Change) -> anyhow::Result<()> {
         let (sequence, emulator) = (scene.bed.emulator.requests(), &scene.bed.emulator);
         let stale = emulator.stale_clusters();
-        scene.apply(policy).await?;
+        change.ask(scene).await?;
         until("the cluster to be read after the write", || {
             let journal = emulator.journal_after(sequence).by_user_agent(OPERATOR);
             let since = journal.iter().skip_while(|exchange| !exchange.is_write());

@@ -5,6 +5,7 @@ use std::fmt;
 
 use aks_emulator::ForeignRequest;
 use anyhow::ensure;
+use nodepool_operator::api::{FINALIZER, NodePoolPolicyStatus};
 use serde_json::{Value, json};
 
 use super::support::{Scene, policy};
@@ -26,11 +27,13 @@ pub enum Step {
     ToUser,
     /// From nothing to a pool with a label and a taint.
     Create,
+    /// From a pool to nothing, with its policy.
+    Delete,
 }
 
 /// The pools that steps are about.
 pub const POOLS: [&str; 2] = ["apps", "flex"];
-/// The pool that is created.
+/// The pool that is created, and deleted.
 const NEW: &str = "fresh";
 /// A label of the pools that nobody's policy names.
 pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
@@ -52,14 +55,15 @@ impl fmt::Display for Step {
             Self::ToSystem => "mode to System",
             Self::ToUser => "mode to User",
             Self::Create => "create",
+            Self::Delete => "delete",
         })
     }
 }
 
 /// A step that is about to be asked for.
 pub struct Change {
-    /// The policy that asks for it.
-    pub policy: Value,
+    /// The policy that asks for it; the deletion of the one that is there if there is none.
+    policy: Option<Value>,
     pool: &'static str,
     expected: Vec<(&'static str, Value)>,
     /// All pools before it.
@@ -68,22 +72,40 @@ pub struct Change {
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 7] =
-        [Self::CountUp, Self::CountDown, Self::Taints, Self::Labels, Self::ToSystem, Self::ToUser, Self::Create];
+    pub const ALL: [Self; 8] = [
+        Self::CountUp,
+        Self::CountDown,
+        Self::Taints,
+        Self::Labels,
+        Self::ToSystem,
+        Self::ToUser,
+        Self::Create,
+        Self::Delete,
+    ];
 
     /// The pool that it is about.
     pub const fn pool(self) -> &'static str {
         let [apps, flex] = POOLS;
         match self {
             Self::ToSystem | Self::ToUser => flex,
-            Self::Create => NEW,
+            Self::Create | Self::Delete => NEW,
             _ => apps,
         }
     }
 
-    /// The pool that somebody else changes meanwhile: the same, unless it is not there.
-    pub const fn changed_by_others(self) -> &'static str {
+    /// The pool that somebody else changes before the step: the same, unless it is not there.
+    pub const fn changed_before(self) -> &'static str {
         if matches!(self, Self::Create) { POOLS[0] } else { self.pool() }
+    }
+
+    /// The pool that somebody else changes when the step may have been made: the same, unless it may not be there.
+    pub const fn changed_after(self) -> &'static str {
+        if matches!(self, Self::Create | Self::Delete) { POOLS[0] } else { self.pool() }
+    }
+
+    /// The method of its write.
+    pub const fn method(self) -> &'static str {
+        if matches!(self, Self::Delete) { "DELETE" } else { "PUT" }
     }
 
     /// Brings the pool to where the step begins, and says what it is.
@@ -97,6 +119,10 @@ impl Step {
             Self::Taints | Self::Labels => None,
             Self::Create => {
                 is_absent(scene, number).await?;
+                None
+            }
+            Self::Delete => {
+                goes_with_its_policy(scene).await?;
                 None
             }
         };
@@ -130,13 +156,33 @@ impl Step {
                 ("labels", labels, "nodeLabels", expected)
             }
             Self::Create => return creation(scene, number),
+            Self::Delete => return Change { policy: None, pool, expected: vec![], before: documents(scene) },
         };
         spec[field] = wanted;
-        Change { policy: policy(pool, spec), pool, expected: vec![(property, expected)], before: documents(scene) }
+        let policy = Some(policy(pool, spec));
+        Change { policy, pool, expected: vec![(property, expected)], before: documents(scene) }
     }
 }
 
 impl Change {
+    /// Asks for the step.
+    pub async fn ask(&self, scene: &Scene) -> anyhow::Result<()> {
+        match &self.policy {
+            Some(policy) => scene.apply(policy.clone()).await.map(drop),
+            None => scene.begin_deletion(self.pool).await,
+        }
+    }
+
+    /// Waits until the policy says that the step is made, or is gone with its pool, and gives what it says.
+    pub async fn is_made(&self, scene: &Scene) -> anyhow::Result<Option<NodePoolPolicyStatus>> {
+        if self.policy.is_some() {
+            return scene.ready(self.pool).await.map(Some);
+        }
+        scene.gone(self.pool).await?;
+        ensure!(scene.bed.emulator.pool(self.pool).is_none(), "the policy is gone before its pool");
+        Ok(None)
+    }
+
     /// Sees that the pool is as asked, and that nothing else of any pool is another than before. `foreign` is what
     /// somebody else changed meanwhile.
     pub fn is_all_that_changed(&self, scene: &Scene, foreign: Option<&Foreign>) -> anyhow::Result<()> {
@@ -158,6 +204,9 @@ impl Change {
                 ensure!(found == wanted, "{property} of pool {name} is {found}, not {wanted}");
             }
             ensure!(found["provisioningState"] == "Succeeded", "pool {name} is {}", found["provisioningState"]);
+        }
+        if self.policy.is_none() {
+            ensure!(scene.bed.emulator.pool(self.pool).is_none(), "pool {} is there again", self.pool);
         }
         for (property, wanted) in &self.expected {
             let found = scene.in_arm(self.pool, property);
@@ -183,6 +232,17 @@ async fn is_absent(scene: &Scene, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Brings it about that the new pool is there, and goes with its policy.
+async fn goes_with_its_policy(scene: &Scene) -> anyhow::Result<()> {
+    let template = json!({"vmSize": "Standard_D4ds_v5"});
+    let spec = json!({"mode": "User", "count": 1, "template": template, "deletionPolicy": "Delete"});
+    scene.apply(policy(NEW, spec)).await?;
+    scene.has_finalizers(NEW, &[FINALIZER]).await?;
+    scene.ready(NEW).await?;
+    scene.bed.emulator.idle().await;
+    Ok(())
+}
+
 fn creation(scene: &Scene, number: usize) -> Change {
     let (labels, size) = (json!({"turn": number.to_string()}), "Standard_D4ds_v5");
     let template = json!({"vmSize": size, "osSKU": "AzureLinux", "zones": ["1", "2"], "maxPods": 50});
@@ -198,7 +258,7 @@ fn creation(scene: &Scene, number: usize) -> Change {
         ("maxPods", json!(50)),
         ("provisioningState", json!("Succeeded")),
     ];
-    Change { policy: policy(NEW, spec), pool: NEW, expected, before: documents(scene) }
+    Change { policy: Some(policy(NEW, spec)), pool: NEW, expected, before: documents(scene) }
 }
 
 /// What the pool's policy asks for if it is to change nothing.

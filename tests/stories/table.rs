@@ -149,7 +149,9 @@ pub async fn tell<C: Case>(
             count(kind, &case);
             continue;
         };
-        failures.push(format!("case {number}, {case}: {error:#}"));
+        let failure = format!("case {number}, {case}: {error:#}");
+        writeln!(std::io::stderr(), "{about}: {failure}")?;
+        failures.push(failure);
         if failures.len() == MOST_FAILURES || recover(&mut scene).await.is_err() {
             break;
         }

@@ -50,8 +50,9 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
     if let Some(found) = outdated(&step.change, pool) {
         return Some((format!("the step was planned on another state of pool {name}: {found}"), Vec::new()));
     }
-    let runs = pool.count > 0 && pool.power == Power::Running;
-    if runs && facts.nodes_of(name).is_empty() && may_disrupt(facts, step, pool) {
+    // The count of a pool whose last operation failed is what was asked for, not what is there.
+    let should_have_nodes = pool.count > 0 && pool.power == Power::Running && pool.state != ProvisioningState::Failed;
+    if should_have_nodes && facts.nodes_of(name).is_empty() && may_disrupt(facts, step, pool) {
         let nodes = counted(usize::try_from(pool.count).unwrap_or(usize::MAX), "node");
         return Some((format!("ARM says that pool {name} has {nodes}, Kubernetes shows none"), Vec::new()));
     }
@@ -195,6 +196,20 @@ mod tests {
         assert_eq!(finding(&snapshot, &scale("sys", 3, 4)).as_deref(), Some(shown));
         pool_mut(&mut snapshot, "sys").count = 0;
         assert_eq!(finding(&snapshot, &demote("sys")), None);
+    }
+
+    #[test]
+    fn a_pool_whose_last_operation_failed_may_have_no_nodes() {
+        let mut snapshot = cluster();
+        edit(&mut snapshot.nodes).retain(|node| node.pool.as_deref() != Some("apps"));
+        let steps = || [scale("apps", 3, 2), put_taints("apps", &["a=b:NoExecute"])];
+        for step in steps() {
+            assert!(finding(&snapshot, &step).is_some(), "{step}");
+        }
+        pool_mut(&mut snapshot, "apps").state = ProvisioningState::Failed;
+        for step in steps() {
+            assert_eq!(finding(&snapshot, &step), None, "{step}");
+        }
     }
 
     #[test]
