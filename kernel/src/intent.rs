@@ -48,6 +48,18 @@ pub struct Intent {
     pub deletion: Option<Deletion>,
     /// Whether pods that have nowhere else to go may be lost with the pool.
     pub may_lose_workloads: bool,
+    /// Whether protected pods may be moved off nodes that are to go.
+    pub system_pods: SystemPods,
+}
+
+/// What may become of the protected pods of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemPods {
+    /// They stay where they are.
+    #[default]
+    Protect,
+    /// They may be evicted one by one, each when the one before runs elsewhere.
+    Relocate,
 }
 
 /// What is to become of the pool of a policy whose object is being deleted.
@@ -96,6 +108,8 @@ pub enum Cause {
     Failed,
     /// Its operation, or another one on the pool, was canceled.
     Canceled,
+    /// A drain could not go on, and its nodes were opened again.
+    Drain,
 }
 
 impl Intent {

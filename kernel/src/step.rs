@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::drain::{Aim, Drain};
 use crate::names::counted;
 use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::taint::Taint;
@@ -60,6 +61,8 @@ pub enum Change {
     Create(Box<NewPool>),
     /// The pool goes, with all of its nodes.
     Delete,
+    /// Chosen nodes are emptied, one change at a time.
+    Drain(Drain),
 }
 
 /// A pool that is to be created.
@@ -94,6 +97,8 @@ pub enum Purpose {
     Create,
     /// The pool goes.
     Delete,
+    /// Nodes that were cordoned are opened again.
+    Uncordon,
 }
 
 impl Change {
@@ -108,6 +113,11 @@ impl Change {
             Self::Repair { .. } => Purpose::Repair,
             Self::Create(_) => Purpose::Create,
             Self::Delete => Purpose::Delete,
+            Self::Drain(drain) => match drain {
+                Drain::Cordon { aim: Aim::Demotion, .. } | Drain::Evict { aim: Aim::Demotion, .. } => Purpose::Mode,
+                Drain::Uncordon { .. } => Purpose::Uncordon,
+                _ => Purpose::Count,
+            },
         }
     }
 
@@ -122,6 +132,9 @@ impl Change {
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
             Self::Create(_) => true,
             Self::Delete => false,
+            // What is made in Kubernetes is made at once.
+            Self::Drain(Drain::RemoveMachines { .. }) => self.counts().is_some_and(|(_, to)| pool.count == to),
+            Self::Drain(_) => true,
         }
     }
 
@@ -162,7 +175,44 @@ impl Change {
     /// Whether the change takes nodes away, or takes a pool away from the add-ons.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.demotes() || self.scales_down() || self.deletes()
+        self.demotes() || self.scales_down() || self.deletes() || self.aim().is_some()
+    }
+
+    /// The number of machines that ARM counts before and after, if the write to ARM changes it.
+    #[must_use]
+    pub fn counts(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Count { from, to } => Some((*from, *to)),
+            Self::Drain(Drain::RemoveMachines { .. }) => match self.aim() {
+                Some(Aim::Scale { from, to }) => Some((from, to)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What a drain is for, if the change is part of one that goes on.
+    #[must_use]
+    pub fn aim(&self) -> Option<Aim> {
+        if let Self::Drain(drain) = self { drain.aim() } else { None }
+    }
+
+    /// Whether the mode of the pool changes, now or in the end.
+    #[must_use]
+    pub fn changes_mode(&self) -> bool {
+        matches!(self, Self::Mode { .. }) || self.aim() == Some(Aim::Demotion)
+    }
+
+    /// Whether nodes are opened again that this operator cordoned.
+    #[must_use]
+    pub const fn ends_drain(&self) -> bool {
+        matches!(self, Self::Drain(drain) if drain.ends())
+    }
+
+    /// Whether the change is made by a write to ARM.
+    #[must_use]
+    pub const fn is_written_to_arm(&self) -> bool {
+        !matches!(self, Self::Drain(Drain::Cordon { .. } | Drain::Evict { .. } | Drain::Uncordon { .. }))
     }
 
     /// Whether the pool goes.
@@ -174,7 +224,8 @@ impl Change {
     /// Whether the change takes all nodes of the pool away.
     #[must_use]
     pub fn empties(&self) -> bool {
-        self.deletes() || matches!(self, Self::Count { from, to: 0 } if *from > 0)
+        let to_none = matches!(self, Self::Count { from, to: 0 } if *from > 0);
+        self.deletes() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
     }
 
     /// Keys of labels that the change adds, removes or gives another value.
@@ -197,6 +248,7 @@ impl fmt::Display for Purpose {
             Self::Repair => "repair",
             Self::Create => "create",
             Self::Delete => "deletionPolicy",
+            Self::Uncordon => "uncordon",
         })
     }
 }
@@ -223,6 +275,7 @@ impl fmt::Display for Change {
                 write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
             }
             Self::Delete => f.write_str("delete the pool"),
+            Self::Drain(drain) => drain.fmt(f),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }

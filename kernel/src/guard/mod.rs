@@ -4,6 +4,7 @@ mod conflicting_policy;
 #[cfg(test)]
 mod deletion_tests;
 mod disruption_budget_blocks;
+mod drain;
 mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
@@ -55,6 +56,13 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
+    if step.change.ends_drain() {
+        // Whatever else is known or not: nodes that this operator cordoned may be opened again.
+        return match drain::check_end(facts, &step) {
+            None => Ok(Approved(step)),
+            Some(broken) => Err(Box::new(Refusal { step, broken: vec![broken] })),
+        };
+    }
     const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 13] = [
         wrong_cluster::check,
         stale_observation::check,

@@ -40,6 +40,11 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         .collect()
 }
 
+/// A step of a policy on its pool.
+pub(super) fn on_its_own(intent: &Intent, pool: &AgentPool, change: Change) -> Step {
+    Step { policy: intent.policy.clone(), pool: pool.name.clone(), change }
+}
+
 /// What differs, field by field, in the order of the fields. `steps` are those of [`toward`].
 pub(super) fn drift(steps: &[Step]) -> Vec<Drift> {
     let mut drift: Vec<Drift> =

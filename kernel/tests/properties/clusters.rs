@@ -7,9 +7,9 @@ use std::sync::Arc;
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot, Step, Taint, Template, Tie, Time, Toleration, TolerationOperator,
-    UnhealthyPods, Workload,
+    DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure,
+    PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Template, Tie, Time, Toleration,
+    TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -108,6 +108,7 @@ prop_compose! {
         carries_pool_taints in mostly(true, vec![false]),
         provider in mostly(true, vec![false]),
         version in prop::bool::weighted(0.05),
+        drain in mostly(None, vec![Some("p0"), Some("p0"), Some("gone")]),
     ) -> (Node, bool) {
         let since = ago(since);
         let node = Node {
@@ -117,15 +118,22 @@ prop_compose! {
             quarantined,
             readiness: if ready { Readiness::Ready { since } } else { Readiness::NotReady { since } },
             joined: ago(age),
-            cordoned,
+            cordoned: cordoned || drain.is_some(),
             deleting,
             taints: taints.into_iter().chain(extra.map(|text| text.parse().unwrap())).collect(),
             provider_id: provider.then(|| "azure:///subscriptions/sub/resourceGroups/MC_rg/x".to_owned()),
             kubelet_version: if version { "v1.32.0" } else { "v1.33.5" }.to_owned(),
             image_version: None,
+            zone: None,
+            drain: drain.map(mark),
         };
         (node, carries_pool_taints)
     }
+}
+
+/// The mark of a drain for that policy.
+pub fn mark(policy: &str) -> Box<DrainMark> {
+    Box::new(DrainMark { policy: policy.to_owned(), plan: "a test".to_owned(), since: ago(600) })
 }
 
 /// The nodes of a pool: as many as it counts, give or take a few.
@@ -176,7 +184,7 @@ prop_compose! {
         let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
         Pod {
             namespace: "kube-system".into(), name: "".into(), node: node.map(Into::into), owner, deleting, tolerations: tolerations.into(), selects: selects.into(),
-            labels: Arc::new(labels), phase, ready, controller,
+            labels: Arc::new(labels), phase, ready, controller, created: ago(7200),
         }
     }
 }
@@ -243,11 +251,12 @@ prop_compose! {
             mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
             prop::bool::weighted(0.2),
         ),
+        system_pods in select(vec![SystemPods::Protect, SystemPods::Relocate]),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, taints, labels, owned_labels, attempt, stalled,
-            waits_since, template, creating, deletion, may_lose_workloads,
+            waits_since, template, creating, deletion, may_lose_workloads, system_pods,
         }
     }
 }
@@ -337,6 +346,7 @@ fn assemble(
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        occupancy: [].into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nodepool_kernel::{
     AgentPool, Change, Cluster, Deletion, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind,
-    Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
+    Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
 };
 
 use crate::world::{Own, Pool, State, Taints, World, Write};
@@ -120,6 +120,8 @@ fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
             provider_id: None,
             kubelet_version: if old { "v1.32.9" } else { "v1.33.5" }.into(),
             image_version: None,
+            zone: None,
+            drain: None,
         }
     };
     (0..of.number()).map(node).collect()
@@ -140,6 +142,8 @@ fn witness() -> Node {
         provider_id: Some("azure:///subscriptions/sub/resourceGroups/MC_rg/x".into()),
         kubelet_version: String::new(),
         image_version: None,
+        zone: None,
+        drain: None,
     }
 }
 
@@ -163,6 +167,7 @@ fn intent() -> Intent {
         creating: false,
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
+        system_pods: SystemPods::Protect,
     }
 }
 
@@ -193,6 +198,7 @@ impl World {
             places: Known::unknown("it has not been read yet"),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
+            occupancy: [].into(),
         }
     }
 }
