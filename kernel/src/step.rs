@@ -209,10 +209,10 @@ impl Change {
         matches!(self, Self::Drain(drain) if drain.ends())
     }
 
-    /// Whether the change is made by a write to ARM.
+    /// Whether the change is made by a PUT of the pool.
     #[must_use]
-    pub const fn is_written_to_arm(&self) -> bool {
-        !matches!(self, Self::Drain(Drain::Cordon { .. } | Drain::Evict { .. } | Drain::Uncordon { .. }))
+    pub const fn is_put(&self) -> bool {
+        !matches!(self, Self::Drain(_) | Self::Delete)
     }
 
     /// Whether the pool goes.

@@ -3,6 +3,7 @@
 mod crd;
 mod deletion;
 mod intent;
+mod mark;
 mod policy;
 mod status;
 mod template;
@@ -10,7 +11,10 @@ mod template;
 pub use crd::{crd_yaml, stored_as};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};
-pub use policy::{DeletionPolicy, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, Taint, TaintEffect};
+pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
+pub use policy::{
+    DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, SystemPods, Taint, TaintEffect,
+};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
     PlannedSteps, RefusedStep, condition, outcome,

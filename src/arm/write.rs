@@ -71,14 +71,14 @@ impl PoolWrite {
     }
 }
 
-/// The property that the change is about, and its new value; a repair changes none, and a deletion is no PUT.
+/// The property that the change is about, and its new value; a repair changes none, and neither a deletion nor a drain is a PUT.
 fn changed(change: &Change) -> Option<(&'static str, Value)> {
     Some(match change {
         Change::Mode { to, .. } => ("mode", json!(to.to_string())),
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } | Change::Create(_) | Change::Delete => return None,
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
     })
 }
 

@@ -158,16 +158,20 @@ fn site(node: &core::Node, storage: &Storage) -> Site {
 /// A pod that runs or has been given a node; `None` if it is finished or waits for a node.
 fn tenant(pod: &core::Pod, storage: &Storage, local: &LocalClaims) -> Option<Tenant> {
     let (node, placed) = scheduling::resident(pod, storage)?;
+    Some(Tenant { node: node?, local_data: local_data(pod, local), pod: Arc::new(placed), tenancy: tenancy(pod) })
+}
+
+/// Who would start the pod again.
+pub(super) fn tenancy(pod: &core::Pod) -> Tenancy {
     let metadata = &pod.metadata;
     let is_mirror = metadata.annotations.iter().flatten().any(|(key, _)| key == "kubernetes.io/config.mirror");
     let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    let tenancy = match controller.map(|owner| owner.kind.as_str()) {
+    match controller.map(|owner| owner.kind.as_str()) {
         _ if is_mirror => Tenancy::OfNode,
         Some("DaemonSet" | "Node") => Tenancy::OfNode,
         Some(_) => Tenancy::Controlled,
         None => Tenancy::Alone,
-    };
-    Some(Tenant { node: node?, local_data: local_data(pod, local), pod: Arc::new(placed), tenancy })
+    }
 }
 
 /// The first volume of the pod that holds data on its node's disks: a folder of the node that a container may write to, or

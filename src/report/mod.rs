@@ -11,6 +11,6 @@ mod summary;
 mod tests;
 
 pub use events::{Notice, Severity, notices};
-pub use history::{Rest, take_absence, take_outcome, take_rest};
+pub use history::{Rest, take_absence, take_given_up, take_outcome, take_rest};
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

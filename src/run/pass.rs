@@ -24,13 +24,14 @@ use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
 
-/// Everything that a pass needs, with the parts of it that are told in `ends` and `farewell`.
+/// Everything that a pass needs, with the parts of it that are told in `drains`, `ends` and `farewell`.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
     /// How often ARM is read at rest, with this process's share of jitter.
     pub(super) refresh_interval: Duration,
     pub(super) settings: Settings,
     pub(super) arm: Arc<ArmClient>,
+    pub(super) client: kube::Client,
     pub(super) observer: Observer,
     pub(super) store: Arc<Store>,
     pub(super) publisher: Publisher,
@@ -60,10 +61,20 @@ impl Pass {
         if self.know_dependents(&snapshot, &plan).await {
             (snapshot, plan) = self.plan();
         }
+        if self.know_occupancy(&snapshot, &plan).await {
+            (snapshot, plan) = self.plan();
+        }
         let mut verdicts = self.decide(&plan, &mut snapshot).await;
+        if self.give_up(&plan, &verdicts, &snapshot).await {
+            (snapshot, plan) = self.plan();
+            verdicts = self.decide(&plan, &mut snapshot).await;
+        }
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
             self.act_on(verdicts).await;
             (snapshot, plan) = self.plan();
+            if self.know_occupancy(&snapshot, &plan).await {
+                (snapshot, plan) = self.plan();
+            }
             verdicts = self.decide(&plan, &mut snapshot).await;
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
@@ -172,13 +183,20 @@ impl Pass {
         if !self.own_labels(&step).await {
             return;
         }
-        let outcome = act(approved, &self.observer, &self.arm, &self.flights.all(), &self.settings).await;
+        let hands = (&*self.arm, &self.client);
+        let outcome = act(approved, &self.observer, hands, &self.flights.all(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
+        if let Outcome::Made { .. } = outcome {
+            self.tell_of_nodes(&step).await;
+        }
         self.take(&step, &outcome);
     }
 
     /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
     async fn own_labels(&mut self, step: &Step) -> bool {
+        if step.change.ends_drain() {
+            return true;
+        }
         let Some(policy) = self.policy(&step.policy) else { return false };
         if step.change.deletes() {
             return true;
@@ -200,6 +218,11 @@ impl Pass {
             Outcome::Accepted { at, operation } => {
                 self.flights.accepted(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
+            }
+            Outcome::Made { .. } => {
+                self.observer.outdate_occupancy(&step.pool);
+                self.ledger.accepted(&step.policy);
+                self.ledger.delay(&step.policy, poll, None, "the last change is being observed".to_owned());
             }
             Outcome::Unknown { at, error } => {
                 self.flights.lost(InFlight { step: step.clone(), since: *at });
@@ -224,7 +247,7 @@ impl Pass {
         }
     }
 
-    fn policy(&self, name: &str) -> Option<Box<NodePoolPolicy>> {
+    pub(super) fn policy(&self, name: &str) -> Option<Box<NodePoolPolicy>> {
         match self.store.policies().remove(name) {
             Some(PolicyRow::Valid(policy)) => Some(policy),
             Some(PolicyRow::Malformed { .. }) | None => None,
@@ -298,7 +321,7 @@ impl Pass {
     }
 
     /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.
-    async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
+    pub(super) async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
         let published = self.store.published(policy);
         if published == status {
             return true;
@@ -338,6 +361,7 @@ impl Pass {
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
         at_latest(self.dependents_due());
+        at_latest(self.occupancy_due());
         at_latest(self.flights.next_poll());
         at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
@@ -378,5 +402,5 @@ fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = 
 fn asks_for_anything(plan: &Plan) -> bool {
     let asks =
         |policy: &PolicyPlan| !policy.steps.is_empty() || !policy.problems.is_empty() || policy.release.is_some();
-    plan.policies.iter().any(asks)
+    plan.policies.iter().any(asks) || !plan.left_behind.is_empty()
 }

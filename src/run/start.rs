@@ -94,6 +94,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         flights: Flights::default(),
         joins: Joins::default(),
         finalizers: Finalizers::new(clients.request.clone()),
+        client: clients.request.clone(),
         stopping: stopping.clone(),
         arguments,
         arm,

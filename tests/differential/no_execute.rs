@@ -200,6 +200,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: Vec::new(),
         dependents: [].into(),
+        occupancy: [].into(),
     }
 }
 
@@ -245,6 +246,7 @@ fn intent(case: &Case) -> Intent {
         creating: false,
         deletion: None,
         may_lose_workloads: false,
+        system_pods: nodepool_kernel::SystemPods::Protect,
     }
 }
 

@@ -19,6 +19,7 @@ mod lifecycle;
 mod machine;
 mod metrics;
 mod placement;
+mod relocate;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -84,5 +85,6 @@ fn all() -> Vec<Story> {
     stories.extend(steady::stories());
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
+    stories.extend(relocate::stories());
     stories
 }

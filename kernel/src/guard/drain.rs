@@ -9,7 +9,7 @@ use crate::disruption::{Eviction, eviction};
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::names::{capped_list, shorten};
-use crate::snapshot::{AgentPool, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Pod};
+use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Pod};
 use crate::step::{Change, Step};
 use crate::time::{Span, Time};
 
@@ -144,20 +144,35 @@ pub(super) fn loses(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     Some(Broken { rule, standing, finding, remedy: remedy.to_owned(), pods })
 }
 
-/// Refuses the eviction of a pod that is not protected where its disruption budgets do not allow it now.
+/// Refuses to begin a drain of pods that are not protected, or the eviction of one of them, where their disruption budgets do
+/// not allow it now. Those of protected pods are judged with all that is taken down elsewhere.
 pub(super) fn budget(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let Change::Drain(Drain::Evict { pod, uid, .. }) = &step.change else { return None };
+    let Change::Drain(drain) = &step.change else { return None };
     let occupancy = occupancy(facts, step).ok()?;
-    let occupant = occupancy.pods.iter().find(|it| it.uid == *uid)?;
-    let found = match eviction(&occupant.pod, &occupancy.budgets) {
-        Eviction::Evictable => return None,
-        Eviction::Blocked { budget, why } => format!("budget {budget} {why}"),
-        Eviction::Unclear { budget, why } => format!("budget {budget} {why}"),
+    let is_asked = |it: &&Occupant| match drain {
+        Drain::Evict { uid, .. } => it.uid == *uid,
+        Drain::Cordon { .. } => !it.protected && !it.pod.deleting,
+        Drain::RemoveMachines { .. } | Drain::Uncordon { .. } => false,
     };
+    let blocked = |it: &Occupant| {
+        let (budget, found) = match eviction(&it.pod, &occupancy.budgets) {
+            Eviction::Evictable => return None,
+            Eviction::Blocked { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
+            Eviction::Unclear { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
+        };
+        let may_open = |of: &Budget| of.full_name() == budget && of.status.expected > of.status.desired;
+        Some((!occupancy.budgets.iter().any(may_open), found, it.pod.full_name()))
+    };
+    let found: BTreeSet<_> = on_victims(facts, step, occupancy).filter(is_asked).filter_map(blocked).collect();
+    let lasts = found.iter().any(|(lasts, ..)| *lasts);
+    let (_, why, _) = found.iter().find(|(this, ..)| *this == lasts)?;
     Some(Broken {
         rule: Rule::DisruptionBudgetBlocks,
-        standing: Standing::Passing,
-        finding: format!("the eviction of {pod} is not allowed now: {found}"),
+        standing: if lasts { Standing::Lasting } else { Standing::Passing },
+        finding: format!(
+            "the eviction of {} is not allowed now: {why}",
+            capped_list(found.iter().map(|(_, _, pod)| pod))
+        ),
         remedy:
             "let the budget allow one pod to go (more replicas, or less that must be available); pods are evicted one \
                  at a time"

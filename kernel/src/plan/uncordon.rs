@@ -85,7 +85,8 @@ pub(super) fn add(policies: &mut [PolicyPlan], wishes: Vec<Wish>, snapshot: &Sna
     if marked.is_empty() {
         return Vec::new();
     }
-    for (plan, wish) in policies.iter_mut().zip(wishes) {
+    // A policy that is let go is gone the next moment.
+    for (plan, wish) in policies.iter_mut().zip(wishes).filter(|(plan, _)| plan.release.is_none()) {
         let Some(nodes) = marked.remove(&(plan.policy.as_str(), plan.pool.as_str())) else { continue };
         let Wish::Keep { nodes: kept, opened } = wish else { continue };
         let unwanted = nodes.iter().filter(|node| !kept.contains(&node.name));

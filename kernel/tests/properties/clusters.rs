@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure,
-    PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Template, Tie, Time, Toleration,
-    TolerationOperator, UnhealthyPods, Workload,
+    AgentPool, Aim, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion,
+    Dependent, Drain, DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Occupancy, Occupant, Os,
+    Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint,
+    Template, Tenancy, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -290,6 +290,61 @@ fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
     ]
 }
 
+/// A cluster, and a change of a drain to judge on one of its pools, of which the last nodes are often marked.
+pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
+    let wish = (0..3_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, any::<bool>());
+    (cluster_and_step(), wish).prop_map(|((mut snapshot, mut step), (kind, mode, count, marked))| {
+        let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap().clone();
+        step.change = Change::Drain(drain(kind, mode, &pool, count));
+        let mut nodes = snapshot.nodes.value().unwrap().clone();
+        let first = count.min(pool.count);
+        let is_last = |node: &Node| {
+            let index = node.name.rsplit('-').next().and_then(|index| index.parse::<u32>().ok());
+            node.pool.as_ref() == Some(&pool.name) && index.is_some_and(|index| index >= first || kind == 2)
+        };
+        for node in nodes.iter_mut().filter(|node| marked && is_last(node)) {
+            (node.cordoned, node.drain) = (true, Some(mark(&step.policy)));
+        }
+        snapshot.nodes = Known::seen(NOW, nodes);
+        (snapshot, step)
+    })
+}
+
+/// A change of a drain of the pool, down to so many nodes or for its demotion.
+fn drain(kind: u8, mode: Mode, pool: &AgentPool, count: u32) -> Drain {
+    let to = count.min(pool.count);
+    let nodes = (to..pool.count).map(|index| format!("aks-{}-{index}", pool.name)).collect();
+    let aim = if mode == Mode::User { Aim::Demotion } else { Aim::Scale { from: pool.count, to } };
+    match kind {
+        0 => Drain::Cordon { nodes, aim },
+        1 => Drain::RemoveMachines { machines: nodes, from: pool.count },
+        _ => {
+            let (pod, node) = (format!("kube-system/pod-{}", count.min(1)), format!("aks-{}-0", pool.name));
+            Drain::Evict { uid: pod.clone(), pod, node, aim }
+        }
+    }
+}
+
+/// What runs on all nodes of a pool: the protected pods that do; `None` if that has not been read.
+fn occupancy(pool: &str, nodes: &[Node], pods: &[Pod], known: u8) -> Option<Known<Occupancy>> {
+    let names: BTreeSet<String> =
+        nodes.iter().filter(|node| node.pool.as_deref() == Some(pool)).map(|node| node.name.clone()).collect();
+    let is_here = |pod: &&Pod| pod.node.as_deref().is_some_and(|node| names.contains(node));
+    let occupant = |pod: &Pod| Occupant {
+        pod: pod.clone(),
+        uid: pod.full_name(),
+        tenancy: match (pod.owner, &pod.controller) {
+            (Owner::DaemonSet, _) => Tenancy::OfNode,
+            (Owner::Other, Some(_)) => Tenancy::Controlled,
+            (Owner::Other, None) => Tenancy::Alone,
+        },
+        protected: true,
+    };
+    let pods = pods.iter().filter(is_here).map(occupant).collect();
+    let at = if known == 1 { ago(301) } else { NOW };
+    (known != 0).then(|| Known::seen(at, Occupancy { nodes: names.clone(), pods, budgets: vec![] }))
+}
+
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let wish = (0..6_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
@@ -369,9 +424,9 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             workload(),
             in_flight,
             step_on(bare),
-            vec(dependents(), POOLS.len()),
+            (vec(dependents(), POOLS.len()), vec(0..12_u8, POOLS.len())),
         );
-        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step, dependents)| {
+        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step, (dependents, read))| {
             if let Some(first) = intents.first_mut() {
                 first.deletion = first.deletion.or(step.change.deletes().then_some(Deletion::Delete));
                 first.pool.clone_from(&step.pool);
@@ -379,6 +434,12 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state, coredns);
             let known = POOLS.iter().zip(dependents).filter_map(|(pool, known)| Some(((*pool).to_owned(), known?)));
             snapshot.dependents = known.collect();
+            let (nodes, pods) = (snapshot.nodes.value().unwrap(), snapshot.pods.value().unwrap());
+            let known = POOLS
+                .iter()
+                .zip(read)
+                .filter_map(|(pool, known)| Some(((*pool).to_owned(), occupancy(pool, nodes, pods, known)?)));
+            snapshot.occupancy = known.collect();
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

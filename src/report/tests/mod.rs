@@ -50,6 +50,8 @@ fn node(pool: &AgentPool, index: u32) -> Node {
         provider_id: Some(format!("azure:///subscriptions/s/resourceGroups/MC/{index}")),
         kubelet_version: "v1.33.5".into(),
         image_version: None,
+        zone: None,
+        drain: None,
     }
 }
 
@@ -87,6 +89,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        occupancy: [].into(),
     };
     edit(&mut snapshot);
     snapshot

@@ -216,21 +216,26 @@ fn budgets_must_let_pods_go_one_at_a_time() {
 
 #[test]
 fn the_budgets_of_other_pods_are_asked_too() {
-    let mut snapshot = begun();
-    app(&mut snapshot, Tenancy::Controlled);
-    let closed = |allowed| crate::Budget { namespace: "shop".into(), ..budget("web", "app", "web", allowed) };
-    let occupancy = |snapshot: &mut Snapshot, allowed| {
-        edit(snapshot.occupancy.get_mut("sys").unwrap()).budgets = vec![closed(allowed)];
+    let found = |allowed: i32, desired: i32, step: &Step| {
+        let mut snapshot = if *step == evict_app() { begun() } else { cluster() };
+        app(&mut snapshot, Tenancy::Controlled);
+        let mut closed = crate::Budget { namespace: "shop".into(), ..budget("web", "app", "web", allowed) };
+        closed.status.desired = desired;
+        edit(snapshot.occupancy.get_mut("sys").unwrap()).budgets = vec![closed];
+        broken(&snapshot, step, Rule::DisruptionBudgetBlocks).map(|found| (found.standing, found.finding))
     };
-    occupancy(&mut snapshot, 0);
-    let found = broken(&snapshot, &evict_app(), Rule::DisruptionBudgetBlocks).unwrap();
-    assert_eq!(found.standing, Standing::Passing);
-    assert_eq!(
-        found.finding,
-        "the eviction of shop/web is not allowed now: budget shop/web allows no disruption: 5 healthy pods, 5 are needed"
-    );
-    occupancy(&mut snapshot, 1);
-    assert_eq!(rules(&snapshot, &evict_app()), []);
+    let text = |desired| {
+        format!(
+            "the eviction of shop/web is not allowed now: budget shop/web allows no disruption: 5 healthy pods, {desired} are \
+             needed"
+        )
+    };
+    for step in [evict_app(), cordon(&[3, 4], TO_THREE)] {
+        assert_eq!(found(0, 4, &step), Some((Standing::Passing, text(4))), "{step}");
+        assert_eq!(found(0, 5, &step), Some((Standing::Lasting, text(5))), "{step}");
+        assert_eq!(found(1, 4, &step), None);
+    }
+    assert_eq!(found(0, 5, &cordon(&[2, 3], TO_THREE)), None, "it is not there");
 }
 
 #[test]
