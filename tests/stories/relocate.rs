@@ -272,7 +272,8 @@ async fn given_up(scene: &Scene, code: &str) -> anyhow::Result<NodePoolPolicySta
     let status = scene
         .until("system", "to give the drain up", |status| {
             let given = status.attempt.as_ref().is_some_and(|attempt| attempt.outcome == outcome::GIVEN_UP);
-            given && holds(status, condition::STALLED)
+            let says = message(status, condition::READY);
+            given && holds(status, condition::STALLED) && says.starts_with("the last drain was given up")
         })
         .await?;
     let attempt = status.attempt.as_ref().context("no attempt")?;

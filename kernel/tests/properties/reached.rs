@@ -143,6 +143,11 @@ proptest! {
             prop_assert!(!is_drain(&step), "{step}");
             merge(&mut snapshot, &step);
         }
+        // After a demotion the nodes that were drained for it are opened.
+        for step in steps(&snapshot) {
+            prop_assert!(step.change.ends_drain(), "{step}");
+            merge(&mut snapshot, &step);
+        }
         prop_assert_eq!(steps(&snapshot), vec![]);
     }
 
@@ -155,6 +160,7 @@ proptest! {
             merge(&mut snapshot, &step.clone());
             writes += 1;
             prop_assert!(writes < 60);
+            let drains = drains || steps(&snapshot).iter().any(is_drain);
             let now = steps(&snapshot).len();
             prop_assert!(drains || now == left - 1, "{now} instead of {}", left - 1);
             left = now;
