@@ -305,6 +305,26 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
         for node in nodes.iter_mut().filter(|node| marked && is_last(node)) {
             (node.cordoned, node.drain) = (true, Some(mark(&step.policy)));
         }
+        if kind == 2 && marked {
+            let (mut intents, mut pods) =
+                (snapshot.intents.value().unwrap().clone(), snapshot.pods.value().unwrap().clone());
+            let mut own = intents.iter_mut().filter(|intent| intent.policy == step.policy);
+            own.by_ref().for_each(|intent| intent.system_pods = SystemPods::Relocate);
+            let owner = Arc::new(Controller { kind: "Deployment".into(), name: "dns".to_owned() });
+            pods.iter_mut().for_each(|pod| pod.controller = Some(Arc::clone(&owner)));
+            let read = occupancy(&pool.name, &nodes, &pods, 2);
+            snapshot.occupancy.extend(read.map(|known| (pool.name.clone(), known)));
+            (snapshot.intents, snapshot.pods) = (Known::seen(NOW, intents), Known::seen(NOW, pods));
+        }
+        // Mostly a pod that is there.
+        let on_pool = |name: &str| nodes.iter().any(|node| node.name == name && node.pool.as_ref() == Some(&pool.name));
+        let mut pods = snapshot.pods.value().unwrap().iter().filter(|pod| pod.node.as_deref().is_some_and(on_pool));
+        if let Change::Drain(Drain::Evict { pod, uid, node, .. }) = &mut step.change
+            && let Some(there) = pods.find(|pod| pod.owner == Owner::Other && !pod.deleting)
+        {
+            (*pod, *uid) = (there.full_name(), there.full_name());
+            *node = there.node.as_deref().unwrap_or_default().to_owned();
+        }
         snapshot.nodes = Known::seen(NOW, nodes);
         (snapshot, step)
     })

@@ -149,7 +149,7 @@ impl<'a> Oracle<'a> {
     /// Protected pods that the write would evict or leave without protection.
     pub fn victims(&self, step: &Step) -> Vec<&'a Pod> {
         // There is nobody on a pool that is to be created.
-        let Some(pool) = self.cluster.pool(&step.pool) else { return vec![] };
+        let Some(pool) = self.cluster.pool(&step.pool).filter(|_| !step.change.ends_drain()) else { return vec![] };
         self.snapshot.pods.value().unwrap().iter().filter(|pod| self.is_victim(pod, step, pool)).collect()
     }
 

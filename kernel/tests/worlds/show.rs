@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, Deletion, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind,
-    Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
+    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, InFlight, Intent, Known, Mode, Node, Occupancy, Os,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
 };
 
 use crate::world::{Own, Pool, State, Taints, World, Write};
@@ -42,6 +42,11 @@ fn step(pool: &Pool, name: &str, write: Write) -> Step {
         Write::Label => Change::Labels { from: BTreeMap::new(), to: labels("web") },
         Write::Repair => Change::Repair { code: String::new() },
         Write::Delete => Change::Delete,
+        Write::Drain(number) => {
+            let (from, to) = (pool.count.into(), (pool.count - number).into());
+            let nodes = (0..number).map(|index| node_name(name, index)).collect();
+            Change::Drain(Drain::Cordon { nodes, aim: Aim::Scale { from, to } })
+        }
     };
     Step { policy: "p".into(), pool: name.to_owned(), change }
 }
@@ -91,10 +96,20 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
             Write::Demote | Write::Promote => shown.mode = mode(!pool.system),
             Write::Scale(to) => shown.count = to.into(),
             Write::Taints(to) => shown.taints = list(to),
-            Write::Label | Write::Repair | Write::Delete => {}
+            Write::Label | Write::Repair | Write::Delete | Write::Drain(_) => {}
         }
     }
     shown
+}
+
+fn node_name(pool: &str, index: u8) -> String {
+    format!("aks-{pool}-{index}")
+}
+
+/// What runs on the nodes of a pool: nothing.
+fn vacant(pool: &Pool, name: &str) -> (String, Known<Occupancy>) {
+    let nodes = (0..pool.nodes.number()).map(|index| node_name(name, index)).collect();
+    (name.to_owned(), Known::seen(NOW, Occupancy { nodes, ..Occupancy::default() }))
 }
 
 fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
@@ -108,7 +123,7 @@ fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
         let since = ago(3600);
         let old = pool.state == State::Mixed && index == 0;
         Node {
-            name: format!("aks-{name}-{index}"),
+            name: node_name(name, index),
             pool: Some(name.to_owned()),
             labelled_system: pool.system,
             quarantined: false,
@@ -198,7 +213,7 @@ impl World {
             places: Known::unknown("it has not been read yet"),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
-            occupancy: [].into(),
+            occupancy: pools().map(|(each, name)| vacant(each, name)).collect(),
         }
     }
 }
