@@ -130,11 +130,10 @@ impl Change {
             Self::Taints { to, .. } => to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect(),
             Self::Labels { to, .. } => pool.labels == *to,
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
-            Self::Create(_) => true,
             Self::Delete => false,
-            // What is made in Kubernetes is made at once.
             Self::Drain(Drain::RemoveMachines { .. }) => self.counts().is_some_and(|(_, to)| pool.count == to),
-            Self::Drain(_) => true,
+            // A pool that is there is created; what is made in Kubernetes is made at once.
+            Self::Create(_) | Self::Drain(_) => true,
         }
     }
 

@@ -125,15 +125,15 @@ prop_compose! {
             kubelet_version: if version { "v1.32.0" } else { "v1.33.5" }.to_owned(),
             image_version: None,
             zone: None,
-            drain: drain.map(mark),
+            drain: drain.map(mark).map(Box::new),
         };
         (node, carries_pool_taints)
     }
 }
 
 /// The mark of a drain for that policy.
-pub fn mark(policy: &str) -> Box<DrainMark> {
-    Box::new(DrainMark { policy: policy.to_owned(), plan: "a test".to_owned(), since: ago(600) })
+pub fn mark(policy: &str) -> DrainMark {
+    DrainMark { policy: policy.to_owned(), plan: "a test".to_owned(), since: ago(600) }
 }
 
 /// The nodes of a pool: as many as it counts, give or take a few.
@@ -295,7 +295,7 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
     let wish = (0..3_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, any::<bool>());
     (cluster_and_step(), wish).prop_map(|((mut snapshot, mut step), (kind, mode, count, marked))| {
         let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap().clone();
-        step.change = Change::Drain(drain(kind, mode, &pool, count));
+        step.change = Change::Drain(drain(kind, &mode, &pool, count));
         let mut nodes = snapshot.nodes.value().unwrap().clone();
         let first = count.min(pool.count);
         let is_last = |node: &Node| {
@@ -303,7 +303,7 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
             node.pool.as_ref() == Some(&pool.name) && index.is_some_and(|index| index >= first || kind == 2)
         };
         for node in nodes.iter_mut().filter(|node| marked && is_last(node)) {
-            (node.cordoned, node.drain) = (true, Some(mark(&step.policy)));
+            (node.cordoned, node.drain) = (true, Some(Box::new(mark(&step.policy))));
         }
         if kind == 2 && marked {
             let (mut intents, mut pods) =
@@ -311,7 +311,9 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
             let mut own = intents.iter_mut().filter(|intent| intent.policy == step.policy);
             own.by_ref().for_each(|intent| intent.system_pods = SystemPods::Relocate);
             let owner = Arc::new(Controller { kind: "Deployment".into(), name: "dns".to_owned() });
-            pods.iter_mut().for_each(|pod| pod.controller = Some(Arc::clone(&owner)));
+            for pod in &mut pods {
+                pod.controller = Some(Arc::clone(&owner));
+            }
             let read = occupancy(&pool.name, &nodes, &pods, 2);
             snapshot.occupancy.extend(read.map(|known| (pool.name.clone(), known)));
             (snapshot.intents, snapshot.pods) = (Known::seen(NOW, intents), Known::seen(NOW, pods));
@@ -331,10 +333,10 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
 }
 
 /// A change of a drain of the pool, down to so many nodes or for its demotion.
-fn drain(kind: u8, mode: Mode, pool: &AgentPool, count: u32) -> Drain {
+fn drain(kind: u8, mode: &Mode, pool: &AgentPool, count: u32) -> Drain {
     let to = count.min(pool.count);
     let nodes = (to..pool.count).map(|index| format!("aks-{}-{index}", pool.name)).collect();
-    let aim = if mode == Mode::User { Aim::Demotion } else { Aim::Scale { from: pool.count, to } };
+    let aim = if *mode == Mode::User { Aim::Demotion } else { Aim::Scale { from: pool.count, to } };
     match kind {
         0 => Drain::Cordon { nodes, aim },
         1 => Drain::RemoveMachines { machines: nodes, from: pool.count },

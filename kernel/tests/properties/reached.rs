@@ -45,7 +45,7 @@ fn drained(snapshot: &mut Snapshot, policy: &str, drain: &Drain, mut cluster: Cl
         Drain::Cordon { nodes: closed, .. } => {
             for node in nodes.iter_mut().filter(|node| closed.contains(&node.name)) {
                 assert!(!node.cordoned, "{}", node.name);
-                (node.cordoned, node.drain) = (true, Some(mark(policy)));
+                (node.cordoned, node.drain) = (true, Some(Box::new(mark(policy))));
             }
         }
         Drain::Uncordon { nodes: open, .. } => {

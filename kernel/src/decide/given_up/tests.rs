@@ -53,7 +53,9 @@ fn a_drain_that_is_refused_for_good_ends_at_once_and_one_that_waits_goes_on() {
     assert_eq!((given.code.as_str(), given.remedy.starts_with("delete these pods")), ("WorkloadsDependOnPool", true));
     let mut waits = snapshot.clone();
     edit(waits.occupancy.get_mut("sys").unwrap()).pods = vec![Occupant { tenancy: Tenancy::Controlled, ..occupant }];
-    edit(&mut waits.workloads).iter_mut().for_each(|workload| workload.ready = 1);
+    for workload in edit(&mut waits.workloads) {
+        workload.ready = 1;
+    }
     assert_eq!(found(&waits), []);
     edit(&mut snapshot.intents).first_mut().unwrap().count = Some(3);
     assert_eq!(found(&snapshot), [], "it is opened as it is");
