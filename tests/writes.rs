@@ -156,7 +156,7 @@ fn wanted(change: &Change) -> Option<(&'static str, Value)> {
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Repair { .. } | Change::Create(_) | Change::Delete => return None,
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
     })
 }
 

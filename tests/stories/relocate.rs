@@ -67,7 +67,7 @@ async fn deploy(bed: &Testbed, namespace: &str, name: &str, replicas: i32) -> an
     });
     let api: Api<Deployment> = Api::namespaced(bed.cluster.client(), namespace);
     api.patch(name, &PatchParams::apply("gitops").force(), &Patch::Apply(&deployment)).await?;
-    wait_for(&format!("{name} to run"), Duration::from_secs(60), async || {
+    wait_for(&format!("{name} to run"), Duration::from_mins(1), async || {
         let ready = api.get(name).await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
         Ok(if ready == replicas { Ok(()) } else { Err(format!("{ready} of {replicas} are Ready")) })
     })
