@@ -6,6 +6,7 @@ mod places;
 mod rows;
 pub mod scheduling;
 mod sharing;
+mod storage;
 mod store;
 mod watch;
 mod watched;
