@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::health;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -196,6 +197,7 @@ impl Scene {
         let what = format!("policy {name} {what}");
         let waited = wait_for(&what, DEADLINE, async || {
             let policy = self.policies.get(name).await?;
+            health::judge(&policy)?;
             let status = policy.status.unwrap_or_default();
             let current = status.observed_generation == policy.metadata.generation;
             Ok(if current && fits(&status) { Ok(status) } else { Err(serde_json::to_string_pretty(&status)?) })
