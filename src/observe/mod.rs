@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use dependents::Dependents;
 pub use fresh::Fresh;
 pub use rows::{any_pod, budget, node};
-pub use store::{PolicyRow, Store};
+pub use store::{PolicyRow, PolicyVersion, Store};
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};

@@ -1,7 +1,7 @@
 //! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
 //! operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use crate::arm::ArmClient;
-use crate::observe::{Observer, PolicyRow, Store, now};
+use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
 
 /// Everything that a pass needs, with the parts of it that are told in `ends` and `farewell`.
@@ -39,6 +39,8 @@ pub(super) struct Pass {
     pub(super) flights: Flights,
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
+    /// The versions of the policies that the plan is about.
+    pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -80,7 +82,9 @@ impl Pass {
         if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
     }
 
-    fn plan_once(&self) -> (Snapshot, Plan) {
+    fn plan_once(&mut self) -> (Snapshot, Plan) {
+        // Before the snapshot: a policy that changes in between counts as one that was not planned.
+        self.planned = self.store.versions();
         let mut snapshot = self.observer.snapshot(self.flights.all());
         if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
             for intent in intents {
@@ -92,6 +96,11 @@ impl Pass {
             farewell::let_go(&mut plan, &snapshot);
         }
         (snapshot, plan)
+    }
+
+    /// Whether the plan is about the policy as it is. If it has changed since, the next pass is about it.
+    pub(super) fn is_as_planned(&self, name: &str, row: &PolicyRow) -> bool {
+        self.planned.get(name) == Some(&row.version())
     }
 
     /// Decides on the plan, and reads where pods could run if a step moves any.
@@ -237,6 +246,9 @@ impl Pass {
         self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
         for (name, row) in rows {
+            if !self.is_as_planned(&name, &row) {
+                continue;
+            }
             match row {
                 PolicyRow::Valid(policy) => {
                     let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
