@@ -4,6 +4,7 @@ mod crd;
 mod deletion;
 mod intent;
 mod policy;
+mod requested;
 mod status;
 mod template;
 
@@ -11,6 +12,7 @@ pub use crd::{crd_yaml, stored_as};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};
 pub use policy::{DeletionPolicy, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, Taint, TaintEffect};
+pub use requested::{REQUESTED_AT, is_look_due, requested_at};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
     PlannedSteps, RefusedStep, condition, outcome,

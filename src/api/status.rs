@@ -40,6 +40,9 @@ pub struct NodePoolPolicyStatus {
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` for which Azure was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 /// A condition, as in `meta/v1`.

@@ -9,7 +9,7 @@ use nodepool_kernel::{
 use super::conditions::{draft, merge};
 use super::{history, summary};
 use crate::api::{
-    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
+    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
     RefusedStep, condition,
 };
 
@@ -65,6 +65,8 @@ pub struct Circumstances<'a> {
     pub patience: f64,
     /// What the nodes of the pool lack, in words, while its creation is over in ARM and not in Kubernetes.
     pub joining: Option<String>,
+    /// Whether ARM has been read since somebody last wrote a policy.
+    pub looked: bool,
     /// Whether ARM has not been readable for longer than a decision may rest on an old view.
     pub stale: bool,
 }
@@ -120,6 +122,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .collect(),
         history: old.history,
         owned_labels: owned_labels(policy, about, &old.owned_labels),
+        last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,
     }

@@ -19,7 +19,7 @@ use super::joins::Joins;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
+use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
@@ -52,7 +52,7 @@ impl Pass {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
-        if asks_for_anything(&plan) && self.is_older_than_the_policies() {
+        if (asks_for_anything(&plan) || self.is_look_due()) && self.is_older_than_the_policies() {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
@@ -163,6 +163,12 @@ impl Pass {
         self.wake
             .policy_changed_at()
             .is_some_and(|changed| self.observer.arm_read_at().is_none_or(|read| read < changed))
+    }
+
+    /// Whether somebody asks for a fresh look at ARM.
+    fn is_look_due(&self) -> bool {
+        let asks = |row: &PolicyRow| matches!(row, PolicyRow::Valid(policy) if is_look_due(policy));
+        self.store.policies().values().any(asks)
     }
 
     /// Carries out what is approved and not delayed.
@@ -297,6 +303,7 @@ impl Pass {
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
             joining: self.joins.lacking(policy, snapshot),
+            looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)

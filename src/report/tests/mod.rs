@@ -144,6 +144,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
         joining: None,
+        looked: true,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
     };
     status(policy, &about)
