@@ -124,10 +124,10 @@ async fn changed_meanwhile(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("system", json!({"labels": {}}))).await?;
     scene.ready("apps").await?;
     scene.ready("system").await?;
-    // The pass that scales one pool is held, and meanwhile the policy of the other changes.
-    let pass = scene.bed.arm.hold(Match::method("GET").path_ends_with("/agentPools/apps").times(1));
+    // A pass is held between its plan and its report, and meanwhile the policy of another pool changes.
+    let pass = scene.bed.api.hold(Match::method("PATCH").path_ends_with("/nodepoolpolicies/apps").times(1));
     let next = scene.bed.arm.hold(Match::method("PUT").path_ends_with("/agentPools/system"));
-    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene.apply(policy("apps", json!({"count": 1, "deletionPolicy": "Delete"}))).await?;
     pass.arrived().await?;
     let changed = scene.apply(policy("system", json!({"labels": {"tier": "a"}}))).await?;
     told_to_watchers(&scene, &changed).await?;
