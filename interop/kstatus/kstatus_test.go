@@ -19,8 +19,8 @@ var wanted = map[string]status.Status{
 
 // A policy as a story saw it, a line each.
 type seen struct {
-	Health string         `json:"health"`
-	Policy map[string]any `json:"policy"`
+	Health string                    `json:"health"`
+	Policy unstructured.Unstructured `json:"policy"`
 }
 
 func TestFluxAndArgoAgree(t *testing.T) {
@@ -37,7 +37,7 @@ func TestFluxAndArgoAgree(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &seen); err != nil {
 			t.Fatal(err)
 		}
-		policy := &unstructured.Unstructured{Object: seen.Policy}
+		policy := &seen.Policy
 		want := wanted[seen.Health]
 		if policy.GetDeletionTimestamp() != nil {
 			want = status.TerminatingStatus
