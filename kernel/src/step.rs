@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::names::counted;
+use crate::keys::Keys;
+use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
@@ -60,6 +61,13 @@ pub enum Change {
     Create(Box<NewPool>),
     /// The pool goes, with all of its nodes.
     Delete,
+    /// All tags, which are Azure's and not on the nodes.
+    Tags {
+        /// Observed.
+        from: BTreeMap<String, String>,
+        /// Wanted, foreign ones included.
+        to: BTreeMap<String, String>,
+    },
 }
 
 /// A pool that is to be created.
@@ -73,6 +81,8 @@ pub struct NewPool {
     pub taints: Option<Vec<Taint>>,
     /// Its labels, if the policy manages them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Its tags, if the policy manages them.
+    pub tags: Option<BTreeMap<String, String>>,
     /// What it is made from.
     pub template: Arc<Template>,
 }
@@ -94,6 +104,8 @@ pub enum Purpose {
     Create,
     /// The pool goes.
     Delete,
+    /// Tags.
+    Tags,
 }
 
 impl Change {
@@ -108,6 +120,7 @@ impl Change {
             Self::Repair { .. } => Purpose::Repair,
             Self::Create(_) => Purpose::Create,
             Self::Delete => Purpose::Delete,
+            Self::Tags { .. } => Purpose::Tags,
         }
     }
 
@@ -122,6 +135,7 @@ impl Change {
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
             Self::Create(_) => true,
             Self::Delete => false,
+            Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
         }
     }
 
@@ -197,6 +211,7 @@ impl fmt::Display for Purpose {
             Self::Repair => "repair",
             Self::Create => "create",
             Self::Delete => "deletionPolicy",
+            Self::Tags => "tags",
         })
     }
 }
@@ -209,6 +224,23 @@ fn taint_list(taints: &[Taint]) -> String {
     let mut texts: Vec<String> = taints.iter().map(Taint::to_string).collect();
     texts.sort_unstable();
     texts.join(", ")
+}
+
+/// What is set in a collection and removed from it, as a person reads it.
+fn edits(
+    noun: &str,
+    keys: Keys,
+    (from, to): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    list: impl Fn(Vec<String>) -> String,
+) -> String {
+    let set = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
+    let set = list(set.map(|(key, value)| format!("{key}={value}")).collect());
+    let gone = list(from.keys().filter(|key| keys.find(to, key).is_none()).cloned().collect());
+    match (set.is_empty(), gone.is_empty()) {
+        (false, true) => format!("set the {noun} {set}"),
+        (true, _) => format!("remove the {noun} {gone}"),
+        (false, false) => format!("set the {noun} {set} and remove {gone}"),
+    }
 }
 
 impl fmt::Display for Change {
@@ -227,17 +259,10 @@ impl fmt::Display for Change {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }
             Self::Labels { from, to } => {
-                let pairs = |keys: &mut dyn Iterator<Item = (&String, &String)>| {
-                    keys.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
-                };
-                let set = pairs(&mut to.iter().filter(|(key, value)| from.get(*key) != Some(*value)));
-                let gone: Vec<&str> = from.keys().filter(|key| !to.contains_key(*key)).map(String::as_str).collect();
-                match (set.is_empty(), gone.is_empty()) {
-                    (false, true) => write!(f, "set the labels {set}"),
-                    (true, _) => write!(f, "remove the labels {}", gone.join(", ")),
-                    (false, false) => write!(f, "set the labels {set} and remove {}", gone.join(", ")),
-                }
+                f.write_str(&edits("labels", Keys::Exact, (from, to), |items| items.join(", ")))
             }
+            // A tag may be as long as 768 characters.
+            Self::Tags { from, to } => f.write_str(&edits("tags", Keys::AnyCase, (from, to), capped_list)),
         }
     }
 }
@@ -261,6 +286,13 @@ mod tests {
         let change = Change::Labels { from: labels(&[("a", "1"), ("b", "1")]), to: labels(&[("a", "2"), ("c", "3")]) };
         assert_eq!(change.to_string(), "set the labels a=2, c=3 and remove b");
         assert_eq!(change.changed_labels(), ["a", "c", "b"]);
+        let from = labels(&[("Owner", "a"), ("cost", "1"), ("gone", "")]);
+        let tags = Change::Tags { from: from.clone(), to: labels(&[("cost", "1"), ("owner", "b")]) };
+        assert_eq!(
+            (tags.to_string(), tags.purpose().to_string()),
+            ("set the tags owner=b and remove gone".into(), "tags".into())
+        );
+        assert_eq!(Change::Tags { from, to: labels(&[]) }.to_string(), "remove the tags Owner, cost, gone");
         let step = Step { policy: "p".into(), pool: "apps".into(), change: Change::Count { from: 2, to: 3 } };
         assert_eq!(step.to_string(), "pool apps: scale from 2 to 3 nodes");
         let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
@@ -283,7 +315,9 @@ mod tests {
         let tainted = AgentPool { taints: taints(&["a=1:NoSchedule", "b=1:NoSchedule"]), ..pool.clone() };
         let failed = AgentPool { state: ProvisioningState::Failed, ..pool.clone() };
         let put = |texts: &[&str]| Change::Taints { from: vec![], to: taints(texts) };
+        let tagged = AgentPool { tags: labels(&[("Owner", "shop")]), ..pool.clone() };
         let put_labels = |to| Change::Labels { from: labels(&[]), to };
+        let put_tags = |pairs| Change::Tags { from: labels(&[]), to: labels(pairs) };
         let repair = Change::Repair { code: String::new() };
         for (change, pool, made) in [
             (Change::Count { from: 2, to: 3 }, &pool, true),
@@ -297,6 +331,9 @@ mod tests {
             (repair.clone(), &pool, true),
             (repair, &failed, false),
             (Change::Delete, &pool, false),
+            (put_tags(&[("owner", "shop")]), &tagged, true),
+            (put_tags(&[("owner", "Shop")]), &tagged, false),
+            (put_tags(&[]), &tagged, false),
         ] {
             assert_eq!(change.is_made(pool), made, "{change}");
         }

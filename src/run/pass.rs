@@ -22,7 +22,7 @@ use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
+use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
 /// Everything that a pass needs, with the parts of it that are told in `ends` and `farewell`.
 pub(super) struct Pass {
@@ -184,7 +184,7 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
-        if !self.own_labels(&step).await {
+        if !self.own_keys(&step).await {
             return;
         }
         let outcome = act(approved, &self.observer, &self.arm, &self.flights.all(), &self.settings).await;
@@ -192,20 +192,13 @@ impl Pass {
         self.take(&step, &outcome);
     }
 
-    /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
-    async fn own_labels(&mut self, step: &Step) -> bool {
+    /// Stores which labels and tags the policy owns before a write that depends on it: after a crash they are known.
+    async fn own_keys(&mut self, step: &Step) -> bool {
         let Some(policy) = self.policy(&step.policy) else { return false };
-        if step.change.deletes() {
-            return true;
-        }
-        let Some(named) = policy.spec.labels.as_ref() else { return true };
         let mut status = policy.status.clone().unwrap_or_default();
-        let missing: Vec<String> = named.keys().filter(|key| !status.owned_labels.contains(key)).cloned().collect();
-        if missing.is_empty() {
+        if step.change.deletes() || !own_what_is_named(&policy, &mut status) {
             return true;
         }
-        status.owned_labels.extend(missing);
-        status.owned_labels.sort();
         self.publish(&policy, status).await
     }
 

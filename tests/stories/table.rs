@@ -12,7 +12,7 @@ use nodepool_operator::api::NodePoolPolicyStatus;
 use serde_json::json;
 use testbed::{Lane, Testbed, wait_for};
 
-use super::steps::{FOREIGN_LABEL, POOLS, Step, present};
+use super::steps::{FOREIGN_LABEL, FOREIGN_TAG, POOLS, Step, present};
 use super::support::{Scene, binary, policy};
 
 /// How many cases of a table are told in each setting: a number, `all`, or those whose words contain a text.
@@ -119,9 +119,8 @@ pub async fn open(lane: Lane, setting: Setting, past_the_door: bool) -> anyhow::
     let operator = bed.start_operator(options).await?;
     let scene = Scene::of(bed, operator);
     for pool in POOLS {
-        let (key, value) = FOREIGN_LABEL;
-        let foreign =
-            json!({"nodeLabels": {key: value}, "tags": {"owner": "shop"}, "upgradeSettings": {"maxSurge": "33%"}});
+        let [label, tag] = [FOREIGN_LABEL, FOREIGN_TAG].map(|(key, value)| json!({key: value}));
+        let foreign = json!({"nodeLabels": label, "tags": tag, "upgradeSettings": {"maxSurge": "33%"}});
         scene.edit_by_hand(pool, foreign).await?;
         scene.bed.emulator.idle().await;
         let spec = json!({"count": 1, "taints": [], "labels": {"turn": "0"}, "mode": "User"});

@@ -26,6 +26,7 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         autoscaling: None,
         taints: vec![],
         labels: [].into(),
+        tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: None,
