@@ -52,7 +52,7 @@ impl Pass {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
-        if (asks_for_anything(&plan) || self.is_look_due()) && self.is_older_than_the_policies() {
+        if self.is_older_than_the_policies() && (asks_for_anything(&plan) || self.is_look_due()) {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
