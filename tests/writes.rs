@@ -143,6 +143,7 @@ fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (1u32..9).prop_map(|to| Change::Count { from: 1, to }),
         any_labels().prop_map(|to| Change::Labels { from: [].into(), to }),
+        any_labels().prop_map(|to| Change::Tags { from: [].into(), to }),
         any_taints().prop_map(|to| Change::Taints { from: vec![], to }),
         Just(Change::Mode { from: Mode::User, to: Mode::User }),
         Just(Change::Repair { code: String::new() }),
@@ -156,6 +157,7 @@ fn wanted(change: &Change) -> Option<(&'static str, Value)> {
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
+        Change::Tags { to, .. } => ("tags", json!(to)),
         Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
     })
 }
@@ -225,7 +227,8 @@ async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_
     .unwrap();
     let template = Arc::new(Template::from_fields(|field| written.value(field.name)));
     assert_eq!(template.values().count(), TEMPLATE_FIELDS.len(), "a field is missing here");
-    let new = NewPool { mode: Mode::User, count: 1, taints: None, labels: None, template: Arc::clone(&template) };
+    let new =
+        NewPool { mode: Mode::User, count: 1, taints: None, labels: None, tags: None, template: Arc::clone(&template) };
     let write = PoolWrite::creation(&new);
     assert!(write.if_none_match && write.if_match.is_none());
     let answer = arm.create(&write.body).await;

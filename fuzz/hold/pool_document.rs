@@ -26,12 +26,13 @@ pub fn hold(input: &[u8]) {
     }
     let Ok(document) = PoolDocument::parse(value.clone()) else { return };
     let pool = document.pool();
-    let labels = [("added".to_owned(), "here".to_owned())];
+    let added = || [("added".to_owned(), "here".to_owned())].into();
     let taint = "added=here:NoSchedule".parse().expect("it is a taint");
     for (change, about, wanted) in [
         (Change::Count { from: pool.count, to: 7 }, "count", json!(7)),
         (Change::Mode { from: pool.mode.clone(), to: Mode::User }, "mode", json!("User")),
-        (Change::Labels { from: pool.labels.clone(), to: labels.into() }, "nodeLabels", json!({"added": "here"})),
+        (Change::Labels { from: pool.labels.clone(), to: added() }, "nodeLabels", json!({"added": "here"})),
+        (Change::Tags { from: pool.tags.clone(), to: added() }, "tags", json!({"added": "here"})),
         (Change::Taints { from: pool.taints.clone(), to: vec![taint] }, "nodeTaints", json!(["added=here:NoSchedule"])),
         (Change::Taints { from: pool.taints.clone(), to: vec![] }, "nodeTaints", json!([])),
     ] {

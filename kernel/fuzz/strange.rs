@@ -122,6 +122,7 @@ fn pool(input: Input<'_, '_>) -> Result<AgentPool> {
         autoscaling: input.ratio(1, 8)?.then_some(bounds),
         taints: few_taints(input)?,
         labels: labels(input)?,
+        tags: labels(input)?,
         requested_version: if rare > 10 { Some("1.33".into()) } else { maybe(input, &VERSIONS)? },
         current_version: if rare > 10 { Some("1.33.5".into()) } else { maybe(input, &VERSIONS)? },
         max_unavailable: maybe(input, &AMOUNTS)?,
@@ -245,6 +246,8 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         taints: if asks(6) { Some(several(input, 2, taint)?) } else { None },
         labels: if asks(7) { Some(labels(input)?) } else { None },
         owned_labels: keys(input)?,
+        tags: if asks(2) { Some(labels(input)?) } else { None },
+        owned_tags: keys(input)?,
         attempt: if input.ratio(1, 4)? { Some(attempt(input)?) } else { None },
         stalled: asks(1),
         waits_since: if asks(2) { Some(time(input)?) } else { None },
@@ -273,18 +276,20 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
         Some(winner) if !input.ratio(1, 10)? => winner.policy.clone(),
         _ => one(input, &["p", "q", "", "r"])?,
     };
-    let change = match input.int_in_range(0..=5_u8)? {
+    let change = match input.int_in_range(0..=7_u8)? {
         0 => Change::Mode { from: pool.mode, to: mode(input)? },
         1 => Change::Count { from: pool.count, to: number(input)? },
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
         3 => Change::Labels { from: pool.labels, to: labels(input)? },
         4 => Change::Repair { code: one(input, &CODES)? },
         5 => Change::Delete,
+        6 => Change::Tags { from: pool.tags, to: labels(input)? },
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
             count: number(input)?,
             taints: if input.ratio(1, 2)? { Some(several(input, 2, taint)?) } else { None },
             labels: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
+            tags: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
             template: template(input)?,
         })),
     };

@@ -232,7 +232,7 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => false,
+            Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
             Change::Delete => true,
             Change::Drain(drain) => return !drain.ends(),
         };
@@ -309,7 +309,7 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.taints.extend(new);
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
-        Change::Labels { .. } | Change::Repair { .. } | Change::Create(_) => {}
+        Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
         Change::Drain(drain) => reach(pool, drain),
     }
@@ -337,6 +337,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
+        Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
         Change::Drain(drain) => reach(pool, drain),

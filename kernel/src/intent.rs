@@ -34,6 +34,10 @@ pub struct Intent {
     pub labels: Option<BTreeMap<String, String>>,
     /// Label keys that this policy has named before: they are removed when it names them no longer.
     pub owned_labels: BTreeSet<String>,
+    /// The wanted tags; tags that are not named here are left alone unless they are owned.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Tag keys that this policy has named before: they are removed when it names them no longer.
+    pub owned_tags: BTreeSet<String>,
     /// The last attempt that failed, if nothing has succeeded or changed since.
     pub attempt: Option<Attempt>,
     /// Whether the policy's status says `Stalled` for its present generation.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::drain::{Aim, Drain};
-use crate::names::counted;
+use crate::keys::Keys;
+use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Mode, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
@@ -63,6 +64,13 @@ pub enum Change {
     Delete,
     /// Chosen nodes are emptied, one change at a time.
     Drain(Drain),
+    /// All tags, which are Azure's and not on the nodes.
+    Tags {
+        /// Observed.
+        from: BTreeMap<String, String>,
+        /// Wanted, foreign ones included.
+        to: BTreeMap<String, String>,
+    },
 }
 
 /// A pool that is to be created.
@@ -76,6 +84,8 @@ pub struct NewPool {
     pub taints: Option<Vec<Taint>>,
     /// Its labels, if the policy manages them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Its tags, if the policy manages them.
+    pub tags: Option<BTreeMap<String, String>>,
     /// What it is made from.
     pub template: Arc<Template>,
 }
@@ -99,6 +109,8 @@ pub enum Purpose {
     Delete,
     /// Nodes that were cordoned are opened again.
     Uncordon,
+    /// Tags.
+    Tags,
 }
 
 impl Change {
@@ -118,6 +130,7 @@ impl Change {
                 Drain::Uncordon { .. } => Purpose::Uncordon,
                 _ => Purpose::Count,
             },
+            Self::Tags { .. } => Purpose::Tags,
         }
     }
 
@@ -134,6 +147,7 @@ impl Change {
             Self::Drain(Drain::RemoveMachines { .. }) => self.counts().is_some_and(|(_, to)| pool.count == to),
             // A pool that is there is created; what is made in Kubernetes is made at once.
             Self::Create(_) | Self::Drain(_) => true,
+            Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
         }
     }
 
@@ -248,6 +262,7 @@ impl fmt::Display for Purpose {
             Self::Create => "create",
             Self::Delete => "deletionPolicy",
             Self::Uncordon => "uncordon",
+            Self::Tags => "tags",
         })
     }
 }
@@ -260,6 +275,23 @@ fn taint_list(taints: &[Taint]) -> String {
     let mut texts: Vec<String> = taints.iter().map(Taint::to_string).collect();
     texts.sort_unstable();
     texts.join(", ")
+}
+
+/// What is set in a collection and removed from it, as a person reads it.
+fn edits(
+    noun: &str,
+    keys: Keys,
+    (from, to): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    list: impl Fn(Vec<String>) -> String,
+) -> String {
+    let set = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
+    let set = list(set.map(|(key, value)| format!("{key}={value}")).collect());
+    let gone = list(from.keys().filter(|key| keys.find(to, key).is_none()).cloned().collect());
+    match (set.is_empty(), gone.is_empty()) {
+        (false, true) => format!("set the {noun} {set}"),
+        (true, _) => format!("remove the {noun} {gone}"),
+        (false, false) => format!("set the {noun} {set} and remove {gone}"),
+    }
 }
 
 impl fmt::Display for Change {
@@ -279,17 +311,10 @@ impl fmt::Display for Change {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }
             Self::Labels { from, to } => {
-                let pairs = |keys: &mut dyn Iterator<Item = (&String, &String)>| {
-                    keys.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
-                };
-                let set = pairs(&mut to.iter().filter(|(key, value)| from.get(*key) != Some(*value)));
-                let gone: Vec<&str> = from.keys().filter(|key| !to.contains_key(*key)).map(String::as_str).collect();
-                match (set.is_empty(), gone.is_empty()) {
-                    (false, true) => write!(f, "set the labels {set}"),
-                    (true, _) => write!(f, "remove the labels {}", gone.join(", ")),
-                    (false, false) => write!(f, "set the labels {set} and remove {}", gone.join(", ")),
-                }
+                f.write_str(&edits("labels", Keys::Exact, (from, to), |items| items.join(", ")))
             }
+            // A tag may be as long as 768 characters.
+            Self::Tags { from, to } => f.write_str(&edits("tags", Keys::AnyCase, (from, to), capped_list)),
         }
     }
 }
@@ -313,6 +338,13 @@ mod tests {
         let change = Change::Labels { from: labels(&[("a", "1"), ("b", "1")]), to: labels(&[("a", "2"), ("c", "3")]) };
         assert_eq!(change.to_string(), "set the labels a=2, c=3 and remove b");
         assert_eq!(change.changed_labels(), ["a", "c", "b"]);
+        let from = labels(&[("Owner", "a"), ("cost", "1"), ("gone", "")]);
+        let tags = Change::Tags { from: from.clone(), to: labels(&[("cost", "1"), ("owner", "b")]) };
+        assert_eq!(
+            (tags.to_string(), tags.purpose().to_string()),
+            ("set the tags owner=b and remove gone".into(), "tags".into())
+        );
+        assert_eq!(Change::Tags { from, to: labels(&[]) }.to_string(), "remove the tags Owner, cost, gone");
         let step = Step { policy: "p".into(), pool: "apps".into(), change: Change::Count { from: 2, to: 3 } };
         assert_eq!(step.to_string(), "pool apps: scale from 2 to 3 nodes");
         let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
@@ -335,7 +367,9 @@ mod tests {
         let tainted = AgentPool { taints: taints(&["a=1:NoSchedule", "b=1:NoSchedule"]), ..pool.clone() };
         let failed = AgentPool { state: ProvisioningState::Failed, ..pool.clone() };
         let put = |texts: &[&str]| Change::Taints { from: vec![], to: taints(texts) };
+        let tagged = AgentPool { tags: labels(&[("Owner", "shop")]), ..pool.clone() };
         let put_labels = |to| Change::Labels { from: labels(&[]), to };
+        let put_tags = |pairs| Change::Tags { from: labels(&[]), to: labels(pairs) };
         let repair = Change::Repair { code: String::new() };
         for (change, pool, made) in [
             (Change::Count { from: 2, to: 3 }, &pool, true),
@@ -349,6 +383,9 @@ mod tests {
             (repair.clone(), &pool, true),
             (repair, &failed, false),
             (Change::Delete, &pool, false),
+            (put_tags(&[("owner", "shop")]), &tagged, true),
+            (put_tags(&[("owner", "Shop")]), &tagged, false),
+            (put_tags(&[]), &tagged, false),
         ] {
             assert_eq!(change.is_made(pool), made, "{change}");
         }

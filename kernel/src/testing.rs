@@ -29,6 +29,7 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         autoscaling: None,
         taints: vec![],
         labels: [].into(),
+        tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: Some("0".into()),
@@ -120,6 +121,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         taints: None,
         labels: None,
         owned_labels: [].into(),
+        tags: None,
+        owned_tags: [].into(),
         attempt: None,
         stalled: false,
         waits_since: None,
@@ -266,6 +269,11 @@ pub(crate) fn put_taints(pool: &str, taints: &[&str]) -> Step {
 /// Gives a pool that has no labels this one.
 pub(crate) fn put_label(pool: &str, key: &str) -> Step {
     step(pool, Change::Labels { from: [].into(), to: [(key.to_owned(), "x".to_owned())].into() })
+}
+
+/// Gives a pool that has no tags this one.
+pub(crate) fn put_tag(pool: &str, key: &str) -> Step {
+    step(pool, Change::Tags { from: [].into(), to: [(key.to_owned(), "x".to_owned())].into() })
 }
 
 /// The steps as writes that ARM accepted.

@@ -39,6 +39,8 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         taints: spec.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
         labels: spec.labels.clone(),
         owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),
+        tags: spec.tags.clone(),
+        owned_tags: status.map(|status| status.owned_tags.iter().cloned().collect()).unwrap_or_default(),
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,
         waits_since: None,
@@ -99,14 +101,16 @@ mod tests {
     fn an_empty_spec_manages_nothing() {
         let intent = intent(&NodePoolPolicy::new("apps", NodePoolPolicySpec::default()));
         assert_eq!((intent.pool.as_str(), intent.enforcement), ("apps", kernel::Enforcement::Enforce));
-        assert!(intent.mode.is_none() && intent.count.is_none() && intent.taints.is_none() && intent.labels.is_none());
+        assert!(intent.mode.is_none() && intent.count.is_none() && intent.taints.is_none());
+        assert!(intent.labels.is_none() && intent.tags.is_none());
     }
 
     #[test]
     fn an_empty_collection_is_managed() {
-        let spec: NodePoolPolicySpec = serde_json::from_value(serde_json::json!({"taints": [], "labels": {}})).unwrap();
+        let spec: NodePoolPolicySpec =
+            serde_json::from_value(serde_json::json!({"taints": [], "labels": {}, "tags": {}})).unwrap();
         let intent = intent(&NodePoolPolicy::new("apps", spec));
-        assert_eq!((intent.taints, intent.labels), (Some(vec![]), Some([].into())));
+        assert_eq!((intent.taints, intent.labels, intent.tags), (Some(vec![]), Some([].into()), Some([].into())));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod deletion;
 mod intent;
 mod mark;
 mod policy;
+mod requested;
 mod status;
 mod template;
 
@@ -15,6 +16,7 @@ pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
 pub use policy::{
     DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, SystemPods, Taint, TaintEffect,
 };
+pub use requested::{REQUESTED_AT, is_look_due, requested_at};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
     PlannedSteps, RefusedStep, condition, outcome,

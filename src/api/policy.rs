@@ -86,6 +86,17 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]
     pub labels: Option<BTreeMap<String, String>>,
 
+    /// Azure's tags of the pool and its machines, which no node shows. A key that this policy once named and names no
+    /// longer is removed; keys that it never named are left alone. The case of a key makes no difference to Azure. Tags are
+    /// readable by many: put no secrets into them. Example: `{cost-center: platform}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "tags_schema")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 512 && !key.matches(r'[<>%&?/\\\\]'))").message("tag keys have 1 to 512 characters, and Azure refuses <, >, %, &, \\, ? and / in them"))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.matches('(?i)^(microsoft|azure|windows|aks-managed)'))").message("tag keys that begin with microsoft, azure or windows belong to Azure, those that begin with aks-managed to AKS: choose another key"))]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))").message("two tag keys differ in case only, which makes no difference to Azure: remove one"))]
+    pub tags: Option<BTreeMap<String, String>>,
+
     /// What the pool is created from if it does not exist, which also needs `count`; without it, a pool that does not exist
     /// is not created. A pool that exists is compared with it and never changed for it. A pool that is deleted while its
     /// policy has a template is created again.
@@ -200,5 +211,14 @@ fn labels_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             "maxLength": 63,
             "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
         }
+    })
+}
+
+/// Tags with Azure's bounds.
+fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": { "type": "string", "maxLength": 256 }
     })
 }

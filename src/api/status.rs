@@ -37,9 +37,15 @@ pub struct NodePoolPolicyStatus {
     /// Label keys that this policy owns: they are removed from the pool when the policy names them no longer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owned_labels: Vec<String>,
+    /// Tag keys that this policy owns: they are removed from the pool when the policy names them no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owned_tags: Vec<String>,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` for which Azure was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 /// A condition, as in `meta/v1`.

@@ -156,15 +156,15 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
             value.as_array().and_then(|taints| taints.iter().map(|taint| taint.as_str()?.parse().ok()).collect())
         }
     };
-    let labels: Option<BTreeMap<String, String>> = match properties.get("nodeLabels") {
-        None | Some(Value::Null) => Some(BTreeMap::new()),
-        Some(value) => serde_json::from_value(value.clone()).ok(),
-    };
+    let (labels, tags) = (texts(properties, "nodeLabels"), texts(properties, "tags"));
     if taints.is_none() {
         unreadable.push("nodeTaints");
     }
     if labels.is_none() {
         unreadable.push("nodeLabels");
+    }
+    if tags.is_none() {
+        unreadable.push("tags");
     }
     let upgrade = properties.get("upgradeSettings").and_then(Value::as_object);
     let minutes = |field: &str| upgrade.and_then(|settings| number(settings, field));
@@ -184,6 +184,7 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
         autoscaling,
         taints: taints.unwrap_or_default(),
         labels: labels.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
         requested_version: text(properties, "orchestratorVersion").map(str::to_owned),
         current_version: text(properties, "currentOrchestratorVersion").map(str::to_owned),
         max_unavailable: upgrade.and_then(|settings| text(settings, "maxUnavailable")).map(str::to_owned),
@@ -196,6 +197,14 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
 
 fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
     object.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A collection of texts by their keys; `None` if it is something else.
+fn texts(object: &Map<String, Value>, field: &str) -> Option<BTreeMap<String, String>> {
+    match object.get(field) {
+        None | Some(Value::Null) => Some(BTreeMap::new()),
+        Some(value) => serde_json::from_value(value.clone()).ok(),
+    }
 }
 
 fn number(object: &Map<String, Value>, field: &str) -> Option<u32> {
@@ -234,6 +243,7 @@ mod tests {
             "count": 1, "vmSize": "Standard_DS2_v2", "type": "VirtualMachineScaleSets", "enableAutoScaling": false,
             "provisioningState": "Updating", "powerState": {"code": "Running"}, "orchestratorVersion": "1.33",
             "currentOrchestratorVersion": "1.33.5", "nodeLabels": {"mylabel": "label"}, "mode": "System",
+            "tags": {"Owner": "shop"},
             "osType": "Linux", "upgradeSettings": {"maxSurge": "10%", "maxUnavailable": "0"}
         })
     }
@@ -243,7 +253,7 @@ mod tests {
         let pool = document(&recorded()).pool();
         assert_eq!((pool.count, &pool.kind, &pool.os), (1, &PoolKind::ScaleSet, &Os::Linux));
         assert_eq!((pool.state.operation(), pool.version_differs()), (Some("Updating"), false));
-        assert_eq!(pool.labels["mylabel"], "label");
+        assert_eq!((pool.labels["mylabel"].as_str(), pool.tags["Owner"].as_str()), ("label", "shop"));
         assert_eq!((pool.drain_timeout_minutes, pool.node_soak_minutes), (30, 0));
         let mut slow = recorded();
         slow["upgradeSettings"] = json!({"drainTimeoutInMinutes": 45, "nodeSoakDurationInMinutes": 5});
@@ -257,6 +267,7 @@ mod tests {
             ("count", json!("three"), "count"),
             ("nodeTaints", json!(["nonsense"]), "nodeTaints"),
             ("nodeLabels", json!({"a": 1}), "nodeLabels"),
+            ("tags", json!({"a": 1}), "tags"),
             ("count", json!("3"), "count"),
             ("enableAutoScaling", json!(true), "minCount"),
             ("enableAutoScaling", json!("true"), "enableAutoScaling"),

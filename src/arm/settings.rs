@@ -32,6 +32,9 @@ pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
     if let Some(labels) = &new.labels {
         properties.insert("nodeLabels".into(), json!(labels));
     }
+    if let Some(tags) = &new.tags {
+        properties.insert("tags".into(), json!(tags));
+    }
     properties
 }
 
@@ -65,7 +68,7 @@ mod tests {
     }
 
     fn new(template: Template) -> NewPool {
-        NewPool { mode: Mode::User, count: 2, taints: None, labels: None, template: Arc::new(template) }
+        NewPool { mode: Mode::User, count: 2, taints: None, labels: None, tags: None, template: Arc::new(template) }
     }
 
     #[test]
@@ -81,8 +84,9 @@ mod tests {
         assert_eq!(Value::Object(of_new(&bare)), json!({"mode": "User", "count": 2}));
         bare.taints = Some(vec![]);
         bare.labels = Some([("tier".to_owned(), "web".to_owned())].into());
+        bare.tags = Some([].into());
         let properties = Value::Object(of_new(&bare));
-        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}});
+        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}, "tags": {}});
         assert_eq!(properties, all);
     }
 

@@ -78,6 +78,7 @@ fn changed(change: &Change) -> Option<(&'static str, Value)> {
         Change::Count { to, .. } => ("count", json!(to)),
         Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => ("nodeLabels", json!(to)),
+        Change::Tags { to, .. } => ("tags", json!(to)),
         Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
     })
 }
@@ -118,6 +119,13 @@ mod tests {
         );
         let cleared = PoolWrite::new(&document(&read()), &Change::Taints { from: vec![], to: vec![] });
         assert_eq!(cleared.body["properties"]["nodeTaints"], json!([]));
+        let tagged = Change::Tags { from: [].into(), to: [("owner".to_owned(), "shop".to_owned())].into() };
+        assert_eq!(
+            PoolWrite::new(&document(&read()), &tagged).body,
+            json!({"properties": {
+                "nodeLabels": {"tier": "web"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {"owner": "shop"}
+            }})
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod places;
 mod rows;
 pub mod scheduling;
 mod sharing;
+mod storage;
 mod store;
 mod watch;
 mod watched;
@@ -24,7 +25,7 @@ use dependents::Dependents;
 pub use fresh::Fresh;
 use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
-pub use store::{PolicyRow, Store};
+pub use store::{PolicyRow, PolicyVersion, Store};
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};

@@ -4,6 +4,7 @@ mod attempt;
 mod conditions;
 mod events;
 mod history;
+mod ownership;
 mod publish;
 mod status;
 mod summary;
@@ -12,5 +13,6 @@ mod tests;
 
 pub use events::{Notice, Severity, notices};
 pub use history::{Rest, take_absence, take_given_up, take_outcome, take_rest};
+pub use ownership::own_what_is_named;
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

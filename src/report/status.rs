@@ -1,15 +1,14 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
-use std::collections::BTreeSet;
-
 use nodepool_kernel::{
-    AgentPool, Broken, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
 };
 
 use super::conditions::{draft, merge};
+use super::ownership::owned;
 use super::{history, summary};
 use crate::api::{
-    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
+    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
     RefusedStep, condition,
 };
 
@@ -65,6 +64,8 @@ pub struct Circumstances<'a> {
     pub patience: f64,
     /// What the nodes of the pool lack, in words, while its creation is over in ARM and not in Kubernetes.
     pub joining: Option<String>,
+    /// Whether ARM has been read since somebody last wrote a policy.
+    pub looked: bool,
     /// Whether ARM has not been readable for longer than a decision may rest on an old view.
     pub stale: bool,
 }
@@ -119,7 +120,15 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             }))
             .collect(),
         history: old.history,
-        owned_labels: owned_labels(policy, about, &old.owned_labels),
+        last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),
+        owned_labels: {
+            let (named, present) = (policy.spec.labels.as_ref(), about.pool.map(|pool| &pool.labels));
+            owned(Keys::Exact, named, &old.owned_labels, present, about)
+        },
+        owned_tags: {
+            let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
+            owned(Keys::AnyCase, named, &old.owned_tags, present, about)
+        },
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,
     }
@@ -169,16 +178,6 @@ fn refused(refusal: &Refusal) -> Vec<RefusedStep> {
     };
     // A hold is the policy's own will and stands in the conditions; nothing is refused by it.
     refusal.broken.iter().filter(|broken| broken.standing != Standing::Held).map(of).collect()
-}
-
-/// The label keys that the policy owns: those that it names, and those that it named before and that are still on the
-/// pool. A policy that does not manage labels owns none; one that does not govern its pool gains none.
-fn owned_labels(policy: &NodePoolPolicy, about: &Circumstances<'_>, old: &[String]) -> Vec<String> {
-    let Some(named) = &policy.spec.labels else { return Vec::new() };
-    let governs = !about.plan.problems.iter().any(|problem| matches!(problem, Problem::ConflictingPolicy { .. }));
-    let Some(pool) = about.pool.filter(|_| governs) else { return old.to_vec() };
-    let keys: BTreeSet<&String> = named.keys().chain(old.iter().filter(|key| pool.labels.contains_key(*key))).collect();
-    keys.into_iter().cloned().collect()
 }
 
 fn bounded(mut drafts: Vec<super::conditions::Draft>) -> Vec<super::conditions::Draft> {

@@ -1,7 +1,7 @@
 //! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
 //! operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::joins::Joins;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
+use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
-use crate::observe::{Observer, PolicyRow, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, status, take_outcome};
+use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
+use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
 /// Everything that a pass needs, with the parts of it that are told in `drains`, `ends` and `farewell`.
 pub(super) struct Pass {
@@ -40,6 +40,8 @@ pub(super) struct Pass {
     pub(super) flights: Flights,
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
+    /// The versions of the policies that the plan is about.
+    pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -51,7 +53,7 @@ impl Pass {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
-        if asks_for_anything(&plan) && self.is_older_than_the_policies() {
+        if self.is_older_than_the_policies() && (asks_for_anything(&plan) || self.is_look_due()) {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
@@ -91,7 +93,9 @@ impl Pass {
         if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
     }
 
-    fn plan_once(&self) -> (Snapshot, Plan) {
+    fn plan_once(&mut self) -> (Snapshot, Plan) {
+        // Before the snapshot: a policy that changes in between counts as one that was not planned.
+        self.planned = self.store.versions();
         let mut snapshot = self.observer.snapshot(self.flights.all());
         if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
             for intent in intents {
@@ -103,6 +107,11 @@ impl Pass {
             farewell::let_go(&mut plan, &snapshot);
         }
         (snapshot, plan)
+    }
+
+    /// Whether the plan is about the policy as it is. If it has changed since, the next pass is about it.
+    pub(super) fn is_as_planned(&self, name: &str, row: &PolicyRow) -> bool {
+        self.planned.get(name) == Some(&row.version())
     }
 
     /// Decides on the plan, and reads where pods could run if a step moves any.
@@ -167,6 +176,12 @@ impl Pass {
             .is_some_and(|changed| self.observer.arm_read_at().is_none_or(|read| read < changed))
     }
 
+    /// Whether somebody asks for a fresh look at ARM.
+    fn is_look_due(&self) -> bool {
+        let asks = |row: &PolicyRow| matches!(row, PolicyRow::Valid(policy) if is_look_due(policy));
+        self.store.policies().values().any(asks)
+    }
+
     /// Carries out what is approved and not delayed.
     async fn act_on(&mut self, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
@@ -180,7 +195,7 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
-        if !self.own_labels(&step).await {
+        if !self.own_keys(&step).await {
             return;
         }
         let hands = (&*self.arm, &self.client);
@@ -192,23 +207,16 @@ impl Pass {
         self.take(&step, &outcome);
     }
 
-    /// Stores which labels the policy owns before a write that depends on it: after a crash they are known.
-    async fn own_labels(&mut self, step: &Step) -> bool {
+    /// Stores which labels and tags the policy owns before a write that depends on it: after a crash they are known.
+    async fn own_keys(&mut self, step: &Step) -> bool {
         if step.change.ends_drain() {
             return true;
         }
         let Some(policy) = self.policy(&step.policy) else { return false };
-        if step.change.deletes() {
-            return true;
-        }
-        let Some(named) = policy.spec.labels.as_ref() else { return true };
         let mut status = policy.status.clone().unwrap_or_default();
-        let missing: Vec<String> = named.keys().filter(|key| !status.owned_labels.contains(key)).cloned().collect();
-        if missing.is_empty() {
+        if step.change.deletes() || !own_what_is_named(&policy, &mut status) {
             return true;
         }
-        status.owned_labels.extend(missing);
-        status.owned_labels.sort();
         self.publish(&policy, status).await
     }
 
@@ -260,6 +268,9 @@ impl Pass {
         self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
         for (name, row) in rows {
+            if !self.is_as_planned(&name, &row) {
+                continue;
+            }
             match row {
                 PolicyRow::Valid(policy) => {
                     let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
@@ -308,6 +319,7 @@ impl Pass {
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
             joining: self.joins.lacking(policy, snapshot),
+            looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)

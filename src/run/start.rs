@@ -1,5 +1,6 @@
 //! Starts the operator and ends it. A lost watch task or a second signal ends the process.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         joins: Joins::default(),
         finalizers: Finalizers::new(clients.request.clone()),
         client: clients.request.clone(),
+        planned: BTreeMap::new(),
         stopping: stopping.clone(),
         arguments,
         arm,

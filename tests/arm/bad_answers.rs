@@ -171,7 +171,7 @@ async fn seen(property: &str, value: &Value) -> AgentPool {
 #[tokio::test]
 async fn unknown_values_are_kept_as_what_they_are_and_missing_ones_are_not_made_up() {
     type Holds = fn(&AgentPool) -> bool;
-    let cases: [(&str, Value, Holds); 9] = [
+    let cases: [(&str, Value, Holds); 10] = [
         ("mode", json!("Gateway"), |pool| pool.mode == Mode::Other("Gateway".into())),
         ("mode", json!(null), |pool| pool.mode == Mode::Other("unset".into())),
         ("provisioningState", json!("Frobnicating"), |pool| pool.state.operation() == Some("Frobnicating")),
@@ -181,6 +181,7 @@ async fn unknown_values_are_kept_as_what_they_are_and_missing_ones_are_not_made_
         ("osType", json!("Plan9"), |pool| pool.os == Os::Other("Plan9".into())),
         ("orchestratorVersion", json!(null), AgentPool::version_differs),
         ("nodeLabels", json!(null), |pool| pool.labels.is_empty() && pool.kind == PoolKind::ScaleSet),
+        ("tags", json!(null), |pool| pool.tags.is_empty() && pool.kind == PoolKind::ScaleSet),
     ];
     for (property, value, holds) in cases {
         let seen = seen(property, &value).await;
@@ -204,6 +205,7 @@ async fn a_pool_with_a_value_that_can_not_be_right_is_unreadable() {
         ("nodeTaints", json!([7]), "nodeTaints"),
         ("nodeLabels", json!(["a"]), "nodeLabels"),
         ("nodeLabels", json!({"a": 1}), "nodeLabels"),
+        ("tags", json!(["a"]), "tags"),
         ("mode", json!(1), "mode"),
         ("orchestratorVersion", json!(1.33), "orchestratorVersion"),
         ("upgradeSettings", json!({"maxUnavailable": 1}), "upgradeSettings"),

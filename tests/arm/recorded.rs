@@ -139,6 +139,7 @@ fn fits(pool: &AgentPool, properties: &Value) -> bool {
         && matches!(pool.mode, Mode::System | Mode::User)
         && json!(taints) == or_empty("nodeTaints", json!([]))
         && json!(pool.labels) == or_empty("nodeLabels", json!({}))
+        && json!(pool.tags) == or_empty("tags", json!({}))
         && pool.state.operation() == Some(state).filter(|_| !at_rest)
         && (pool.power == Power::Running) == (properties["powerState"]["code"] == "Running")
         && pool.requested_version.as_deref() == text("orchestratorVersion")
@@ -220,18 +221,20 @@ fn a_write_made_from_any_recorded_pool_changes_what_it_is_about_and_nothing_else
         }
     }
     assert!(documents > 0);
-    say(&format!("recorded documents of pools: {documents}, {with_etag} of them with an eTag; 4 writes from each"));
+    say(&format!("recorded documents of pools: {documents}, {with_etag} of them with an eTag; 5 writes from each"));
 }
 
 fn changes_only_what_it_is_about(document: &Value, pool: &AgentPool, place: &str) {
-    let (mut labels, mut taints) = (pool.labels.clone(), pool.taints.clone());
+    let (mut labels, mut taints, mut tags) = (pool.labels.clone(), pool.taints.clone(), pool.tags.clone());
     labels.insert("added".into(), "here".into());
+    tags.insert("added".into(), "here".into());
     taints.push("added=here:PreferNoSchedule".parse().unwrap());
     let shown: Vec<String> = taints.iter().map(ToString::to_string).collect();
     let other = if pool.mode == Mode::System { Mode::User } else { Mode::System };
     for (change, about, wanted) in [
         (Change::Count { from: pool.count, to: pool.count + 1 }, "count", json!(pool.count + 1)),
         (Change::Labels { from: pool.labels.clone(), to: labels.clone() }, "nodeLabels", json!(labels)),
+        (Change::Tags { from: pool.tags.clone(), to: tags.clone() }, "tags", json!(tags)),
         (Change::Taints { from: pool.taints.clone(), to: taints.clone() }, "nodeTaints", json!(shown)),
         (Change::Mode { from: pool.mode.clone(), to: other.clone() }, "mode", json!(other.to_string())),
     ] {

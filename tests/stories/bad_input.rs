@@ -43,6 +43,15 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
         (json!({"labels": {"node-role.k8s.io/x": "y", "a": "b"}}), "node.kubernetes.io: choose another prefix"),
         (json!({"labels": {"-x": "y"}}), "spec.labels"),
         (json!({"labels": {"x": "not valid"}}), "spec.labels"),
+        (json!({"tags": {"a/b": "x"}}), "Azure refuses <, >, %, &, \\, ? and / in them"),
+        (json!({"tags": {"a\\b": "x"}}), "tag keys have 1 to 512 characters"),
+        (json!({"tags": {"": "x"}}), "tag keys have 1 to 512 characters"),
+        (json!({"tags": {"k".repeat(513): "x"}}), "tag keys have 1 to 512 characters"),
+        (json!({"tags": {"a": "v".repeat(257)}}), "spec.tags.a"),
+        (json!({"tags": tags(51)}), "spec.tags"),
+        (json!({"tags": {"MicrosoftX": "x"}}), "belong to Azure"),
+        (json!({"tags": {"aks-managed-pool": "x"}}), "begin with aks-managed to AKS"),
+        (json!({"tags": {"Owner": "x", "owner": "x"}}), "differ in case only"),
         (json!({"vmSize": "Standard_D4ds_v5"}), "vmSize"),
     ];
     for (spec, named) in cases {
@@ -50,12 +59,22 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
         let text = format!("{error:#}");
         assert!(text.contains(named), "{spec}: {text}");
     }
+    let mut widest = tags(48);
+    widest["k".repeat(512)] = json!("v".repeat(256));
+    widest["cost center (€), my-azure"] = json!("<any> %&?/\\ text");
+    scene.apply(policy("apps", json!({"enforcement": "Observe", "tags": widest}))).await?;
+    scene.delete("apps").await?;
     let Err(error) = scene.apply(policy("a-name-that-no-pool-has", json!({}))).await else { anyhow::bail!("accepted") };
     assert!(format!("{error:#}").contains("set spec.poolName"), "{error:#}");
     scene.apply(policy("apps", json!({"poolName": "system", "labels": {"node.kubernetes.io/x": "y"}}))).await?;
     let Err(error) = scene.apply(policy("apps", json!({"poolName": "other"}))).await else { anyhow::bail!("accepted") };
     assert!(format!("{error:#}").contains("can't be changed"), "{error:#}");
     Ok(scene)
+}
+
+/// So many tags.
+fn tags(number: usize) -> Value {
+    (0..number).map(|number| (format!("key-{number}"), json!("value"))).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Arguments, environment, and what the process must say about them.

@@ -36,7 +36,7 @@ pub fn stories() -> Vec<Story> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Point {
     FirstLook,
-    LabelsOwned,
+    KeysOwned,
     FreshCluster,
     FreshPool,
     FreshSystemPool,
@@ -53,7 +53,7 @@ enum Point {
 impl Point {
     const ALL: [Self; 13] = [
         Self::FirstLook,
-        Self::LabelsOwned,
+        Self::KeysOwned,
         Self::FreshCluster,
         Self::FreshPool,
         Self::FreshSystemPool,
@@ -70,7 +70,7 @@ impl Point {
     const fn words(self) -> &'static str {
         match self {
             Self::FirstLook => "ARM: GET cluster, after the policy changed",
-            Self::LabelsOwned => "API server: status, labels owned",
+            Self::KeysOwned => "API server: status, keys owned",
             Self::FreshCluster => "ARM: GET cluster, before the write",
             Self::FreshPool => "ARM: GET pool",
             Self::FreshSystemPool => "ARM: GET system pool",
@@ -89,7 +89,7 @@ impl Point {
     const fn is_to_api_server(self) -> bool {
         matches!(
             self,
-            Self::LabelsOwned
+            Self::KeysOwned
                 | Self::StatusStarted
                 | Self::EventStarted
                 | Self::StatusEnded
@@ -120,7 +120,7 @@ impl Point {
             Self::Write => Match::method(step.method()).path_ends_with(&format!("/agentPools/{pool}")),
             Self::LookAfterwards => look_after_a_write(),
             // The pass has not ended, so that the generation observed is still the one before.
-            Self::LabelsOwned => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}/status")),
+            Self::KeysOwned => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}/status")),
             Self::StatusStarted => Match::method("PATCH").when(move |request| status(request, is_started)),
             Self::StatusEnded => Match::method("PATCH").when(move |request| status(request, is_ready)),
             Self::EventStarted => Match::method("POST").when(move |request| event(request, "StepStarted")),
@@ -195,7 +195,7 @@ impl Crash {
     fn makes_sense(self) -> bool {
         let deletes = self.step == Step::Delete;
         let is_made = match self.point {
-            Point::LabelsOwned => matches!(self.step, Step::Labels | Step::Create),
+            Point::KeysOwned => matches!(self.step, Step::Labels | Step::Tags | Step::Create),
             Point::StatusEnded | Point::EventEnded => !deletes,
             Point::FinalizerTaken | Point::EventGone => deletes,
             _ => true,

@@ -61,7 +61,7 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let scene = cluster(lane).await?;
     let held = scene.bed.emulator.operation("apps").hold();
     let spec = json!({
-        "mode": "User", "count": 2, "labels": {"tier": "web"},
+        "mode": "User", "count": 2, "labels": {"tier": "web"}, "tags": {"Owner": "shop"},
         "taints": [{"key": "team", "value": "shop", "effect": "NoSchedule"}],
         "template": {"vmSize": "Standard_D4ds_v5", "osSKU": "AzureLinux", "zones": ["1", "2"], "maxPods": 50},
     });
@@ -81,10 +81,12 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(message(&status, condition::READY), "User pool with 2 nodes, as the policy asks");
     assert!(holds(&status, condition::IN_SYNC));
     assert_eq!((outcomes(&status), &status.owned_labels[..]), (vec!["Started", "Succeeded"], &["tier".to_owned()][..]));
+    assert_eq!(status.owned_tags, ["Owner"]);
     assert_eq!(sent(&scene), [created("apps")]);
     let properties = json!({
         "mode": "User", "count": 2, "nodeLabels": {"tier": "web"}, "nodeTaints": ["team=shop:NoSchedule"],
         "vmSize": "Standard_D4ds_v5", "osSKU": "AzureLinux", "availabilityZones": ["1", "2"], "maxPods": 50,
+        "tags": {"Owner": "shop"},
     });
     assert_eq!(scene.writes(), [("apps".to_owned(), json!({ "properties": properties }))]);
     let nodes = scene.nodes("apps").await?;

@@ -14,6 +14,7 @@ mod eviction;
 mod failures;
 mod faults;
 mod foreign;
+mod health;
 mod identity;
 mod lifecycle;
 mod machine;

@@ -21,11 +21,13 @@ pub enum Step {
     Taints,
     /// A label with another value and one with another key.
     Labels,
+    /// A tag with another value and one with another key.
+    Tags,
     /// From User to System.
     ToSystem,
     /// From System to User.
     ToUser,
-    /// From nothing to a pool with a label and a taint.
+    /// From nothing to a pool with a label, a tag and a taint.
     Create,
     /// From a pool to nothing, with its policy.
     Delete,
@@ -37,6 +39,8 @@ pub const POOLS: [&str; 2] = ["apps", "flex"];
 const NEW: &str = "fresh";
 /// A label of the pools that nobody's policy names.
 pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
+/// A tag of the pools that nobody's policy names.
+pub const FOREIGN_TAG: (&str, &str) = ("owner", "shop");
 const TAINT: &str = "team=shop:NoSchedule";
 
 /// What somebody else changes: the pool, the property and its value.
@@ -52,6 +56,7 @@ impl fmt::Display for Step {
             Self::CountDown => "count down",
             Self::Taints => "taints",
             Self::Labels => "labels",
+            Self::Tags => "tags",
             Self::ToSystem => "mode to System",
             Self::ToUser => "mode to User",
             Self::Create => "create",
@@ -72,11 +77,12 @@ pub struct Change {
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CountUp,
         Self::CountDown,
         Self::Taints,
         Self::Labels,
+        Self::Tags,
         Self::ToSystem,
         Self::ToUser,
         Self::Create,
@@ -116,7 +122,7 @@ impl Step {
             Self::CountDown => Some(("count", json!(2))),
             Self::ToSystem => Some(("mode", json!("User"))),
             Self::ToUser => Some(("mode", json!("System"))),
-            Self::Taints | Self::Labels => None,
+            Self::Taints | Self::Labels | Self::Tags => None,
             Self::Create => {
                 is_absent(scene, number).await?;
                 None
@@ -142,7 +148,12 @@ impl Step {
         let pool = self.pool();
         let mut spec = present(scene, pool);
         let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
-        let labels = json!({"turn": number.to_string(), format!("turn-{number}"): "yes"});
+        let wanted = json!({"turn": number.to_string(), format!("turn-{number}"): "yes"});
+        let beside = |(key, value): (&str, &str)| {
+            let mut all = wanted.clone();
+            all[key] = json!(value);
+            all
+        };
         let (field, wanted, property, expected) = match self {
             Self::CountUp => ("count", json!(2), "count", json!(2)),
             Self::CountDown => ("count", json!(1), "count", json!(1)),
@@ -150,11 +161,8 @@ impl Step {
             Self::ToUser => ("mode", json!("User"), "mode", json!("User")),
             Self::Taints if has_taint => ("taints", json!([]), "nodeTaints", Value::Null),
             Self::Taints => ("taints", json!([taint()]), "nodeTaints", json!([TAINT])),
-            Self::Labels => {
-                let mut expected = labels.clone();
-                expected[FOREIGN_LABEL.0] = json!(FOREIGN_LABEL.1);
-                ("labels", labels, "nodeLabels", expected)
-            }
+            Self::Labels => ("labels", wanted.clone(), "nodeLabels", beside(FOREIGN_LABEL)),
+            Self::Tags => ("tags", wanted.clone(), "tags", beside(FOREIGN_TAG)),
             Self::Create => return creation(scene, number),
             Self::Delete => return Change { policy: None, pool, expected: vec![], before: documents(scene) },
         };
@@ -246,11 +254,13 @@ async fn goes_with_its_policy(scene: &Scene) -> anyhow::Result<()> {
 fn creation(scene: &Scene, number: usize) -> Change {
     let (labels, size) = (json!({"turn": number.to_string()}), "Standard_D4ds_v5");
     let template = json!({"vmSize": size, "osSKU": "AzureLinux", "zones": ["1", "2"], "maxPods": 50});
-    let spec = json!({"mode": "User", "count": 1, "taints": [taint()], "labels": labels, "template": template});
+    let mut spec = json!({"mode": "User", "count": 1, "taints": [taint()], "template": template});
+    (spec["labels"], spec["tags"]) = (labels.clone(), labels.clone());
     let expected = vec![
         ("mode", json!("User")),
         ("count", json!(1)),
-        ("nodeLabels", labels),
+        ("nodeLabels", labels.clone()),
+        ("tags", labels),
         ("nodeTaints", json!([TAINT])),
         ("vmSize", json!(size)),
         ("osSKU", json!("AzureLinux")),
@@ -264,12 +274,16 @@ fn creation(scene: &Scene, number: usize) -> Change {
 /// What the pool's policy asks for if it is to change nothing.
 pub fn present(scene: &Scene, pool: &str) -> Value {
     let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
-    let mut labels = scene.in_arm(pool, "nodeLabels");
-    labels.as_object_mut().map(|labels| labels.remove(FOREIGN_LABEL.0));
+    let own = |property: &str, foreign: &str| {
+        let mut all = scene.in_arm(pool, property);
+        all.as_object_mut().map(|all| all.remove(foreign));
+        if all.is_null() { json!({}) } else { all }
+    };
     json!({
         "count": scene.in_arm(pool, "count"),
         "taints": if has_taint { json!([taint()]) } else { json!([]) },
-        "labels": if labels.is_null() { json!({}) } else { labels },
+        "labels": own("nodeLabels", FOREIGN_LABEL.0),
+        "tags": own("tags", FOREIGN_TAG.0),
         "mode": scene.in_arm(pool, "mode"),
     })
 }

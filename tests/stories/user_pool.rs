@@ -1,8 +1,10 @@
 //! User pools: adopted, scaled, tainted, labelled.
 
+use std::time::Duration;
+
 use aks_emulator::PoolSpec;
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Testbed};
+use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
 use super::support::{Scene, Story, begin, plain_cluster, policy, story, taints_of, write};
 
@@ -12,6 +14,7 @@ pub fn stories() -> Vec<Story> {
         story("scale_a_user_pool_up_and_down", scale),
         story("set_change_and_clear_taints", taints),
         story("set_labels_and_keep_foreign_ones", labels),
+        story("set_tags_and_keep_foreign_ones", tags),
     ]
 }
 
@@ -120,6 +123,48 @@ async fn labels(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"labels": {}}))).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"foreign": "x"}), "an empty map removes what is owned");
+    scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn tags(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.edit_by_hand("apps", json!({"tags": {"Foreign": "x", "Owner": "shop"}})).await?;
+    scene.bed.emulator.idle().await;
+    scene.apply(policy("apps", json!({"tags": {"owner": "shop"}}))).await?;
+    let status = scene.ready("apps").await?;
+    assert_eq!(
+        status.owned_tags,
+        ["owner"],
+        "Azure's keys have no case: it is there already, and owned once it is named"
+    );
+    assert_eq!(scene.writes(), []);
+
+    scene.apply(policy("apps", json!({"tags": {"owner": "shop", "cost center": "12 %"}}))).await?;
+    scene.ready("apps").await?;
+    scene.apply(policy("apps", json!({"tags": {"owner": "web"}}))).await?;
+    let status = scene.ready("apps").await?;
+    assert_eq!(status.owned_tags, ["owner"]);
+    let steps: Vec<&str> = status.history.iter().map(|entry| entry.step.as_str()).collect();
+    assert_eq!(steps[1..3], ["set the tags cost center=12 %", "set the tags owner=web and remove cost center"]);
+    assert_eq!(
+        scene.writes(),
+        [
+            write("apps", json!({"tags": {"Foreign": "x", "Owner": "shop", "cost center": "12 %"}})),
+            write("apps", json!({"tags": {"Foreign": "x", "owner": "web"}})),
+        ]
+    );
+
+    scene.edit_by_hand("apps", json!({"tags": {"OWNER": "by hand", "Foreign": "y"}})).await?;
+    scene.bed.emulator.idle().await;
+    wait_for("an edit by hand to be put right", Duration::from_secs(20), async || {
+        let tags = scene.in_arm("apps", "tags");
+        Ok(if tags == json!({"owner": "web", "Foreign": "y"}) { Ok(()) } else { Err(tags.to_string()) })
+    })
+    .await?;
+    scene.apply(policy("apps", json!({"tags": {}}))).await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.in_arm("apps", "tags"), json!({"Foreign": "y"}), "an empty map removes what is owned");
     scene.is_quiet().await?;
     Ok(scene)
 }

@@ -47,6 +47,7 @@ fn creation(taints: &[&str]) -> Step {
         count: 3,
         taints: Some(taints.iter().map(|text| taint(text)).collect()),
         labels: None,
+        tags: None,
         template: template(&[("vmSize", "Standard_D4ds_v5")]),
     };
     Step { policy: "new".into(), pool: "new".into(), change: Change::Create(Box::new(new)) }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::snapshot::ProvisioningState;
 use crate::testing::{
-    ago, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_taints, rules, scale,
-    taint,
+    ago, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag, put_taints, rules,
+    scale, taint,
 };
 use crate::{Verdict, decide, plan};
 
@@ -103,6 +103,8 @@ fn in_flight_is_what_it_takes_away_and_not_what_it_adds() {
     assert_eq!((worst.taints.len(), hoped.taints.len()), (1, 1));
     let (worst, hoped) = folded("apps", put_label("apps", "a"));
     assert_eq!((worst.labels.len(), hoped.labels.len()), (0, 1));
+    let (worst, hoped) = folded("apps", put_tag("apps", "a"));
+    assert_eq!((worst.tags.len(), hoped.tags.len()), (0, 1));
     let (untouched, _) = folded("sys", scale("apps", 3, 1));
     assert_eq!(untouched.count, 3);
 }
@@ -134,6 +136,7 @@ fn a_step_reduces_when_it_takes_something_from_a_system_pool() {
         (put_taints("sys", &["a=b:NoSchedule"]), true),
         (put_taints("sys", &[critical, "a=b:PreferNoSchedule"]), false),
         (put_label("sys", "a"), false),
+        (put_tag("sys", "a"), false),
         (promote("apps"), false),
         (promote("sys"), false),
         (Step { change: Change::Mode { from: Mode::User, to: Mode::User }, ..demote("sys") }, true),
@@ -155,7 +158,9 @@ fn a_write_that_rolls_nodes_without_surge_reduces() {
         pool_mut(&mut snapshot, "sys").requested_version = Some(version.into());
         let settings = Settings::default();
         let facts = Facts::gather(&snapshot, &settings).unwrap();
-        assert_eq!(facts.reduces(&put_label("sys", "a")), reduces, "{unavailable} {version}");
+        for step in [put_label("sys", "a"), put_tag("sys", "a")] {
+            assert_eq!(facts.reduces(&step), reduces, "{step} {unavailable} {version}");
+        }
     }
 }
 

@@ -87,6 +87,7 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Count { .. } if pool.autoscaling.is_some() => Some("it is autoscaled".to_owned()),
         Change::Taints { from, .. } if set(from) != set(&pool.taints) => Some("its taints have changed".to_owned()),
         Change::Labels { from, .. } if *from != pool.labels => Some("its labels have changed".to_owned()),
+        Change::Tags { from, .. } if *from != pool.tags => Some("its tags have changed".to_owned()),
         Change::Repair { .. } if pool.state != ProvisioningState::Failed => {
             Some(format!("it is {}, not Failed", pool.state))
         }
@@ -101,7 +102,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Taints { .. } | Change::Labels { .. } | Change::Delete => true,
         Change::Drain(drain) => !drain.ends(),
-        Change::Repair { .. } | Change::Create(_) => false,
+        Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }
@@ -110,8 +111,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
 mod tests {
     use super::*;
     use crate::testing::{
-        broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_taints, repair, rules, run, scale,
-        taint,
+        broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_tag, put_taints, repair, rules, run,
+        scale, taint,
     };
     use crate::{Autoscaling, Owner, PoolKind, Power, Snapshot};
 
@@ -151,6 +152,8 @@ mod tests {
             (|_| (), put_taints("sys", &["a=b:PreferNoSchedule"]), false),
             (|p| p.labels = [("foreign".to_owned(), "1".to_owned())].into(), labels.clone(), true),
             (|_| (), labels, false),
+            (|p| p.tags = [("foreign".to_owned(), "1".to_owned())].into(), put_tag("sys", "a"), true),
+            (|_| (), put_tag("sys", "a"), false),
             (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), scale("sys", 3, 4), true),
             (|_| (), repair("sys"), true),
             (|p| p.state = ProvisioningState::Failed, repair("sys"), false),
@@ -199,10 +202,12 @@ mod tests {
         {
             assert_eq!(finding(&snapshot, &step).as_deref(), Some(shown), "{step}");
         }
-        assert_eq!(finding(&snapshot, &scale("sys", 3, 4)), None);
-        assert_eq!(finding(&snapshot, &promote("apps")), None);
+        let harmless = [scale("sys", 3, 4), put_tag("sys", "a"), promote("apps")];
+        assert_eq!(harmless.each_ref().map(|step| finding(&snapshot, step)), [None, None, None]);
         pool_mut(&mut snapshot, "sys").requested_version = Some("1.34".into());
-        assert_eq!(finding(&snapshot, &scale("sys", 3, 4)).as_deref(), Some(shown));
+        for step in &harmless[..2] {
+            assert_eq!(finding(&snapshot, step).as_deref(), Some(shown), "{step}");
+        }
         pool_mut(&mut snapshot, "sys").count = 0;
         assert_eq!(finding(&snapshot, &demote("sys")), None);
     }

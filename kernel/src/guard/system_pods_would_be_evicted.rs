@@ -195,8 +195,8 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_taints, rules,
-        run, scale, taint,
+        broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag, put_taints,
+        rules, run, scale, taint,
     };
     use crate::{Mode, ProvisioningState, Snapshot, Toleration, TolerationOperator};
 
@@ -340,6 +340,7 @@ mod tests {
             "the label tier decides where these DaemonSet pods run; its change could remove kube-system/proxy-apps"
         );
         assert_eq!(found(&snapshot, &put_label("apps", "other")), None);
+        assert_eq!(found(&snapshot, &put_tag("apps", "tier")), None, "tags are not on the nodes");
         assert_eq!(found(&snapshot, &put_label("two", "tier")), None);
         let promoted = found(&snapshot, &promote("apps")).unwrap();
         assert_eq!(promoted.pods, ["kube-system/proxy-apps"], "a change of mode changes the label {MODE_LABEL}");

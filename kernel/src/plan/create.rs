@@ -23,8 +23,9 @@ pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -
     if !problems.is_empty() {
         return Err(problems);
     }
-    let (taints, labels, template) = (intent.taints.clone(), intent.labels.clone(), Arc::clone(template));
-    let change = Change::Create(Box::new(NewPool { mode, count, taints, labels, template }));
+    let (taints, labels, tags) = (intent.taints.clone(), intent.labels.clone(), intent.tags.clone());
+    let change =
+        Change::Create(Box::new(NewPool { mode, count, taints, labels, tags, template: Arc::clone(template) }));
     Ok(Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change })
 }
 

@@ -1,8 +1,9 @@
 //! The difference between an intent and a pool, as steps in a sound order. Never looks at other pools.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::intent::Intent;
+use crate::keys::Keys;
 use crate::snapshot::AgentPool;
 use crate::step::{Change, Purpose, Step};
 use crate::taint::Taint;
@@ -27,11 +28,11 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         Some(change) if change.scales_up() => (Some(change), None),
         change => (None, change),
     };
-    let (taints, labels) = (taints(intent, pool), labels(intent, pool));
+    let (taints, labels, tags) = (taints(intent, pool), labels(intent, pool), tags(intent, pool));
     let ordered = if demotes {
-        [scale_up, labels, mode, taints, scale_down]
+        [scale_up, labels, tags, mode, taints, scale_down]
     } else {
-        [taints, mode, scale_up, labels, scale_down]
+        [taints, mode, scale_up, labels, tags, scale_down]
     };
     ordered
         .into_iter()
@@ -72,11 +73,13 @@ fn taints(intent: &Intent, pool: &AgentPool) -> Option<Change> {
 }
 
 fn labels(intent: &Intent, pool: &AgentPool) -> Option<Change> {
-    let wanted = intent.labels.as_ref()?;
-    let mut to: BTreeMap<String, String> = pool.labels.clone();
-    to.retain(|key, _| !intent.owned_labels.contains(key) || wanted.contains_key(key));
-    to.extend(wanted.iter().map(|(key, value)| (key.clone(), value.clone())));
-    (to != pool.labels).then(|| Change::Labels { from: pool.labels.clone(), to })
+    let to = Keys::Exact.toward(&pool.labels, intent.labels.as_ref()?, &intent.owned_labels)?;
+    Some(Change::Labels { from: pool.labels.clone(), to })
+}
+
+fn tags(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let to = Keys::AnyCase.toward(&pool.tags, intent.tags.as_ref()?, &intent.owned_tags)?;
+    Some(Change::Tags { from: pool.tags.clone(), to })
 }
 
 #[cfg(test)]
@@ -103,6 +106,8 @@ mod tests {
         intent.count = Some(3);
         intent.taints = Some(vec![taint("b=1:NoSchedule"), taint("a=1:NoSchedule")]);
         intent.labels = Some([("tier".to_owned(), "web".to_owned())].into());
+        pool.tags = [("Owner".to_owned(), "shop".to_owned()), ("foreign".to_owned(), "x".to_owned())].into();
+        intent.tags = Some([("owner".to_owned(), "shop".to_owned())].into());
         assert_eq!(toward(&intent, &pool), []);
     }
 
@@ -111,21 +116,30 @@ mod tests {
         let mut pool = pool("apps", Mode::User, 3);
         pool.taints = vec![taint("a=1:NoSchedule")];
         pool.labels = [("tier".to_owned(), "web".to_owned())].into();
+        pool.tags = pool.labels.clone();
         let mut intent = intent("p", "apps");
         intent.owned_labels = ["tier".to_owned()].into();
+        intent.owned_tags = intent.owned_labels.clone();
         assert_eq!(toward(&intent, &pool), []);
     }
 
     #[test]
-    fn owned_labels_that_are_no_longer_named_go_and_foreign_ones_stay() {
+    fn owned_keys_that_are_no_longer_named_go_and_foreign_ones_stay() {
         let mut pool = pool("apps", Mode::User, 3);
         pool.labels = [("old".to_owned(), "1".to_owned()), ("foreign".to_owned(), "x".to_owned())].into();
         let mut intent = intent("p", "apps");
+        pool.tags = [("Old".to_owned(), "1".to_owned()), ("foreign".to_owned(), "x".to_owned())].into();
         intent.owned_labels = ["old".to_owned()].into();
+        intent.owned_tags = intent.owned_labels.clone();
         intent.labels = Some([("new".to_owned(), "1".to_owned())].into());
+        intent.tags = intent.labels.clone();
         let steps = toward(&intent, &pool);
-        let [Step { change: Change::Labels { to, .. }, .. }] = &steps[..] else { panic!("{steps:?}") };
-        assert_eq!(to.keys().collect::<Vec<_>>(), ["foreign", "new"]);
+        let [labels, tags] = &steps[..] else { panic!("{steps:?}") };
+        let (Change::Labels { to: labels, .. }, Change::Tags { to: tags, .. }) = (&labels.change, &tags.change) else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(labels.keys().collect::<Vec<_>>(), ["foreign", "new"]);
+        assert_eq!(tags.keys().collect::<Vec<_>>(), ["foreign", "new"]);
     }
 
     #[test]
@@ -151,13 +165,15 @@ mod tests {
         intent.count = Some(3);
         intent.taints = Some(vec![]);
         intent.labels = Some([("x".to_owned(), "y".to_owned())].into());
+        intent.tags = intent.labels.clone();
         let promoting = toward(&intent, &pool);
-        assert_eq!(purposes(&promoting), [Purpose::Taints, Purpose::Mode, Purpose::Count, Purpose::Labels]);
+        let (labels, tags) = (Purpose::Labels, Purpose::Tags);
+        assert_eq!(purposes(&promoting), [Purpose::Taints, Purpose::Mode, Purpose::Count, labels, tags]);
 
         pool.mode = Mode::System;
         intent.mode = Some(Mode::User);
         let demoting = toward(&intent, &pool);
-        assert_eq!(purposes(&demoting), [Purpose::Count, Purpose::Labels, Purpose::Mode, Purpose::Taints]);
+        assert_eq!(purposes(&demoting), [Purpose::Count, labels, tags, Purpose::Mode, Purpose::Taints]);
         intent.count = Some(1);
         assert_eq!(purposes(&toward(&intent, &pool)).last(), Some(&Purpose::Count));
     }

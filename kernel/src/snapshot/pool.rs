@@ -30,6 +30,8 @@ pub struct AgentPool {
     pub taints: Vec<Taint>,
     /// `nodeLabels`.
     pub labels: BTreeMap<String, String>,
+    /// `tags`.
+    pub tags: BTreeMap<String, String>,
     /// `orchestratorVersion`: what was asked for, `1.33` or `1.33.5`.
     pub requested_version: Option<String>,
     /// `currentOrchestratorVersion`: what runs.

@@ -56,6 +56,14 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
     subsequence(LABELS.to_vec(), 0..=2).prop_map(of)
 }
 
+/// Tags in several cases, no two keys of which differ in case only.
+fn tags() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let tag = |keys: [&'static str; 3]| option::of((select(keys.to_vec()), select(vec!["x", "y"])));
+    (tag(["owner", "Owner", "OWNER"]), tag(["cost", "Cost", "cost"])).prop_map(|(owner, cost)| {
+        owner.into_iter().chain(cost).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    })
+}
+
 fn keys() -> impl Strategy<Value = BTreeSet<String>> {
     labels().prop_map(|labels| labels.into_keys().collect())
 }
@@ -80,14 +88,14 @@ prop_compose! {
         power in mostly(Power::Running, vec![Power::NotRunning("Stopped".into())]),
         count in prop_oneof![1 => Just(0_u32), 12 => 1_u32..5],
         autoscaling in option::weighted(0.15, (0_u32..4, 3_u32..6).prop_map(|(min, max)| Autoscaling { min, max })),
-        (taints, labels) in (few_taints(), labels()),
+        (taints, labels, tags) in (few_taints(), labels(), tags()),
         requested_version in mostly(Some("1.33"), vec![Some("1.33.5"), Some("1.34"), Some("1.3"), None]),
         current_version in mostly(Some("1.33.5"), vec![None]),
         max_unavailable in mostly(Some("0"), vec![None, Some("1"), Some("50%"), Some("?")]),
     ) -> AgentPool {
         let text = |text: Option<&str>| text.map(str::to_owned);
         AgentPool {
-            name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels,
+            name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels, tags,
             requested_version: text(requested_version), current_version: text(current_version),
             max_unavailable: text(max_unavailable), drain_timeout_minutes: 30, node_soak_minutes: 0, failure,
             settings: Arc::default(),
@@ -240,8 +248,8 @@ prop_compose! {
         mode in option::of(select(vec![Mode::System, Mode::User, Mode::User])),
         count in option::of(0_u32..6),
         taints in option::of(taints(2)),
-        labels in option::of(labels()),
-        owned_labels in keys(),
+        (labels, owned_labels) in (option::of(labels()), keys()),
+        (tags, owned_tags) in (option::of(tags()), tags().prop_map(|tags| tags.into_keys().collect())),
         enforcement in mostly(Enforcement::Enforce, vec![Enforcement::Observe]),
         (suspended, stalled) in (prop::bool::weighted(0.05), prop::bool::weighted(0.3)),
         attempt in prop::option::weighted(0.1, attempt()),
@@ -255,7 +263,7 @@ prop_compose! {
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
-            mode, count, taints, labels, owned_labels, attempt, stalled,
+            mode, count, taints, labels, owned_labels, tags, owned_tags, attempt, stalled,
             waits_since, template, creating, deletion, may_lose_workloads, system_pods,
         }
     }
@@ -369,7 +377,7 @@ fn occupancy(pool: &str, nodes: &[Node], pods: &[Pod], known: u8) -> Option<Know
 
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
-    let wish = (0..6_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
+    let wish = (0..7_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
     (select(pools), wish).prop_map(|(pool, (kind, mode, count, taints, labels))| {
         let change = match kind {
             0 => Change::Mode { from: pool.mode, to: mode },
@@ -377,6 +385,7 @@ fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
             2 => Change::Taints { from: pool.taints, to: taints },
             3 => Change::Labels { from: pool.labels, to: labels },
             4 => Change::Delete,
+            5 => Change::Tags { from: pool.tags, to: labels },
             _ => Change::Repair { code: "QuotaExceeded".into() },
         };
         Step { policy: "p0".into(), pool: pool.name, change }

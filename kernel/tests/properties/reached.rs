@@ -29,6 +29,7 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Count { to, .. } => pool.count = *to,
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
+        Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
         Change::Drain(drain) => return drained(snapshot, &step.policy, drain, cluster),
     }
@@ -91,6 +92,7 @@ fn created(name: &str, new: &NewPool) -> AgentPool {
         autoscaling: None,
         taints: new.taints.clone().unwrap_or_default(),
         labels: new.labels.clone().unwrap_or_default(),
+        tags: new.tags.clone().unwrap_or_default(),
         requested_version: None,
         current_version: None,
         max_unavailable: None,
@@ -188,10 +190,22 @@ proptest! {
                     prop_assert!(wanted.iter().all(|(key, value)| to.get(key) == Some(value)));
                     prop_assert!(from != to);
                 }
+                Change::Tags { from, to } => {
+                    let wanted = intent.tags.as_ref().unwrap();
+                    let is = |key: &String, other: &String| key.eq_ignore_ascii_case(other);
+                    for key in from.iter().filter(|(key, value)| to.get(*key) != Some(*value)).map(|(key, _)| key) {
+                        prop_assert!(wanted.keys().chain(&intent.owned_tags).any(|named| is(named, key)), "{key}");
+                    }
+                    let is_wanted = |(key, value)| from.get(key) == Some(value) || wanted.get(key) == Some(value);
+                    prop_assert!(to.iter().all(is_wanted));
+                    let is_made = |(key, value)| to.iter().any(|(found, other)| is(found, key) && other == value);
+                    prop_assert!(wanted.iter().all(is_made));
+                    prop_assert!(from != to);
+                }
                 Change::Create(new) => {
                     prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
                     prop_assert_eq!(Some(new.count), intent.count);
-                    prop_assert_eq!((&new.taints, &new.labels), (&intent.taints, &intent.labels));
+                    prop_assert_eq!((&new.taints, &new.labels, &new.tags), (&intent.taints, &intent.labels, &intent.tags));
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }
                 Change::Delete => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),

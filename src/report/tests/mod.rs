@@ -26,6 +26,7 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         autoscaling: None,
         taints: vec![],
         labels: [].into(),
+        tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
         max_unavailable: None,
@@ -147,6 +148,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
         joining: None,
+        looked: true,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
     };
     status(policy, &about)
