@@ -5,7 +5,7 @@ use nodepool_operator::api::{NodePoolPolicyStatus, REQUESTED_AT, condition};
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, binary, holds, message, plain_cluster, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, binary, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -28,7 +28,7 @@ async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
         )
         .await?;
     scene.bed.emulator.idle().await;
-    testbed::wait_for("the edits to be corrected", std::time::Duration::from_secs(30), async || {
+    testbed::wait_for("the edits to be corrected", DEADLINE, async || {
         let labels = scene.in_arm("apps", "nodeLabels");
         let done = labels["tier"] == "web" && scene.in_arm("apps", "nodeTaints").is_null();
         Ok(if done { Ok(()) } else { Err(labels.to_string()) })

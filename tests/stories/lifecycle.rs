@@ -1,7 +1,5 @@
 //! The operator's own life: restarted, killed and told to stop at the worst moment; policies that go.
 
-use std::time::Duration;
-
 use anyhow::bail;
 use futures::{TryStreamExt as _, pin_mut};
 use kube::Api;
@@ -10,7 +8,7 @@ use nodepool_operator::api::{NodePoolPolicy, condition};
 use serde_json::json;
 use testbed::{Lane, Match, wait_for};
 
-use super::support::{Scene, Story, holds, plain_cluster, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -49,7 +47,7 @@ async fn crash_at_the_write(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.status("apps").await?;
     assert_eq!(status.owned_labels, ["a"], "what is owned is stored before the write");
     held.release();
-    wait_for("the write to arrive", Duration::from_secs(20), async || {
+    wait_for("the write to arrive", DEADLINE, async || {
         Ok(if scene.writes().len() == 1 { Ok(()) } else { Err("it has not") })
     })
     .await?;
@@ -91,7 +89,7 @@ async fn stop(lane: Lane) -> anyhow::Result<Scene> {
     held.arrived().await?;
     let log = scene.operator.log_file().to_owned();
     let (ended, released) = tokio::join!(scene.operator.terminate(), async {
-        let heard = wait_for("the operator to hear that it is to stop", Duration::from_secs(20), async || {
+        let heard = wait_for("the operator to hear that it is to stop", DEADLINE, async || {
             let heard = std::fs::read_to_string(&log)?.contains("told to stop");
             Ok(if heard { Ok(()) } else { Err("it has not") })
         });

@@ -19,7 +19,7 @@ use testbed::bed::{Builder, EMULATOR_USER};
 use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
 
 /// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
-const DEADLINE: Duration = Duration::from_secs(40);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Settings that make the operator as quick as the testbed.
 pub const QUICK: [&str; 14] = [

@@ -13,7 +13,7 @@ use serde_json::json;
 use testbed::{Lane, Testbed, wait_for};
 
 use super::steps::{FOREIGN_LABEL, FOREIGN_TAG, POOLS, Step, present};
-use super::support::{Scene, binary, policy};
+use super::support::{DEADLINE, Scene, binary, policy};
 
 /// How many cases of a table are told in each setting: a number, `all`, or those whose words contain a text.
 const CASES: &str = "NODEPOOL_FAULTS";
@@ -190,7 +190,7 @@ pub fn outcomes(before: &NodePoolPolicyStatus, after: &NodePoolPolicyStatus) -> 
 /// Waits until `fits`.
 pub async fn until(what: &str, mut fits: impl FnMut() -> bool) -> anyhow::Result<()> {
     let look = async || Ok(if fits() { Ok(()) } else { Err("it is not so") });
-    wait_for(what, Duration::from_secs(20), look).await
+    wait_for(what, DEADLINE, look).await
 }
 
 fn seed() -> anyhow::Result<u64> {
