@@ -153,8 +153,19 @@ impl<'a> Guarding<'a> {
 
     /// What taking this pod down asks of its budgets.
     pub(crate) fn claim(&mut self, pod: &'a Pod) -> Claim<'a> {
+        self.of(pod).claim(pod)
+    }
+
+    /// The budgets that miss this pod when it goes, whoever let it go: more than one where no eviction could.
+    pub(crate) fn missing(&mut self, pod: &'a Pod) -> Vec<&'a Budget> {
+        let guards = self.of(pod);
+        let misses = |budget: &&&Budget| pod.ready || !lets_unhealthy_go(budget) || is_in_doubt(budget);
+        guards.selecting.iter().filter(misses).copied().collect()
+    }
+
+    fn of(&mut self, pod: &'a Pod) -> &Guards<'a> {
         let key = (Arc::as_ptr(&pod.labels), &*pod.namespace);
-        self.known.entry(key).or_insert_with(|| Guards::of(pod, self.budgets)).claim(pod)
+        self.known.entry(key).or_insert_with(|| Guards::of(pod, self.budgets))
     }
 }
 

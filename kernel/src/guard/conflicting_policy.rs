@@ -34,6 +34,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 mod tests {
     use super::*;
     use crate::Mode;
+    use crate::step::Change;
     use crate::testing::{ago, broken, edit, intent, pool, scale, snapshot};
 
     fn found(intents: Vec<crate::Intent>) -> Option<Broken> {
@@ -62,6 +63,17 @@ mod tests {
         assert_eq!(lost.standing, Standing::Lasting);
         assert_eq!(lost.finding, "pool apps is governed by the older policy z");
         assert!(lost.remedy.contains("delete p or z"), "{}", lost.remedy);
+    }
+
+    #[test]
+    fn a_pool_that_another_policy_names_is_not_deleted() {
+        let mut snapshot = snapshot(vec![pool("apps", Mode::User, 1)]);
+        *edit(&mut snapshot.intents) = vec![intent("p", "apps"), intent("q", "apps")];
+        let deletion = Step { change: Change::Delete, ..scale("apps", 1, 2) };
+        let lost = broken(&snapshot, &deletion, Rule::ConflictingPolicy).unwrap();
+        assert_eq!(lost.finding, "policy q names pool apps too");
+        assert_eq!(lost.remedy, "nothing to do: the step is dropped and the pool stays");
+        assert_eq!(broken(&snapshot, &scale("apps", 1, 2), Rule::ConflictingPolicy), None);
     }
 
     #[test]

@@ -20,10 +20,10 @@ const SHOWN: usize = 3;
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let takedown = Takedown::of(facts, step);
     let mut guarding = Guarding::new(facts.budgets);
-    let mut taken = Taken::by(&takedown, &mut guarding);
+    let mut taken = Taken::by(&takedown, &mut guarding, Whose::Step);
     if !taken.groups.is_empty() {
         for other in Takedown::elsewhere(facts, step) {
-            let others = Taken::by(&other, &mut guarding).groups;
+            let others = Taken::by(&other, &mut guarding, Whose::Other).groups;
             for (key, group) in &mut taken.groups {
                 group.elsewhere += others.get(key).map_or(0, |same| same.together(&other));
             }
@@ -59,6 +59,15 @@ enum Cause {
     Roll,
     Drain,
     Label,
+}
+
+/// Who takes pods down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The step that is judged: a pod that no budget can let go must not go.
+    Step,
+    /// A write in flight or an operation of somebody else: such a pod goes all the same, and all its budgets miss it.
+    Other,
 }
 
 /// Who counts on pods: a budget, or, without one, their workload. Orders as a message does.
@@ -100,51 +109,68 @@ struct Excess<'a> {
 }
 
 impl<'a> Taken<'a> {
-    fn by(takedown: &Takedown<'a>, guarding: &mut Guarding<'a>) -> Self {
+    fn by(takedown: &Takedown<'a>, guarding: &mut Guarding<'a>, whose: Whose) -> Self {
         let mut taken = Self::default();
         for (pod, going) in &takedown.evicted {
             let cause = if *going == Going::Taint { Cause::Taint } else { Cause::Label };
-            if let Some(load) = taken.load(pod, cause, guarding) {
-                load.evicted += 1;
-            }
+            taken.add(pod, cause, (guarding, whose), |load| load.evicted += 1);
         }
         let cause = if takedown.removed > 0 { Cause::Removal } else { Cause::Roll };
         for (pod, node) in &takedown.with_nodes {
-            if let Some(load) = taken.load(pod, cause, guarding) {
-                *load.by_node.entry(&node.name).or_default() += 1;
-            }
+            taken.add(pod, cause, (guarding, whose), |load| *load.by_node.entry(&node.name).or_default() += 1);
         }
         for (pod, _) in &takedown.singly {
-            if let Some(load) = taken.load(pod, Cause::Drain, guarding) {
-                load.singly = true;
-            }
+            taken.add(pod, Cause::Drain, (guarding, whose), |load| load.singly = true);
         }
         taken
     }
 
-    /// Adds the pod to its group, and gives that group's load; none if nobody counts on it, or it may not go at all.
-    fn load(&mut self, pod: &'a Pod, cause: Cause, guarding: &mut Guarding<'a>) -> Option<&mut Load<'a>> {
-        let (key, budget) = match guarding.claim(pod) {
-            Claim::Free => return None,
-            Claim::One(budget) => (Key { namespace: &pod.namespace, name: &budget.name, kind: None }, Some(budget)),
+    /// Adds the pod to its groups: to none if nobody counts on it, or it may not go at all.
+    fn add(
+        &mut self,
+        pod: &'a Pod,
+        cause: Cause,
+        (guarding, whose): (&mut Guarding<'a>, Whose),
+        count: impl Fn(&mut Load<'a>),
+    ) {
+        match guarding.claim(pod) {
+            Claim::Free => {}
+            Claim::One(budget) => count(self.load(Key::of(budget), Some(budget), pod, cause)),
             Claim::Unguarded => {
-                let controller = pod.controller.as_ref()?;
-                (Key { namespace: &pod.namespace, name: &controller.name, kind: Some(&controller.kind) }, None)
+                if let Some(controller) = pod.controller.as_ref() {
+                    let (namespace, kind) = (&pod.namespace, Some(&*controller.kind));
+                    count(self.load(Key { namespace, name: &controller.name, kind }, None, pod, cause));
+                }
+            }
+            Claim::Never(_) if whose == Whose::Other => {
+                for budget in guarding.missing(pod) {
+                    count(self.load(Key::of(budget), Some(budget), pod, cause));
+                }
             }
             Claim::Never(verdict) => {
-                let (found, standing, in_doubt) = in_words(&verdict)?;
-                let new = Excess { cause, standing, found: found.clone(), pods: Vec::new(), in_doubt };
-                let excess = self.never.entry(found).or_insert(new);
-                excess.cause = excess.cause.min(cause);
-                excess.pods.push(pod);
-                return None;
+                if let Some((found, standing, in_doubt)) = in_words(&verdict) {
+                    let new = Excess { cause, standing, found: found.clone(), pods: Vec::new(), in_doubt };
+                    let excess = self.never.entry(found).or_insert(new);
+                    excess.cause = excess.cause.min(cause);
+                    excess.pods.push(pod);
+                }
             }
-        };
+        }
+    }
+
+    /// What is taken of a group, with this pod in it.
+    fn load(&mut self, key: Key<'a>, budget: Option<&'a Budget>, pod: &'a Pod, cause: Cause) -> &mut Load<'a> {
         let new = || Group { budget, load: Load::default(), pods: Vec::new(), cause, elsewhere: 0 };
         let group = self.groups.entry(key).or_insert_with(new);
         group.cause = group.cause.min(cause);
         group.pods.push(pod);
-        Some(&mut group.load)
+        &mut group.load
+    }
+}
+
+impl<'a> Key<'a> {
+    fn of(budget: &'a Budget) -> Self {
+        Self { namespace: &budget.namespace, name: &budget.name, kind: None }
     }
 }
 

@@ -113,9 +113,11 @@ fn is_drain(step: &Step) -> bool {
     matches!(step.change, Change::Drain(_))
 }
 
-/// Takes away what a drain would wait for, if one is planned: nodes are opened and cordoned again meanwhile.
+/// Takes away what a drain would wait for, if there may be one, now or after another step: nodes are opened and cordoned
+/// again meanwhile.
 fn calm(mut snapshot: Snapshot) -> Snapshot {
-    if steps(&snapshot).iter().any(is_drain) {
+    let may_drain = |step: &Step| matches!(step.change, Change::Drain(_) | Change::Count { .. } | Change::Mode { .. });
+    if steps(&snapshot).iter().any(may_drain) {
         let mut cluster = snapshot.cluster.value().unwrap().clone();
         let states = cluster.pools.iter_mut().map(|pool| &mut pool.state).chain([&mut cluster.state]);
         states.filter(|state| state.operation().is_some()).for_each(|state| *state = ProvisioningState::Succeeded);

@@ -176,6 +176,25 @@ fn what_is_being_taken_down_elsewhere_counts() {
 }
 
 #[test]
+fn a_pod_that_goes_elsewhere_is_missed_by_each_of_its_budgets() {
+    let mut snapshot = with_budget(dns_on(&[0]), 1);
+    let other = Pod { node: Some(node("web", 0).name.into()), ..replica("dns", 7, 0) };
+    let other = with_labels(other, &[("app", "dns"), ("tier", "web")]);
+    edit(&mut snapshot.pods).push(other);
+    edit(&mut snapshot.budgets).push(budget("second", "tier", "web", 0));
+    assert!(!refuses(&snapshot, &evict()), "it stays");
+    snapshot.in_flight = in_flight([put_taints("web", &["team=a:NoExecute"])]);
+    let found = found(&snapshot, &evict()).unwrap();
+    assert!(found.finding.contains("allows 1 disruption, 1 pod would go, and 1 elsewhere ("), "{}", found.finding);
+    edit(&mut snapshot.budgets)[0].status.allowed = 2;
+    assert!(!refuses(&snapshot, &evict()), "both may go");
+    edit(&mut snapshot.budgets)[0].status.allowed = 1;
+    edit(&mut snapshot.budgets)[0].unhealthy = UnhealthyPods::AlwaysAllow;
+    edit(&mut snapshot.pods).last_mut().unwrap().ready = false;
+    assert!(!refuses(&snapshot, &evict()), "a pod that is not Ready is not missed");
+}
+
+#[test]
 fn pods_that_nobody_counts_on_are_not_counted() {
     use UnhealthyPods::{AlwaysAllow, IfHealthyBudget};
     let with = |edit_pod: &dyn Fn(&mut Pod), unhealthy: UnhealthyPods| {
