@@ -26,10 +26,11 @@ impl<'a> Oracle<'a> {
         Self { snapshot, cluster: snapshot.cluster.value().unwrap(), nodes: snapshot.nodes.value().unwrap() }
     }
 
-    /// The strength with these writes, and all in flight, at their worst, as it matters for a step on `subject`.
+    /// The strength with these writes, and all in flight, at their worst, as it matters for a step on `subject`. To open
+    /// nodes again is no write to a pool.
     pub fn strength(&self, subject: &str, writes: &[&Step]) -> Strength {
-        let all: Vec<&Step> =
-            self.snapshot.in_flight.iter().map(|write| &write.step).chain(writes.iter().copied()).collect();
+        let writes = writes.iter().copied().filter(|step| !step.change.ends_drain());
+        let all: Vec<&Step> = self.snapshot.in_flight.iter().map(|write| &write.step).chain(writes).collect();
         let pools = self.cluster.pools.iter().filter(|pool| pool.name == subject || self.can_remain(pool));
         let each: Vec<i64> = pools.map(|pool| self.usable(pool, &all)).collect();
         Strength {
@@ -66,7 +67,8 @@ impl<'a> Oracle<'a> {
         let versions: Vec<&str> = self.nodes_of(pool).map(|node| node.kubelet_version.as_str()).collect();
         let mixed = versions.iter().any(|version| Some(version) != versions.first());
         let ended_badly = matches!(pool.state, ProvisioningState::Failed | ProvisioningState::Canceled);
-        !matches || self.nodes_of(pool).any(|node| node.quarantined) || (ended_badly && mixed)
+        let blamed = pool.failure.as_ref().is_some_and(|failure| failure.code.contains("Upgrade"));
+        !matches || self.nodes_of(pool).any(|node| node.quarantined) || (ended_badly && (mixed || blamed))
     }
 
     /// Usable nodes of a pool that remain when all these writes end at their worst.

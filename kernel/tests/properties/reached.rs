@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power,
+    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power, Problem,
     ProvisioningState, Settings, Snapshot, Step, SystemPods, plan,
 };
 use proptest::prelude::*;
@@ -113,6 +113,13 @@ fn is_drain(step: &Step) -> bool {
     matches!(step.change, Change::Drain(_))
 }
 
+/// Whether a drain is wanted that finds too few nodes that it may take.
+fn is_short_of_nodes(snapshot: &Snapshot) -> bool {
+    let plan = plan(snapshot, &Settings::default());
+    let mut problems = plan.policies.iter().flat_map(|policy| &policy.problems);
+    problems.any(|problem| matches!(problem, Problem::TooFewNodes { .. }))
+}
+
 /// Takes away what a drain would wait for, if there may be one, now or after another step: nodes are opened and cordoned
 /// again meanwhile.
 fn calm(mut snapshot: Snapshot) -> Snapshot {
@@ -164,7 +171,7 @@ proptest! {
             merge(&mut snapshot, &step.clone());
             writes += 1;
             prop_assert!(writes < 60);
-            let drains = drains || steps(&snapshot).iter().any(is_drain);
+            let drains = drains || steps(&snapshot).iter().any(is_drain) || is_short_of_nodes(&snapshot);
             let now = steps(&snapshot).len();
             prop_assert!(drains || now == left - 1, "{now} instead of {}", left - 1);
             left = now;
