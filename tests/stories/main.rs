@@ -9,6 +9,7 @@ mod capacity;
 mod crashes;
 mod create;
 mod deletion;
+mod drains;
 mod drift;
 mod eviction;
 mod failures;
