@@ -35,16 +35,24 @@ pub async fn five_nodes(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene>
 
 /// Runs a Deployment whose pods are spread over the nodes as far as that is possible.
 pub async fn deploy(bed: &Testbed, namespace: &str, name: &str, replicas: i32) -> anyhow::Result<()> {
+    deploy_with(bed, namespace, name, replicas, json!({})).await
+}
+
+/// The same, with more in the specification of its pods.
+pub async fn deploy_with(bed: &Testbed, namespace: &str, name: &str, replicas: i32, more: Value) -> anyhow::Result<()> {
     let labels = json!({"app": name});
     let spread = json!({
         "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": labels}
     });
     let container = json!({"name": "c", "image": "c", "resources": {"requests": {"cpu": "10m"}}});
-    let spec = json!({
+    let mut spec = json!({
         "containers": [container], "topologySpreadConstraints": [spread],
         "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
     });
+    if let (Value::Object(all), Value::Object(more)) = (&mut spec, more) {
+        all.extend(more);
+    }
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
         "spec": {
@@ -55,10 +63,16 @@ pub async fn deploy(bed: &Testbed, namespace: &str, name: &str, replicas: i32) -
     let api: Api<Deployment> = Api::namespaced(bed.cluster.client(), namespace);
     api.patch(name, &PatchParams::apply("gitops").force(), &Patch::Apply(&deployment)).await?;
     wait_for(&format!("{name} to run"), DEADLINE, async || {
-        let ready = api.get(name).await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        let status = api.get(name).await?.status.unwrap_or_default();
+        let ready = status.ready_replicas.unwrap_or(0);
         Ok(if ready == replicas { Ok(()) } else { Err(format!("{ready} of {replicas} are Ready")) })
     })
     .await
+}
+
+/// Pods that ask for so much, as part of a specification.
+pub fn asking_for(cpu: &str) -> Value {
+    json!([{"name": "c", "image": "c", "resources": {"requests": {"cpu": cpu}}}])
 }
 
 /// Sets the budget of the pods of an app.
@@ -122,9 +136,9 @@ pub async fn is_open(scene: &Scene, pool: &str) -> anyhow::Result<()> {
 }
 
 /// The names of the nodes that the operator cordoned.
-pub async fn marked(scene: &Scene, pool: &str, number: usize) -> anyhow::Result<BTreeSet<String>> {
+pub async fn marked(scene: &Scene, number: usize) -> anyhow::Result<BTreeSet<String>> {
     wait_for(&format!("{number} nodes to be cordoned"), DEADLINE, async || {
-        let nodes = scene.nodes(pool).await?;
+        let nodes = scene.nodes("system").await?;
         let found: BTreeSet<String> =
             nodes.iter().filter(|node| is_marked(node) && is_cordoned(node)).map(ResourceExt::name_any).collect();
         Ok(if found.len() == number { Ok(found) } else { Err(format!("{found:?}")) })
@@ -132,9 +146,14 @@ pub async fn marked(scene: &Scene, pool: &str, number: usize) -> anyhow::Result<
     .await
 }
 
-/// Waits until a pool is as its policy asks and has so many nodes, and sees on the way that coredns never falls below its
-/// budget.
-pub async fn ends_with(scene: &Scene, pool: &str, count: usize) -> anyhow::Result<NodePoolPolicyStatus> {
+/// Waits until pool `system` is as its policy asks and has so many nodes, and sees on the way that coredns never falls below
+/// its budget.
+pub async fn ends_with(scene: &Scene, count: usize) -> anyhow::Result<NodePoolPolicyStatus> {
+    pool_ends_with(scene, "system", count).await
+}
+
+/// The same of another pool.
+pub async fn pool_ends_with(scene: &Scene, pool: &str, count: usize) -> anyhow::Result<NodePoolPolicyStatus> {
     let coredns: Api<Deployment> = Api::namespaced(scene.bed.cluster.client(), "kube-system");
     wait_for(&format!("{pool} to end with {count} nodes"), DRAIN_DEADLINE, async || {
         let ready = coredns.get("coredns").await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
@@ -156,9 +175,9 @@ pub fn removed_only(scene: &Scene, machines: &BTreeSet<String>) {
 
 /// Waits until the drain was given up, and sees that every node is open again and that the status says why and when the next
 /// attempt is due.
-pub async fn given_up(scene: &Scene, pool: &str, code: &str) -> anyhow::Result<NodePoolPolicyStatus> {
+pub async fn given_up(scene: &Scene, code: &str) -> anyhow::Result<NodePoolPolicyStatus> {
     let status = scene
-        .until(pool, "to give the drain up", |status| {
+        .until("system", "to give the drain up", |status| {
             let given = status.attempt.as_ref().is_some_and(|attempt| attempt.outcome == outcome::GIVEN_UP);
             let says = message(status, condition::READY);
             given && holds(status, condition::STALLED) && says.starts_with("the last drain was given up")
@@ -169,7 +188,7 @@ pub async fn given_up(scene: &Scene, pool: &str, code: &str) -> anyhow::Result<N
     assert!(attempt.next.is_some(), "{attempt:?}");
     let said = message(&status, condition::READY);
     assert!(said.starts_with("the last drain was given up and its nodes are open again"), "{said}");
-    is_open(scene, pool).await?;
+    is_open(scene, "system").await?;
     Ok(status)
 }
 

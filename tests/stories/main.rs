@@ -22,6 +22,7 @@ mod machine;
 mod metrics;
 mod placement;
 mod relocate;
+mod relocate_trouble;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -88,5 +89,6 @@ fn all() -> Vec<Story> {
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
     stories.extend(relocate::stories());
+    stories.extend(relocate_trouble::stories());
     stories
 }

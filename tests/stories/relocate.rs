@@ -37,7 +37,7 @@ async fn moves_pods(lane: Lane) -> anyhow::Result<Scene> {
     let homes = homes(&scene, "system").await?;
     let held = hold_evictions(&scene);
     scene.apply(scaled_to(3, "Relocate")).await?;
-    let going = marked(&scene, "system", 2).await?;
+    let going = marked(&scene, 2).await?;
     let draining = scene
         .until("system", "to tell of the drain", |status| {
             status.operation.as_ref().is_some_and(|operation| operation.kind == "Draining")
@@ -46,7 +46,7 @@ async fn moves_pods(lane: Lane) -> anyhow::Result<Scene> {
     let says = draining.operation.and_then(|operation| operation.step).unwrap_or_default();
     assert!(says.contains("to scale from 5 to 3 nodes") || says.contains("scale from 5 to 3"), "{says}");
     assert!(let_go_one_by_one(&scene, "system", held).await? > 0);
-    let status = ends_with(&scene, "system", 3).await?;
+    let status = ends_with(&scene, 3).await?;
 
     let left: BTreeSet<String> = scene.node_names("system").await?.into_iter().collect();
     let gone: BTreeSet<String> = homes.keys().filter(|node| !left.contains(*node)).cloned().collect();
@@ -81,7 +81,7 @@ async fn empty_nodes(lane: Lane) -> anyhow::Result<Scene> {
     }
     let before = scene.evicted()?.len();
     scene.apply(scaled_to(3, "Protect")).await?;
-    ends_with(&scene, "system", 3).await?;
+    ends_with(&scene, 3).await?;
     assert_eq!(scene.evicted()?.len(), before, "nothing was evicted");
     removed_only(&scene, &free);
     // What is left all have protected pods.
@@ -101,7 +101,7 @@ async fn demotion(lane: Lane) -> anyhow::Result<Scene> {
     anyhow::ensure!(!planned.is_empty(), "the story needs protected pods on pool system");
     deploy(&scene.bed, "default", "shop", 5).await?;
     scene.apply(policy("system", json!({"mode": "User", "disruption": {"systemPods": "Relocate"}}))).await?;
-    ends_with(&scene, "system", 2).await?;
+    ends_with(&scene, 2).await?;
     assert_eq!(scene.in_arm("system", "mode"), "User");
     let evicted: BTreeSet<String> = evicted_by_operator(&scene)?.into_iter().collect();
     assert_eq!(evicted, planned, "applications stay where they are");
@@ -120,7 +120,7 @@ async fn closed_budget(lane: Lane) -> anyhow::Result<Scene> {
     is_open(&scene, "system").await?;
     // The remedy works, and the operator goes on by itself.
     set_budget(&scene, "default", "shop", json!({"maxUnavailable": 1})).await?;
-    ends_with(&scene, "system", 3).await?;
+    ends_with(&scene, 3).await?;
     Ok(scene)
 }
 
@@ -131,7 +131,7 @@ async fn closing_budget(lane: Lane) -> anyhow::Result<Scene> {
     held.arrived().await?;
     set_budget(&scene, "kube-system", "spread", json!({"maxUnavailable": 0})).await?;
     held.release();
-    given_up(&scene, "system", "DisruptionBudgetBlocks").await?;
+    given_up(&scene, "DisruptionBudgetBlocks").await?;
     let evicted = evicted_by_operator(&scene)?;
     assert!(evicted.iter().all(|pod| !pod.starts_with("spread-")), "{evicted:?}");
     assert_eq!((scene.writes(), scene.in_arm("system", "count")), (vec![], json!(5)));
@@ -147,7 +147,7 @@ async fn too_long(lane: Lane) -> anyhow::Result<Scene> {
     let lost = scene.bed.api.drop_request(Match::method("POST").path_contains("/eviction"));
     scene.apply(scaled_to(3, "Relocate")).await?;
     lost.arrived().await?;
-    given_up(&scene, "system", "DrainTimedOut").await?;
+    given_up(&scene, "DrainTimedOut").await?;
     assert_eq!(evicted_by_operator(&scene)?, Vec::<String>::new());
     assert_eq!(scene.in_arm("system", "count"), 5);
     Ok(scene)
@@ -158,7 +158,7 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     let held = hold_evictions(&scene);
     scene.apply(scaled_to(3, "Relocate")).await?;
     held.arrived().await?;
-    marked(&scene, "system", 2).await?;
+    marked(&scene, 2).await?;
     let spec = json!({"count": 3, "suspend": true, "disruption": {"systemPods": "Relocate"}});
     scene.apply(policy("system", spec)).await?;
     held.release();
@@ -171,7 +171,7 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     scene
         .apply(policy("system", json!({"count": 3, "suspend": false, "disruption": {"systemPods": "Relocate"}})))
         .await?;
-    marked(&scene, "system", 2).await?;
+    marked(&scene, 2).await?;
     let held = hold_evictions(&scene);
     scene.delete("system").await?;
     held.release();
@@ -210,7 +210,7 @@ async fn crashes(lane: Lane) -> anyhow::Result<Scene> {
     let answer = scene.bed.arm.hold_answer(removal());
     killed_at(&mut scene.operator, answer).await?;
     scene.operator.restart().await?;
-    ends_with(&scene, "system", 3).await?;
+    ends_with(&scene, 3).await?;
     let left: BTreeSet<String> = scene.node_names("system").await?.into_iter().collect();
     let gone: BTreeSet<String> = homes.keys().filter(|node| !left.contains(*node)).cloned().collect();
     evicted_once(&scene, &homes, &gone);
@@ -226,7 +226,7 @@ async fn foreign_cordon(lane: Lane) -> anyhow::Result<Scene> {
     let theirs = names.last().context("no node")?.clone();
     scene.bed.cluster.cordon(&theirs, true).await?;
     scene.apply(scaled_to(4, "Relocate")).await?;
-    ends_with(&scene, "system", 4).await?;
+    ends_with(&scene, 4).await?;
     let node = scene.nodes("system").await?.into_iter().find(|node| node.name_any() == theirs);
     let node = node.context("the node of somebody else was removed")?;
     assert!(is_cordoned(&node) && !is_marked(&node), "{:?}", node.annotations());

@@ -261,12 +261,28 @@ fn pods_that_nothing_would_start_again_keep_their_nodes() {
 
 #[test]
 fn a_pod_that_comes_back_to_a_cordoned_node_is_not_evicted_again() {
-    for (created, comes_back) in [(ago(7200), false), (ago(600), false), (ago(540), false), (ago(539), true)] {
+    for (created, comes_back) in [(ago(7200), false), (ago(600), false), (ago(595), false), (ago(594), true)] {
         let mut snapshot = begun();
         app(&mut snapshot, Tenancy::Controlled).pod.created = created;
         let found = broken(&snapshot, &evict_app(), Rule::WorkloadsDependOnPool);
         assert_eq!(found.is_some(), comes_back, "{created:?}");
         assert!(found.is_none_or(|found| found.standing == Standing::Lasting && found.finding.contains("shop/web")));
+    }
+}
+
+#[test]
+fn a_pod_that_may_have_come_since_the_cordon_is_evicted_when_its_successor_can_be_told() {
+    for (since, created, waits) in
+        [(10, 10, true), (10, 14, true), (10, 15, false), (11, 11, false), (11, 15, false), (1, 5, true), (1, 6, false)]
+    {
+        let mut snapshot = begun();
+        let marks = nodes_mut(&mut snapshot, "sys").filter_map(|node| node.drain.as_mut());
+        marks.for_each(|mark| mark.since = ago(since));
+        app(&mut snapshot, Tenancy::Controlled).pod.created = ago(created);
+        let found = broken(&snapshot, &evict_app(), Rule::WorkloadsDependOnPool);
+        let wanted = "shop/web came when its node was cordoned, and may come back at once";
+        assert_eq!(found.map(|it| (it.standing, it.finding)), waits.then(|| (Standing::Passing, wanted.to_owned())));
+        assert_eq!(broken(&snapshot, &evict("dns-4", 4), Rule::WorkloadsDependOnPool), None, "others go");
     }
 }
 
