@@ -216,20 +216,24 @@ pub fn hold_evictions(scene: &Scene) -> Held {
     scene.bed.api.hold(Match::method("POST").path_contains(EVICTION))
 }
 
+/// How many pods of each Deployment of kube-system are Ready.
+async fn ready_pods(scene: &Scene) -> anyhow::Result<BTreeMap<String, i32>> {
+    let api: Api<Deployment> = Api::namespaced(scene.bed.cluster.client(), "kube-system");
+    let ready = |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.ready_replicas);
+    let all = api.list(&ListParams::default()).await?.items;
+    Ok(all.iter().map(|deployment| (deployment.name_any(), ready(deployment).unwrap_or(0))).collect())
+}
+
 /// Lets the evictions go on one by one until a policy is Ready, and sees before each that every pod that was evicted before
 /// has a Ready successor. Tells how many there were.
 pub async fn let_go_one_by_one(scene: &Scene, pool: &str, held: Held) -> anyhow::Result<usize> {
-    let deployments: Api<Deployment> = Api::namespaced(scene.bed.cluster.client(), "kube-system");
+    let whole = ready_pods(scene).await?;
     let mut let_go = 0;
     wait_for(&format!("the drain of {pool} to end"), DRAIN_DEADLINE, async || {
         let status = scene.status(pool).await?;
         if held.count() > let_go {
-            for deployment in deployments.list(&ListParams::default()).await? {
-                let wished = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-                let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-                let name = deployment.name_any();
-                anyhow::ensure!(ready == wished, "{name} has {ready} of {wished} pods Ready when the next is evicted");
-            }
+            let ready = ready_pods(scene).await?;
+            anyhow::ensure!(ready == whole, "{ready:?} are Ready when the next is evicted, of {whole:?}");
             anyhow::ensure!(held.count() == let_go + 1, "two evictions at a time");
             held.release_one();
             let_go += 1;

@@ -9,8 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use testbed::door::Held;
-use testbed::{Lane, Match, OPERATOR_USER, Operator, Testbed};
+use testbed::{Lane, Match, OPERATOR_USER, Testbed};
 
 use super::drains::{
     deploy, ends_with, evicted_by_operator, evicted_once, five_nodes, given_up, hold_evictions, homes, is_cordoned,
@@ -27,7 +26,6 @@ pub fn stories() -> Vec<Story> {
         story("a_budget_that_closes_on_the_way_opens_every_node_again", closing_budget),
         story("a_drain_that_takes_too_long_opens_every_node_again", too_long),
         story("a_drain_of_a_policy_that_is_suspended_opens_every_node_again", suspended),
-        story("a_drain_goes_on_after_a_crash_at_each_of_its_writes", crashes),
         story("a_node_that_somebody_else_cordoned_is_never_taken", foreign_cordon),
     ]
 }
@@ -175,46 +173,6 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     let held = hold_evictions(&scene);
     scene.delete("system").await?;
     held.release();
-    is_open(&scene, "system").await?;
-    Ok(scene)
-}
-
-/// Starts the operator, and kills it when the request or its answer is held.
-async fn killed_at(operator: &mut Operator, held: Held) -> anyhow::Result<()> {
-    operator.restart().await?;
-    held.arrived().await?;
-    operator.kill().await?;
-    held.release();
-    Ok(())
-}
-
-async fn crashes(lane: Lane) -> anyhow::Result<Scene> {
-    let mut scene = five_nodes(lane, &[]).await?;
-    let homes = homes(&scene, "system").await?;
-    let is_cordon = |request: &testbed::door::Request| request.path.contains("/api/v1/nodes/");
-    let eviction = || Match::method("POST").path_contains("/eviction").times(1);
-    let removal = || Match::method("POST").path_ends_with("/deleteMachines").times(1);
-    // The first cordon is made and its answer never read, so that one of two nodes is cordoned.
-    let answer = scene.bed.api.hold_answer(Match::method("PATCH").when(is_cordon));
-    scene.apply(scaled_to(3, "Relocate")).await?;
-    answer.arrived().await?;
-    scene.operator.kill().await?;
-    answer.release();
-    // Killed before each kind of request, and after it.
-    let request = scene.bed.api.hold(eviction());
-    killed_at(&mut scene.operator, request).await?;
-    let answer = scene.bed.api.hold_answer(eviction());
-    killed_at(&mut scene.operator, answer).await?;
-    let request = scene.bed.arm.hold(removal());
-    killed_at(&mut scene.operator, request).await?;
-    let answer = scene.bed.arm.hold_answer(removal());
-    killed_at(&mut scene.operator, answer).await?;
-    scene.operator.restart().await?;
-    ends_with(&scene, 3).await?;
-    let left: BTreeSet<String> = scene.node_names("system").await?.into_iter().collect();
-    let gone: BTreeSet<String> = homes.keys().filter(|node| !left.contains(*node)).cloned().collect();
-    evicted_once(&scene, &homes, &gone);
-    assert_eq!(scene.in_arm("system", "count"), 3);
     is_open(&scene, "system").await?;
     Ok(scene)
 }

@@ -9,8 +9,10 @@ use crate::disruption::{Eviction, eviction};
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::names::{capped_list, shorten};
-use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Pod};
+use crate::placement::Misfit;
+use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Places, Pod};
 use crate::step::{Change, Step};
+use crate::taint::{Toleration, TolerationOperator};
 use crate::time::{Span, Time};
 
 /// The time of a cordon is this process's, those of pods are the API server's. A pod counts as made since the cordon, and is
@@ -227,11 +229,36 @@ pub(super) fn unsettled(facts: &Facts<'_>, step: &Step) -> Vec<String> {
 
 /// Protected pods that were made since then and are not Ready: one of them may take the place of a pod that was evicted.
 fn unready_since(facts: &Facts<'_>, began: Time) -> impl Iterator<Item = String> {
+    let places = facts.places.fresh(facts.now, facts.settings.stale_after).ok();
     let is_new = move |pod: &Pod| {
         let counts = pod.owner != Owner::DaemonSet && pod.controller.is_some() && pod.phase != Phase::Finished;
         counts && pod.created.after(LEEWAY) >= began && !pod.ready && !pod.deleting
     };
-    facts.all_pods().filter(move |pod| is_new(pod)).map(Pod::full_name)
+    let is_waited_for = move |pod: &Pod| is_new(pod) && !places.is_some_and(|places| waits_in_vain(places, pod));
+    facts.all_pods().filter(move |pod| is_waited_for(pod)).map(Pod::full_name)
+}
+
+/// Whether the pod has no node and would find none if no node were cordoned either. One that takes the place of a pod of a
+/// drained node would: the room that its predecessor left is still there, for nothing else is placed on a cordoned node.
+fn waits_in_vain(places: &Places, pod: &Pod) -> bool {
+    let Some(found) = places.pods.get(&pod.full_name()).filter(|_| pod.node.is_none()) else { return false };
+    let cordon = Toleration {
+        key: Some("node.kubernetes.io/unschedulable".to_owned()),
+        operator: TolerationOperator::Exists,
+        value: String::new(),
+        effect: None,
+        limited: false,
+    };
+    let mut unbarred = found.clone();
+    unbarred.tolerations.push(cordon);
+    // What may be otherwise the next moment, or is not known, does not show that it waits in vain.
+    let lasts = |misfit: &Misfit| match misfit {
+        Misfit::NotSelected | Misfit::NotNamed | Misfit::Lacks { .. } | Misfit::TooManyPods => true,
+        Misfit::Taint(taint) => !taint.key.starts_with("node.kubernetes.io/"),
+        _ => false,
+    };
+    let why = places.world.feasible(&unbarred).err().filter(|why| why.obstacles.is_empty());
+    why.is_some_and(|why| why.misfits.iter().all(|(misfit, _)| lasts(misfit)))
 }
 
 /// When the node was cordoned for a drain.

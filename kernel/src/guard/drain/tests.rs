@@ -330,6 +330,48 @@ fn one_protected_pod_runs_elsewhere_before_the_next_goes() {
 }
 
 #[test]
+fn a_pod_that_waits_in_vain_holds_no_drain_back() {
+    type Edit = fn(&mut placement::Pod);
+    let waits = |edit_pod: Edit, edit_world: fn(&mut World)| {
+        let mut snapshot = begun();
+        let mut stray = edit(&mut snapshot.pods).first().unwrap().clone();
+        (stray.name, stray.created, stray.ready) = ("stray".into(), ago(60), false);
+        (stray.node, stray.phase) = (None, Phase::Pending);
+        edit(&mut snapshot.pods).push(stray);
+        occupy(&mut snapshot, "sys");
+        with_places(&mut snapshot);
+        let mut places = Places::clone(edit(&mut snapshot.places));
+        places.pods.get_mut("kube-system/stray").map(edit_pod).unwrap();
+        edit_world(&mut places.world);
+        snapshot.places = Known::seen(NOW, Arc::new(places));
+        broken(&snapshot, &evict("dns-4", 4), Rule::KubeSystemUnhealthy).is_some()
+    };
+    let as_is: fn(&mut World) = |_| ();
+    let nowhere: Edit = |pod| pod.node_selector = placement::testing::labels(&[("no", "where")]);
+    assert!(!waits(nowhere, as_is), "it selects no node");
+    assert!(waits(|_| (), as_is), "it may have its node the next moment");
+    let on_a_drained_one: Edit = |pod| pod.node_name = Some(node("sys", 4).name);
+    assert!(waits(on_a_drained_one, as_is), "it would have its node but for the drain");
+    assert!(!waits(|pod| pod.node_name = Some("gone".to_owned()), as_is));
+    assert!(waits(nowhere_and_gated, as_is), "when it is let go is not known");
+    assert!(!waits(|_| (), |world| taint_all(world, "team=a:NoSchedule")));
+    assert!(waits(|_| (), |world| taint_all(world, "node.kubernetes.io/not-ready:NoSchedule")), "that may pass");
+    assert!(waits(nowhere, |world| world.bar(&node("sys", 0).name, "not Ready")), "that node may be its place");
+}
+
+fn nowhere_and_gated(pod: &mut placement::Pod) {
+    pod.node_selector = placement::testing::labels(&[("no", "where")]);
+    pod.obstacles.push(placement::Obstacle::Gate("example.com/gate".to_owned()));
+}
+
+fn taint_all(world: &mut World, taint: &str) {
+    let names: Vec<String> = world.nodes().map(|node| node.name.clone()).collect();
+    for name in names {
+        world.edit(&name, |_, taints| taints.push(taint.parse().unwrap()));
+    }
+}
+
+#[test]
 fn a_step_goes_on_only_from_what_is_there() {
     type Edit = fn(&mut Snapshot);
     let stale = |mut snapshot: Snapshot, edit_snapshot: Edit, step: &Step| {
