@@ -183,6 +183,7 @@ async fn foreign_cordon(lane: Lane) -> anyhow::Result<Scene> {
     // The newest node would be the first choice.
     let theirs = names.last().context("no node")?.clone();
     scene.bed.cluster.cordon(&theirs, true).await?;
+    let on_it = protected_on(&scene, &[theirs.clone()].into()).await?;
     scene.apply(scaled_to(4, "Relocate")).await?;
     ends_with(&scene, 4).await?;
     let node = scene.nodes("system").await?.into_iter().find(|node| node.name_any() == theirs);
@@ -190,7 +191,7 @@ async fn foreign_cordon(lane: Lane) -> anyhow::Result<Scene> {
     assert!(is_cordoned(&node) && !is_marked(&node), "{:?}", node.annotations());
     let written = scene.bed.audit.writes_by(OPERATOR_USER)?;
     assert!(written.iter().all(|write| write.resource != "nodes" || write.name != theirs), "{written:?}");
-    assert!(protected_on(&scene, &[theirs.clone()].into()).await?.len() <= 3, "nothing was moved there");
+    assert_eq!(protected_on(&scene, &[theirs.clone()].into()).await?, on_it, "nothing was moved there, nor away");
     scene.bed.cluster.cordon(&theirs, false).await?;
     Ok(scene)
 }
