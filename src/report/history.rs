@@ -183,9 +183,15 @@ fn end_of(step: &str, rest: &Rest<'_>) -> &'static str {
     match rest.pool.state {
         ProvisioningState::Failed => outcome::FAILED,
         ProvisioningState::Canceled => outcome::CANCELED,
-        _ if rest.plan.steps.iter().any(|again| again.change.to_string() == *step) => outcome::NOT_DONE,
+        _ if rest.plan.steps.iter().any(|again| step.ends_with(&aim_of(again))) => outcome::NOT_DONE,
         ProvisioningState::Succeeded | ProvisioningState::Busy(_) => outcome::SUCCEEDED,
     }
+}
+
+/// What a step comes to, in the words that end its own: a removal of machines is not done as long as its scale-down is planned
+/// in any form, also while the nodes are not seen.
+fn aim_of(step: &Step) -> String {
+    step.change.aim().map_or_else(|| step.change.to_string(), |aim| aim.to_string())
 }
 
 fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {

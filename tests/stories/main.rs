@@ -9,18 +9,23 @@ mod capacity;
 mod crashes;
 mod create;
 mod deletion;
+mod drains;
 mod drift;
 mod eviction;
 mod failures;
 mod faults;
 mod foreign;
+mod foreign_hands;
 mod health;
 mod identity;
 mod lifecycle;
 mod machine;
 mod metrics;
+mod ordinary_days;
 mod placement;
 mod relocate;
+mod relocate_crashes;
+mod relocate_trouble;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -87,5 +92,9 @@ fn all() -> Vec<Story> {
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
     stories.extend(relocate::stories());
+    stories.extend(relocate_crashes::stories());
+    stories.extend(relocate_trouble::stories());
+    stories.extend(foreign_hands::stories());
+    stories.extend(ordinary_days::stories());
     stories
 }

@@ -9,13 +9,18 @@ use crate::disruption::{Eviction, eviction};
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::names::{capped_list, shorten};
-use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Pod};
+use crate::placement::Misfit;
+use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Places, Pod};
 use crate::step::{Change, Step};
+use crate::taint::{Toleration, TolerationOperator};
 use crate::time::{Span, Time};
 
-/// The time of a cordon is this process's, those of pods are the API server's, in whole seconds; and a pod may be bound in
-/// the moment in which its node is cordoned. Nothing follows from a difference that is smaller.
+/// The time of a cordon is this process's, those of pods are the API server's. A pod counts as made since the cordon, and is
+/// waited for, from so long before it.
 const LEEWAY: Span = Span::from_secs(60);
+/// So far these two clocks may differ, with what is cut off a pod's time. Too little of it lets a pod that comes back be evicted
+/// more than once; too much of it lets pods wait that are older than the cordon.
+const SKEW: Span = Span::from_secs(5);
 
 /// Refuses to open nodes that this operator did not cordon for the policy.
 pub(super) fn check_end(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
@@ -113,7 +118,8 @@ fn on_victims<'a>(
     occupancy.pods.iter().filter(is_on)
 }
 
-/// Refuses a drain of pods that nothing would start again, and of pods that come back to a cordoned node.
+/// Refuses a drain of pods that nothing would start again, and of pods that come back to a cordoned node: each is evicted once
+/// at most.
 pub(super) fn loses(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     step.change.aim()?;
     let occupancy = occupancy(facts, step).ok()?;
@@ -124,24 +130,41 @@ pub(super) fn loses(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         names
     };
     let alone = names(&|it| it.tenancy == Tenancy::Alone);
-    let late = names(&|it| since(facts, it.node()).is_some_and(|since| it.pod.created > since.after(LEEWAY)));
-    let (finding, remedy, pods) = if !alone.is_empty() {
+    let late = names(&|it| since(facts, it.node()).is_some_and(|since| it.pod.created > since.after(SKEW)));
+    let (standing, finding, remedy, pods) = if !alone.is_empty() {
         (
+            Standing::Lasting,
             format!("nothing would start these pods again: {}", capped_list(&alone)),
             "delete these pods, or let a controller (a Deployment, for example) own them",
             alone,
         )
     } else if !late.is_empty() {
         (
+            Standing::Lasting,
             format!("these pods have come to nodes since they were cordoned: {}", capped_list(&late)),
             "let these pods not tolerate node.kubernetes.io/unschedulable, and give them no spec.nodeName",
             late,
         )
     } else {
-        return None;
+        let early = just_come(facts, step, occupancy)?;
+        (
+            Standing::Passing,
+            format!("{early} came when its node was cordoned, and may come back at once"),
+            "nothing to do: it is evicted once, some seconds after the cordon",
+            vec![early],
+        )
     };
-    let (rule, standing) = (Rule::WorkloadsDependOnPool, Standing::Lasting);
-    Some(Broken { rule, standing, finding, remedy: remedy.to_owned(), pods })
+    Some(Broken { rule: Rule::WorkloadsDependOnPool, standing, finding, remedy: remedy.to_owned(), pods })
+}
+
+/// The pod to be evicted, if it may have come since the cordon, and for as long as one that comes back in its place could not be
+/// told from those that were there before.
+fn just_come(facts: &Facts<'_>, step: &Step, occupancy: &Occupancy) -> Option<String> {
+    let Change::Drain(Drain::Evict { uid, .. }) = &step.change else { return None };
+    let found = occupancy.pods.iter().find(|it| it.uid == *uid)?;
+    let since = since(facts, found.node())?;
+    let is_early = found.pod.created.after(SKEW) > since && facts.now <= since.after(SKEW).after(SKEW);
+    is_early.then(|| found.pod.full_name())
 }
 
 /// Refuses to begin a drain of pods that are not protected, or the eviction of one of them, where their disruption budgets do
@@ -206,11 +229,36 @@ pub(super) fn unsettled(facts: &Facts<'_>, step: &Step) -> Vec<String> {
 
 /// Protected pods that were made since then and are not Ready: one of them may take the place of a pod that was evicted.
 fn unready_since(facts: &Facts<'_>, began: Time) -> impl Iterator<Item = String> {
+    let places = facts.places.fresh(facts.now, facts.settings.stale_after).ok();
     let is_new = move |pod: &Pod| {
         let counts = pod.owner != Owner::DaemonSet && pod.controller.is_some() && pod.phase != Phase::Finished;
         counts && pod.created.after(LEEWAY) >= began && !pod.ready && !pod.deleting
     };
-    facts.all_pods().filter(move |pod| is_new(pod)).map(Pod::full_name)
+    let is_waited_for = move |pod: &Pod| is_new(pod) && !places.is_some_and(|places| waits_in_vain(places, pod));
+    facts.all_pods().filter(move |pod| is_waited_for(pod)).map(Pod::full_name)
+}
+
+/// Whether the pod has no node and would find none if no node were cordoned either. One that takes the place of a pod of a
+/// drained node would: the room that its predecessor left is still there, for nothing else is placed on a cordoned node.
+fn waits_in_vain(places: &Places, pod: &Pod) -> bool {
+    let Some(found) = places.pods.get(&pod.full_name()).filter(|_| pod.node.is_none()) else { return false };
+    let cordon = Toleration {
+        key: Some("node.kubernetes.io/unschedulable".to_owned()),
+        operator: TolerationOperator::Exists,
+        value: String::new(),
+        effect: None,
+        limited: false,
+    };
+    let mut unbarred = found.clone();
+    unbarred.tolerations.push(cordon);
+    // What may be otherwise the next moment, or is not known, does not show that it waits in vain.
+    let lasts = |misfit: &Misfit| match misfit {
+        Misfit::NotSelected | Misfit::NotNamed | Misfit::Lacks { .. } | Misfit::TooManyPods => true,
+        Misfit::Taint(taint) => !taint.key.starts_with("node.kubernetes.io/"),
+        _ => false,
+    };
+    let why = places.world.feasible(&unbarred).err().filter(|why| why.obstacles.is_empty());
+    why.is_some_and(|why| why.misfits.iter().all(|(misfit, _)| lasts(misfit)))
 }
 
 /// When the node was cordoned for a drain.

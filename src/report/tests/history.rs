@@ -1,8 +1,8 @@
 //! How operations end, and when the next attempt is due.
 
 use nodepool_kernel::{
-    AgentPool, Change, InFlight, Known, Mode, PolicyPlan, PoolFailure, Problem, ProvisioningState, Snapshot, Span,
-    Step, Time,
+    AgentPool, Aim, Change, Drain, InFlight, Known, Mode, PolicyPlan, PoolFailure, Problem, ProvisioningState,
+    Snapshot, Span, Step, Time,
 };
 use serde_json::json;
 
@@ -59,6 +59,28 @@ fn a_write_that_was_lost_on_its_way_is_not_told_as_done() {
     let mut status = begun(&scale());
     rest(&mut status, &pool("apps", Mode::User, 2), &[scale()]);
     assert_eq!(outcomes(&status), ["Started", "NotDone"]);
+}
+
+#[test]
+fn a_removal_of_machines_is_not_told_as_done_while_its_scale_down_is_planned_in_any_form() {
+    let of = |change| Step { change, ..scale() };
+    let (machines, aim) = (vec!["a".to_owned()], Aim::Scale { from: 2, to: 1 });
+    let removal = of(Change::Drain(Drain::RemoveMachines { machines: machines.clone(), from: 2 }));
+    let evict = Drain::Evict { pod: "kube-system/x".into(), uid: "1".into(), node: "a".into(), aim };
+    let another = of(Change::Count { from: 3, to: 1 });
+    for (planned, outcome) in [
+        // As it is planned while the nodes are not seen.
+        (vec![scale()], "NotDone"),
+        (vec![removal.clone()], "NotDone"),
+        (vec![of(Change::Drain(Drain::Cordon { nodes: machines, aim }))], "NotDone"),
+        (vec![another.clone(), of(Change::Drain(evict))], "NotDone"),
+        (vec![another], "Succeeded"),
+        (vec![], "Succeeded"),
+    ] {
+        let mut status = begun(&removal);
+        rest(&mut status, &pool("apps", Mode::User, 2), &planned);
+        assert_eq!(outcomes(&status), ["Started", outcome], "{planned:?}");
+    }
 }
 
 #[test]
