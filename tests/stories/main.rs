@@ -9,6 +9,7 @@ mod capacity;
 mod crashes;
 mod create;
 mod deletion;
+mod drain_hands;
 mod drift;
 mod eviction;
 mod failures;
@@ -19,6 +20,10 @@ mod identity;
 mod lifecycle;
 mod machine;
 mod metrics;
+mod occupancy;
+#[path = "../arm/options.rs"]
+#[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
+mod options;
 mod placement;
 mod relocate;
 #[path = "../arm/server.rs"]
@@ -87,5 +92,7 @@ fn all() -> Vec<Story> {
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
     stories.extend(relocate::stories());
+    stories.extend(drain_hands::stories());
+    stories.extend(occupancy::stories());
     stories
 }

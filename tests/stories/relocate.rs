@@ -37,7 +37,7 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// A system pool of five nodes, each with at least one pod of kube-system that moves: a Deployment of five spreads over them.
-async fn five_nodes(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
+pub async fn five_nodes(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
     let bed = Testbed::builder(lane).pool(PoolSpec::system("system", 5)).start().await?;
     deploy(&bed, "kube-system", "spread", 5).await?;
     bed.wait_until_settled().await?;
@@ -75,7 +75,7 @@ async fn deploy(bed: &Testbed, namespace: &str, name: &str, replicas: i32) -> an
 }
 
 /// Sets the budget of the pods of an app.
-async fn set_budget(scene: &Scene, namespace: &str, app: &str, rule: Value) -> anyhow::Result<()> {
+pub async fn set_budget(scene: &Scene, namespace: &str, app: &str, rule: Value) -> anyhow::Result<()> {
     let mut spec = json!({"selector": {"matchLabels": {"app": app}}});
     if let (Value::Object(all), Value::Object(rule)) = (&mut spec, rule) {
         all.extend(rule);
@@ -94,7 +94,7 @@ async fn set_budget(scene: &Scene, namespace: &str, app: &str, rule: Value) -> a
     .await
 }
 
-fn scaled_to(count: u32, system_pods: &str) -> Value {
+pub fn scaled_to(count: u32, system_pods: &str) -> Value {
     policy("system", json!({"count": count, "disruption": {"systemPods": system_pods}}))
 }
 
@@ -117,16 +117,16 @@ fn evicted_by_operator(scene: &Scene) -> anyhow::Result<Vec<String>> {
     Ok(departures.into_iter().filter(|gone| gone.user == OPERATOR_USER).map(|gone| gone.pod).collect())
 }
 
-fn is_marked(node: &Node) -> bool {
+pub fn is_marked(node: &Node) -> bool {
     node.annotations().contains_key(DRAIN_ANNOTATION)
 }
 
-fn is_cordoned(node: &Node) -> bool {
+pub fn is_cordoned(node: &Node) -> bool {
     node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }
 
 /// Sees that no node of the pool is cordoned, nor marked.
-async fn is_open(scene: &Scene, pool: &str) -> anyhow::Result<()> {
+pub async fn is_open(scene: &Scene, pool: &str) -> anyhow::Result<()> {
     wait_for(&format!("every node of {pool} to be open"), Duration::from_secs(30), async || {
         let closed = scene.nodes(pool).await?.into_iter().filter(|node| is_cordoned(node) || is_marked(node));
         let closed: Vec<String> = closed.map(|node| node.name_any()).collect();
@@ -136,7 +136,7 @@ async fn is_open(scene: &Scene, pool: &str) -> anyhow::Result<()> {
 }
 
 /// The names of the nodes that the operator cordoned.
-async fn marked(scene: &Scene, number: usize) -> anyhow::Result<BTreeSet<String>> {
+pub async fn marked(scene: &Scene, number: usize) -> anyhow::Result<BTreeSet<String>> {
     wait_for(&format!("{number} nodes to be cordoned"), Duration::from_secs(40), async || {
         let nodes = scene.nodes("system").await?;
         let found: BTreeSet<String> =
@@ -148,7 +148,7 @@ async fn marked(scene: &Scene, number: usize) -> anyhow::Result<BTreeSet<String>
 
 /// Waits for the end of a drain, and sees on the way that coredns never falls below its budget. No more than one protected
 /// pod is away at a time.
-async fn ends_with(scene: &Scene, count: usize) -> anyhow::Result<NodePoolPolicyStatus> {
+pub async fn ends_with(scene: &Scene, count: usize) -> anyhow::Result<NodePoolPolicyStatus> {
     let coredns: Api<Deployment> = Api::namespaced(scene.bed.cluster.client(), "kube-system");
     wait_for(&format!("system to end with {count} nodes"), DRAIN_DEADLINE, async || {
         let ready = coredns.get("coredns").await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
