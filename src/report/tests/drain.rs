@@ -4,7 +4,7 @@ use nodepool_kernel::{DrainMark, GivenUp, Known, Mode, Occupancy, Snapshot, Span
 use serde_json::json;
 
 use super::{NOW, edit_pool, node, policy, pool, standing, told, world};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, Operation, condition};
+use crate::api::{NodePoolPolicy, NodePoolPolicyStatus, Operation, condition};
 use crate::report::{Severity, notices, take_given_up};
 
 /// A system pool of three nodes that is to have two; the last was cordoned for that ten minutes ago, and nothing runs on it.
@@ -129,18 +129,24 @@ fn what_was_given_up_is_told_once_and_stays_told_until_it_is_tried_again() {
 
     // The nodes are still to be opened, and then they are.
     policy.status = Some(status);
-    for edit in [draining, |snapshot: &mut Snapshot| edit_pool("system", |pool| pool.count = 3)(snapshot)] {
+    let opens = Some(Operation {
+        field: Some("uncordon".into()),
+        ..draining_since("uncordon node system-2: the drain was given up for now")
+    });
+    let opened = |snapshot: &mut Snapshot| edit_pool("system", |pool| pool.count = 3)(snapshot);
+    for (edit, operation) in [(draining as fn(&mut Snapshot), opens), (opened, None)] {
         let held = told(&policy, &world(&policy, edit), true, None);
         assert_eq!(standing(&held), "FFTFT DrainGivenUp");
         let ready = held.condition(condition::READY).unwrap();
         let begins = "the last drain was given up and its nodes are open again";
         let says = &ready.message;
         assert!(says.starts_with(begins) && says.ends_with("To do: let the budget allow one pod to go"), "{says}");
-        assert_eq!(held.operation, None);
+        assert_eq!(held.operation, operation);
         assert_eq!(held.attempt.as_ref().map(|attempt| attempt.failures), Some(1));
         policy.status = Some(held);
     }
     // The pool is as asked without a drain: nothing is due any more.
     let reached = told(&policy, &world(&policy, |_| ()), true, None);
-    assert_eq!((reached.attempt, reached.condition(condition::READY).unwrap().status), (None, ConditionStatus::True));
+    assert_eq!(standing(&reached), "TFFTT UpToDate");
+    assert_eq!(reached.attempt, None);
 }
