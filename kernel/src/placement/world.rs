@@ -1,7 +1,7 @@
 //! Nodes and the pods on them, kept so that one question costs time in proportion to nodes and pods. Never holds a pod
 //! that is on no node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::labels::Labels;
@@ -129,8 +129,13 @@ impl World {
         if gone.is_empty() {
             return;
         }
-        let stays =
-            |resident: &Resident| !gone.contains(&(resident.pod.namespace.as_str(), resident.pod.name.as_str()));
+        // Tens of thousands of residents are looked up, of which few have such a name.
+        let names: HashSet<&str> = gone.iter().map(|(_, name)| *name).collect();
+        let may_go = |name: &str| gone.len() < 8 || names.contains(name);
+        let stays = |resident: &Resident| {
+            let (namespace, name) = (resident.pod.namespace.as_str(), resident.pod.name.as_str());
+            !may_go(name) || !gone.contains(&(namespace, name))
+        };
         let mut taken = Vec::new();
         let namespaces: BTreeSet<&str> = gone.iter().map(|(namespace, _)| *namespace).collect();
         let concerned = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
