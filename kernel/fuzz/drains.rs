@@ -52,8 +52,8 @@ pub fn begin(input: Input<'_, '_>, pools: &mut [AgentPool], intents: &mut [Inten
 fn occupant(input: Input<'_, '_>, pod: Pod, protected: bool) -> Result<Occupant> {
     let tenancy = match pod.owner {
         Owner::DaemonSet => Tenancy::OfNode,
-        _ if input.ratio(1, 10)? => Tenancy::Alone,
-        _ => Tenancy::Controlled,
+        Owner::Other if input.ratio(1, 10)? => Tenancy::Alone,
+        Owner::Other => Tenancy::Controlled,
     };
     Ok(Occupant { uid: one(input, &["u", "v", ""])?, tenancy, protected, pod })
 }

@@ -46,11 +46,11 @@ fn judge(input: &mut Unstructured<'_>) -> Result<Judged> {
         *counted += 1;
         judged.drains += usize::from(passes && step.change.aim().is_some());
         for (loss, poorer) in &poorer {
-            if *loss == Loss::OfMarks && step.change.aim().is_some() {
+            if *loss == Loss::Marks && step.change.aim().is_some() {
                 continue;
             }
             // Whatever else is known or not, nodes that this operator cordoned may be opened again.
-            if !passes || *loss == Loss::OfPart && !step.change.ends_drain() {
+            if !passes || *loss == Loss::Part && !step.change.ends_drain() {
                 let verdict = guard(step.clone(), poorer, &settings);
                 assert!(verdict.is_err(), "approved with {loss:?}: {step}\n{poorer:#?}\n{settings:?}");
             }
@@ -63,11 +63,11 @@ fn judge(input: &mut Unstructured<'_>) -> Result<Judged> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     /// A part is unknown or too old: nothing passes.
-    OfPart,
+    Part,
     /// What is left may be enough.
-    OfDetail,
+    Detail,
     /// Whose drain it is that closed a node: a change of the drain is about fewer nodes then, and may be enough.
-    OfMarks,
+    Marks,
 }
 
 /// The snapshot with less information in it, in several ways.
@@ -78,18 +78,18 @@ fn degrade(whole: &Snapshot, settings: &Settings, which: u64) -> Vec<(Loss, Snap
         change(&mut snapshot);
         poorer.push((loss, snapshot));
     };
-    with(Loss::OfDetail, &|it| it.issuer = Known::unknown("no answer"));
+    with(Loss::Detail, &|it| it.issuer = Known::unknown("no answer"));
     for at in [None, too_old(whole.now, settings.stale_after)] {
-        with(Loss::OfPart, &|it| spoil(&mut it.intents, at));
-        with(Loss::OfPart, &|it| spoil(&mut it.cluster, at));
-        with(Loss::OfPart, &|it| spoil(&mut it.nodes, at));
-        with(Loss::OfPart, &|it| spoil(&mut it.pods, at));
-        with(Loss::OfPart, &|it| spoil(&mut it.budgets, at));
-        with(Loss::OfPart, &|it| spoil(&mut it.workloads, at));
+        with(Loss::Part, &|it| spoil(&mut it.intents, at));
+        with(Loss::Part, &|it| spoil(&mut it.cluster, at));
+        with(Loss::Part, &|it| spoil(&mut it.nodes, at));
+        with(Loss::Part, &|it| spoil(&mut it.pods, at));
+        with(Loss::Part, &|it| spoil(&mut it.budgets, at));
+        with(Loss::Part, &|it| spoil(&mut it.workloads, at));
     }
-    with(Loss::OfDetail, &|it| it.dependents.clear());
-    with(Loss::OfDetail, &|it| it.occupancy.clear());
-    with(Loss::OfDetail, &|it| {
+    with(Loss::Detail, &|it| it.dependents.clear());
+    with(Loss::Detail, &|it| it.occupancy.clear());
+    with(Loss::Detail, &|it| {
         for known in it.occupancy.values_mut() {
             let Known::Seen { value: occupancy, .. } = known else { continue };
             // Whoever did not look at a node did not see its pods.
@@ -97,12 +97,14 @@ fn degrade(whole: &Snapshot, settings: &Settings, which: u64) -> Vec<(Loss, Snap
             occupancy.pods.retain(|it| occupancy.nodes.contains(it.node()));
         }
     });
-    with(Loss::OfMarks, &|it| {
+    with(Loss::Marks, &|it| {
         let Known::Seen { value: nodes, .. } = &mut it.nodes else { return };
-        nodes.iter_mut().for_each(|node| node.drain = None);
+        for node in nodes {
+            node.drain = None;
+        }
     });
     let chosen = |index: usize| which >> (index % 64) & 1 == 1;
-    with(Loss::OfDetail, &|it| {
+    with(Loss::Detail, &|it| {
         let mut index = 0;
         let Known::Seen { value: nodes, .. } = &mut it.nodes else { return };
         nodes.retain(|node| {
@@ -110,7 +112,7 @@ fn degrade(whole: &Snapshot, settings: &Settings, which: u64) -> Vec<(Loss, Snap
             !chosen(index) || !is_plain(node, whole)
         });
     });
-    with(Loss::OfDetail, &|it| {
+    with(Loss::Detail, &|it| {
         let Known::Seen { value: nodes, .. } = &mut it.nodes else { return };
         for (_, node) in nodes.iter_mut().enumerate().filter(|(index, _)| chosen(*index)) {
             node.readiness = Readiness::NotReady { since: whole.now };
