@@ -14,10 +14,13 @@ use nodepool_kernel::{
     winner,
 };
 
+use crate::drains;
+
 /// A provider id that proves that the cluster is the right one.
 pub const OURS: &str = "azure:///subscriptions/sub/resourceGroups/MC/vmss";
 
-const NAMES: [&str; 6] = ["sys", "two", "apps", "", "ß-Ω", "node.kubernetes.io/unreachable"];
+/// Names of pools, and the beginnings of those of nodes.
+pub const NAMES: [&str; 6] = ["sys", "two", "apps", "", "ß-Ω", "node.kubernetes.io/unreachable"];
 const KEYS: [&str; 7] = [
     "CriticalAddonsOnly",
     "team",
@@ -33,9 +36,11 @@ const VERSIONS: [&str; 8] = ["1.33", "1.33.5", "v1.33.5", "1.34", "", ".", "1..3
 const CODES: [&str; 5] = ["PodDrainFailure", "UpgradeFailed", "QuotaExceeded", "", "DeleteFailed"];
 const AMOUNTS: [&str; 8] = ["0", "1", "50%", "100%", "%", "-1", "99999999999", "4294967295%"];
 
-type Input<'a, 'b> = &'a mut Unstructured<'b>;
+/// Where everything comes from.
+pub type Input<'a, 'b> = &'a mut Unstructured<'b>;
 
-fn one(input: Input<'_, '_>, of: &[&str]) -> Result<String> {
+/// One of these texts, or a long one.
+pub fn one(input: Input<'_, '_>, of: &[&str]) -> Result<String> {
     if input.ratio(1, 200)? {
         return Ok("x".repeat(5000));
     }
@@ -51,17 +56,19 @@ fn several<T>(input: Input<'_, '_>, most: usize, each: fn(Input<'_, '_>) -> Resu
     (0..number).map(|_| each(input)).collect()
 }
 
-fn number(input: Input<'_, '_>) -> Result<u32> {
+/// A small number, or any.
+pub fn number(input: Input<'_, '_>) -> Result<u32> {
     if input.ratio(1, 60)? { u32::arbitrary(input) } else { input.int_in_range(0..=4) }
 }
 
-fn time(input: Input<'_, '_>) -> Result<Time> {
+/// A time that means something, or any.
+pub fn time(input: Input<'_, '_>) -> Result<Time> {
     let ends = [i64::MIN, -1, 0, 1_800_000_000_000, 1_799_999_995_000, 1_799_990_000_000, 1_800_000_060_000, i64::MAX];
     Ok(Time::from_millis(if input.ratio(1, 20)? { i64::arbitrary(input)? } else { *input.choose(&ends)? }))
 }
 
 /// Mostly what is seen at the time of the pass.
-fn known<T>(input: Input<'_, '_>, now: Time, value: T) -> Result<Known<T>> {
+pub fn known<T>(input: Input<'_, '_>, now: Time, value: T) -> Result<Known<T>> {
     Ok(match input.int_in_range(0..=200_u8)? {
         38 => Known::unknown("x".repeat(300)),
         39 => Known::seen(time(input)?, value),
@@ -168,7 +175,7 @@ fn node(input: Input<'_, '_>) -> Result<Node> {
         kubelet_version: if rare == 7 { one(input, &VERSIONS)? } else { "v1.33.5".into() },
         image_version: if rare == 8 { maybe(input, &VERSIONS)? } else { None },
         zone: None,
-        drain: None,
+        drain: if input.ratio(1, 30)? { Some(Box::new(drains::mark(input)?)) } else { None },
     })
 }
 
@@ -183,7 +190,8 @@ fn toleration(input: Input<'_, '_>) -> Result<Toleration> {
     Ok(Toleration { key, operator, value, effect, limited: bool::arbitrary(input)? })
 }
 
-fn pod(input: Input<'_, '_>) -> Result<Pod> {
+/// A pod of any form.
+pub fn pod(input: Input<'_, '_>) -> Result<Pod> {
     let node = format!("{}{}", one(input, &NAMES)?, input.int_in_range(0..=9_u8)?);
     Ok(Pod {
         namespace: one(input, &NAMES)?.into(),
@@ -206,7 +214,7 @@ fn controller(input: Input<'_, '_>) -> Result<Controller> {
 }
 
 fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
-    let causes = [Cause::Refused, Cause::Failed, Cause::Canceled];
+    let causes = [Cause::Refused, Cause::Failed, Cause::Canceled, Cause::Drain];
     Ok(Attempt {
         cause: *input.choose(&causes)?,
         failures: number(input)?,
@@ -270,13 +278,20 @@ fn intents(input: Input<'_, '_>) -> Result<Vec<Intent>> {
 }
 
 /// A step, planned on one of the pools or on any state.
-pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Result<Step> {
-    let pool = if pools.is_empty() || input.ratio(1, 10)? { pool(input)? } else { input.choose(pools)?.clone() };
+pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
+    let pools = seen.cluster.value().map_or(&[][..], |cluster| &cluster.pools);
+    let intents = seen.intents.value().map_or(&[][..], Vec::as_slice);
+    let kind = input.int_in_range(0..=10_u8)?;
+    let pool = match drains::of_drain(seen, pools).filter(|_| kind >= 8) {
+        _ if pools.is_empty() || input.ratio(1, 10)? => pool(input)?,
+        Some(pool) => pool.clone(),
+        None => input.choose(pools)?.clone(),
+    };
     let policy = match winner(intents, &pool.name) {
         Some(winner) if !input.ratio(1, 10)? => winner.policy.clone(),
         _ => one(input, &["p", "q", "", "r"])?,
     };
-    let change = match input.int_in_range(0..=7_u8)? {
+    let change = match kind {
         0 => Change::Mode { from: pool.mode, to: mode(input)? },
         1 => Change::Count { from: pool.count, to: number(input)? },
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
@@ -284,6 +299,7 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
         4 => Change::Repair { code: one(input, &CODES)? },
         5 => Change::Delete,
         6 => Change::Tags { from: pool.tags, to: labels(input)? },
+        8.. => Change::Drain(drains::change(input, pool.count, seen, &pool.name)?),
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
             count: number(input)?,
@@ -296,8 +312,14 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
     Ok(Step { policy, pool: pool.name, change })
 }
 
-fn in_flight(input: Input<'_, '_>) -> Result<InFlight> {
-    Ok(InFlight { step: step(input, &[], &[])?, since: time(input)? })
+/// A write on its way, mostly of one of the pools.
+fn in_flight(input: Input<'_, '_>, seen: &Snapshot) -> Result<InFlight> {
+    Ok(InFlight { step: step(input, seen)?, since: time(input)? })
+}
+
+/// A few budgets.
+pub fn few(input: Input<'_, '_>) -> Result<Vec<Budget>> {
+    several(input, 2, budget)
 }
 
 fn selector(input: Input<'_, '_>) -> Result<Option<Selector>> {
@@ -382,7 +404,7 @@ fn dependents(input: Input<'_, '_>, now: Time) -> Result<BTreeMap<String, Known<
 pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let now = if input.ratio(1, 30)? { time(input)? } else { Time::from_millis(1_800_000_000_000) };
     let rare = input.int_in_range(0..=40_u8)?;
-    let cluster = Cluster {
+    let mut cluster = Cluster {
         id: one(input, &NAMES)?,
         subscription: "sub".into(),
         node_resource_group: (rare != 0).then(|| "MC".into()),
@@ -391,9 +413,12 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         power: if rare == 5 { Power::NotRunning(String::new()) } else { Power::Running },
         pools: pools(input)?,
     };
-    let (intents, nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
-    let (budgets, workloads) = (several(input, 2, budget)?, several(input, 3, workload)?);
-    Ok(Snapshot {
+    let (mut intents, mut nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
+    let (budgets, workloads) = (few(input)?, several(input, 3, workload)?);
+    if input.ratio(1, 3)? {
+        drains::begin(input, &mut cluster.pools, &mut intents, &mut nodes)?;
+    }
+    let mut snapshot = Snapshot {
         now,
         intents: known(input, now, intents)?,
         cluster: known(input, now, cluster)?,
@@ -403,8 +428,16 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         budgets: known(input, now, budgets)?,
         workloads: known(input, now, workloads)?,
         places: Known::unknown("it has not been read yet"),
-        in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
+        in_flight: vec![],
         dependents: dependents(input, now)?,
         occupancy: BTreeMap::new(),
-    })
+    };
+    snapshot.occupancy = drains::occupancy(input, &snapshot)?;
+    if rare % 4 == 0 {
+        for _ in 0..input.int_in_range(0..=2_u8)? {
+            let flight = in_flight(input, &snapshot)?;
+            snapshot.in_flight.push(flight);
+        }
+    }
+    Ok(snapshot)
 }

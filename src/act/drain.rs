@@ -98,3 +98,31 @@ fn unable(error: &kube::Error) -> Outcome {
         other => Outcome::NotSent { error: format!("the API server could not be asked: {other}") },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answered(code: u16) -> Outcome {
+        let status = Status { code, ..Status::failure("the words", "Reason") };
+        unable(&kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_postponed_and_nothing_is_ever_counted_as_a_failed_attempt() {
+        for code in [409, 429, 500] {
+            let outcome = answered(code);
+            let Outcome::Postponed { after: None, error } = &outcome else { panic!("{code}: {outcome}") };
+            assert_eq!(error, "the API server does not do it now: the words", "{code}");
+        }
+        for code in [400, 401, 403, 422] {
+            let outcome = answered(code);
+            let Outcome::NotSent { error } = &outcome else { panic!("{code}: {outcome}") };
+            assert_eq!(error, "the API server refuses it: the words", "{code}");
+        }
+        let lost = unable(&kube::Error::Service("cut".into()));
+        assert!(matches!(&lost, Outcome::NotSent { error } if error.contains("could not be asked")), "{lost}");
+    }
+}

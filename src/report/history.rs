@@ -1,6 +1,6 @@
 //! What was done: the operation that runs and the steps that ended. Never longer than bounded.
 
-use nodepool_kernel::{AgentPool, GivenUp, PolicyPlan, ProvisioningState, Step, Time, Verdict};
+use nodepool_kernel::{AgentPool, Change, GivenUp, PolicyPlan, ProvisioningState, Step, Time, Verdict};
 
 use super::attempt;
 use super::status::{Circumstances, rfc3339, shortened};
@@ -69,7 +69,8 @@ fn drain(about: &Circumstances<'_>) -> Option<Operation> {
     let own =
         nodes.filter(|node| node.pool.as_deref() == Some(&about.plan.pool) && node.is_drained_for(&about.plan.policy));
     let since = own.filter_map(|node| Some(node.drained()?.since)).min()?;
-    let next = about.verdicts.iter().find(|verdict| verdict.step().change.removes())?;
+    let step_that = |is_next: fn(&Change) -> bool| about.verdicts.iter().find(|it| is_next(&it.step().change));
+    let next = step_that(Change::ends_drain).or_else(|| step_that(Change::removes))?;
     let step = &next.step().change;
     let says = match next {
         Verdict::Approved(_) => step.to_string(),

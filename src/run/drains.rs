@@ -75,3 +75,85 @@ impl Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nodepool_kernel::{Aim, DrainMark, Known, Node, PolicyPlan, Readiness, Span};
+
+    use super::*;
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+    fn node(name: &str, pool: Option<&str>, cordoned: bool, marked: bool) -> Node {
+        let mark = DrainMark { policy: "p".into(), plan: "a test".into(), since: NOW };
+        Node {
+            name: name.into(),
+            pool: pool.map(str::to_owned),
+            labelled_system: true,
+            quarantined: false,
+            readiness: Readiness::Ready { since: NOW },
+            joined: NOW,
+            cordoned,
+            deleting: false,
+            taints: vec![],
+            provider_id: None,
+            kubelet_version: String::new(),
+            image_version: None,
+            zone: None,
+            drain: marked.then(|| Box::new(mark)),
+        }
+    }
+
+    fn seeing(nodes: Known<Vec<Node>>) -> Snapshot {
+        let unknown = "it has not been read yet";
+        Snapshot {
+            now: NOW,
+            intents: Known::unknown(unknown),
+            cluster: Known::unknown(unknown),
+            issuer: Known::unknown(unknown),
+            nodes,
+            pods: Known::unknown(unknown),
+            budgets: Known::unknown(unknown),
+            workloads: Known::unknown(unknown),
+            places: Known::unknown(unknown),
+            in_flight: vec![],
+            dependents: [].into(),
+            occupancy: [].into(),
+        }
+    }
+
+    fn planning(changes: Vec<Change>) -> Plan {
+        let step = |change| Step { policy: "p".into(), pool: "system".into(), change };
+        let policy = PolicyPlan {
+            policy: "p".into(),
+            pool: "system".into(),
+            problems: vec![],
+            steps: changes.into_iter().map(step).collect(),
+            drift: vec![],
+            template_drift: vec![],
+            release: None,
+        };
+        Plan { policies: vec![policy], ..Plan::default() }
+    }
+
+    #[test]
+    fn what_is_cordoned_for_a_drain_and_what_is_about_to_be_is_looked_at() {
+        let nodes = vec![
+            node("a", Some("system"), true, true),
+            node("opened-by-hand", Some("system"), false, true),
+            node("of-somebody-else", Some("system"), true, false),
+            node("open", Some("system"), false, false),
+            node("of-no-pool", None, true, true),
+            node("b", Some("other"), true, true),
+        ];
+        let cordon = Drain::Cordon { nodes: vec!["c".into(), "d".into()], aim: Aim::Demotion };
+        let uncordon = Drain::Uncordon { nodes: vec!["e".into()], why: String::new() };
+        let remove = Drain::RemoveMachines { machines: vec!["f".into()], from: 3 };
+        let plan = planning([cordon, uncordon, remove].map(Change::Drain).into());
+        let found = drained(&seeing(Known::seen(NOW.after(Span::from_secs(1)), nodes)), &plan);
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let wanted = [("system".to_owned(), names(&["a", "c", "d"])), ("other".to_owned(), names(&["b"]))];
+        assert_eq!(found, BTreeMap::from(wanted));
+        assert!(drained(&seeing(Known::unknown("no answer")), &planning(vec![])).is_empty());
+    }
+}

@@ -18,6 +18,7 @@ mod input;
 mod operations;
 mod options;
 mod recorded;
+mod removal;
 mod server;
 mod signed;
 mod support;

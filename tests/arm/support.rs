@@ -3,7 +3,9 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, Change, Known, Node, Readiness, Settings, Snapshot, Step, Time, guard};
+use nodepool_kernel::{
+    Approved, Change, Drain, DrainMark, Known, Node, Occupancy, Readiness, Settings, Snapshot, Step, Time, guard,
+};
 use nodepool_operator::api::{NodePoolPolicy, NodePoolPolicySpec, intent};
 use nodepool_operator::arm::{ArmClient, ArmError, ClusterId, PoolDocument, PoolWrite, cluster};
 use serde_json::{Value, json};
@@ -59,13 +61,36 @@ pub fn managed_cluster() -> Value {
 
 /// A step that scales `apps` from 2 to 3, approved, and its write.
 pub fn approved() -> (Approved<Step>, PoolWrite) {
-    let id: ClusterId = CLUSTER.parse().unwrap();
     let change = Change::Count { from: 2, to: 3 };
     let write = PoolWrite::new(&PoolDocument::parse(pool("apps")).unwrap(), &change);
+    (guarded(change, &seen(3)), write)
+}
+
+/// The removal of one of the two nodes of `apps`, which is cordoned for it and empty, approved.
+pub fn approved_removal() -> Approved<Step> {
+    let mut snapshot = seen(1);
+    let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!("the nodes are not known") };
+    let last = nodes.last_mut().unwrap();
+    let mark = DrainMark { policy: "apps".into(), plan: "scale from 2 to 1 nodes".into(), since: NOW };
+    (last.cordoned, last.drain) = (true, Some(Box::new(mark)));
+    let machines = vec![last.name.clone()];
+    let looked_at = machines.iter().cloned().collect();
+    let empty = Occupancy { nodes: looked_at, ..Occupancy::default() };
+    snapshot.occupancy.insert("apps".to_owned(), Known::seen(NOW, empty));
+    guarded(Change::Drain(Drain::RemoveMachines { machines, from: 2 }), &snapshot)
+}
+
+fn guarded(change: Change, snapshot: &Snapshot) -> Approved<Step> {
     let step = Step { policy: "apps".into(), pool: "apps".into(), change };
-    let spec = NodePoolPolicySpec { count: Some(3), ..NodePoolPolicySpec::default() };
+    guard(step, snapshot, &Settings::default()).expect("nothing speaks against it")
+}
+
+/// The cluster at rest, with a policy that wants `apps` to have so many nodes.
+fn seen(count: i32) -> Snapshot {
+    let id: ClusterId = CLUSTER.parse().unwrap();
+    let spec = NodePoolPolicySpec { count: Some(count), ..NodePoolPolicySpec::default() };
     let policy = NodePoolPolicy::new("apps", spec);
-    let snapshot = Snapshot {
+    Snapshot {
         now: NOW,
         intents: Known::seen(NOW, vec![intent(&policy)]),
         cluster: Known::seen(NOW, cluster(&id, &managed_cluster()).unwrap()),
@@ -78,8 +103,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         in_flight: vec![],
         dependents: [].into(),
         occupancy: [].into(),
-    };
-    (guard(step, &snapshot, &Settings::default()).expect("nothing speaks against it"), write)
+    }
 }
 
 fn node(pool: &str, index: u32) -> Node {

@@ -28,6 +28,12 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
         (json!({"mode": "System", "count": 0}), "spec.count of a system pool"),
         (json!({"poolName": "Apps_1"}), "spec.poolName"),
         (json!({"enforcement": "Sometimes"}), "spec.enforcement"),
+        (json!({"disruption": {"systemPods": "Move"}}), "spec.disruption.systemPods"),
+        (json!({"disruption": {"systemPods": "relocate"}}), "spec.disruption.systemPods"),
+        (json!({"disruption": {"systemPods": ""}}), "spec.disruption.systemPods"),
+        (json!({"disruption": {"systemPods": true}}), "spec.disruption.systemPods"),
+        (json!({"disruption": "Relocate"}), "spec.disruption"),
+        (json!({"disruption": {"userPods": "Relocate"}}), "spec.disruption.userPods"),
         (taint("", "v", "NoSchedule"), "spec.taints[0].key"),
         (taint("a b", "v", "NoSchedule"), "spec.taints[0].key"),
         (taint("a", "v w", "NoSchedule"), "spec.taints[0].value"),
@@ -58,6 +64,12 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
         let text = format!("{error:#}");
         assert!(text.contains(named), "{spec}: {text}");
     }
+    for word in ["Protect", "Relocate"] {
+        let spec = json!({"enforcement": "Observe", "disruption": {"systemPods": word}});
+        let stored = serde_json::to_value(scene.apply(policy("apps", spec)).await?.spec)?;
+        assert_eq!(stored["disruption"], json!({"systemPods": word}));
+    }
+    scene.delete("apps").await?;
     let mut widest = tags(48);
     widest["k".repeat(512)] = json!("v".repeat(256));
     widest["cost center (€), my-azure"] = json!("<any> %&?/\\ text");

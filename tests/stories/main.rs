@@ -9,6 +9,7 @@ mod capacity;
 mod crashes;
 mod create;
 mod deletion;
+mod drain_hands;
 mod drains;
 mod drift;
 mod eviction;
@@ -21,6 +22,10 @@ mod identity;
 mod lifecycle;
 mod machine;
 mod metrics;
+mod occupancy;
+#[path = "../arm/options.rs"]
+#[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
+mod options;
 mod ordinary_days;
 mod placement;
 mod relocate;
@@ -96,5 +101,7 @@ fn all() -> Vec<Story> {
     stories.extend(relocate_trouble::stories());
     stories.extend(foreign_hands::stories());
     stories.extend(ordinary_days::stories());
+    stories.extend(drain_hands::stories());
+    stories.extend(occupancy::stories());
     stories
 }

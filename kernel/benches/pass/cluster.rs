@@ -16,7 +16,8 @@ pub const PODS: usize = 8;
 /// How many of the pools are system pools.
 const SYSTEM_POOLS: usize = 2;
 
-const NOW: Time = Time::from_millis(1_800_000_000_000);
+/// The time of all snapshots.
+pub const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 /// What the policies ask for.
 #[derive(Clone, Copy, Debug)]

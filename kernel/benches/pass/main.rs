@@ -2,12 +2,14 @@
 //! policy each, 8 protected pods a node. Never fails for being slow.
 
 mod cluster;
+mod drains;
 
 use std::hint::black_box;
 
 use cluster::{Asked, settings, snapshot};
 use divan::Bencher;
-use nodepool_kernel::{decide, plan};
+use drains::Drained;
+use nodepool_kernel::{Snapshot, decide, plan};
 
 /// Counts what is allocated, for the table.
 #[global_allocator]
@@ -20,10 +22,14 @@ fn main() {
 }
 
 fn measure(bencher: Bencher<'_, '_>, nodes: usize, asked: Asked) {
-    let (snapshot, settings) = (snapshot(nodes, asked), settings());
+    measure_pass(bencher, &snapshot(nodes, asked));
+}
+
+fn measure_pass(bencher: Bencher<'_, '_>, snapshot: &Snapshot) {
+    let settings = settings();
     bencher.bench_local(|| {
-        let plan = plan(black_box(&snapshot), &settings);
-        decide(&plan, &snapshot, &settings)
+        let plan = plan(black_box(snapshot), &settings);
+        decide(&plan, snapshot, &settings)
     });
 }
 
@@ -49,4 +55,16 @@ fn c_refused_demotion(bencher: Bencher<'_, '_>, nodes: usize) {
 #[divan::bench(args = NODES)]
 fn d_evictions_everywhere(bencher: Bencher<'_, '_>, nodes: usize) {
     measure(bencher, nodes, Asked::Eviction);
+}
+
+/// One policy permits that protected pods are moved and asks for a fifth fewer nodes: they may be cordoned.
+#[divan::bench(args = NODES)]
+fn e_drain_begins(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure_pass(bencher, &drains::snapshot(nodes, Drained::Nothing));
+}
+
+/// The same with the nodes cordoned: the first pods may be evicted.
+#[divan::bench(args = NODES)]
+fn f_drain_goes_on(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure_pass(bencher, &drains::snapshot(nodes, Drained::Cordoned));
 }

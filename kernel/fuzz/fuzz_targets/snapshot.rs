@@ -2,6 +2,8 @@
 
 #![no_main]
 
+#[path = "../drains.rs"]
+mod drains;
 #[path = "../hold.rs"]
 mod hold;
 #[path = "../strange.rs"]

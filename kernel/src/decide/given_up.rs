@@ -23,10 +23,10 @@ pub struct GivenUp {
 /// The drains to give up, with cordoned nodes: those of which a step is refused for good, and those that have taken too long.
 #[must_use]
 pub fn given_up(plan: &Plan, verdicts: &[Verdict], snapshot: &Snapshot, settings: &Settings) -> Vec<GivenUp> {
-    let nodes = snapshot.nodes.value().map_or(&[][..], Vec::as_slice);
+    let nodes: Vec<&Node> = snapshot.nodes.value().into_iter().flatten().filter(|it| it.drained().is_some()).collect();
     let of = |policy: &PolicyPlan| {
         let is_own = |node: &&Node| node.pool.as_deref() == Some(&policy.pool) && node.is_drained_for(&policy.policy);
-        let since = nodes.iter().filter(is_own).filter_map(|node| Some(node.drained()?.since)).min()?;
+        let since = nodes.iter().copied().filter(is_own).filter_map(|node| Some(node.drained()?.since)).min()?;
         // What is opened already, or removed, is not given up any more.
         let ends = policy.steps.is_empty() || policy.steps.iter().any(|step| step.change.ends_drain());
         let in_flight = snapshot.in_flight.iter().any(|flight| flight.step.pool == policy.pool);

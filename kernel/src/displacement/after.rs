@@ -80,6 +80,8 @@ impl<'a> After<'a> {
         hopefully: bool,
     ) -> World {
         let mut narrowed = world.clone();
+        let pools: HashMap<&str, &AgentPool> =
+            self.cluster.pools.iter().rev().map(|pool| (pool.name.as_str(), pool)).collect();
         let mut left: BTreeMap<&str, usize> = BTreeMap::new();
         for node in world.nodes() {
             if let Some(pool) = self.nodes.get(node.name.as_str()).and_then(|node| node.pool.as_deref()) {
@@ -91,7 +93,9 @@ impl<'a> After<'a> {
                 left.get(pool.name.as_str())
                     .is_some_and(|left| *left > usize::try_from(pool.count).unwrap_or(usize::MAX))
             };
-            match self.no_place(facts, step, displaced, &node.name, surplus) {
+            let seen = self.nodes.get(node.name.as_str()).copied();
+            let pool = seen.and_then(|node| pools.get(node.pool.as_deref()?)).copied();
+            match no_place(facts, step, displaced, (seen, pool), surplus) {
                 Some(NoPlace::OutOfQuestion) => narrowed.leave_out(&node.name),
                 Some(NoPlace::Because(reason, passes)) if !(passes && hopefully) => narrowed.bar(&node.name, reason),
                 Some(NoPlace::Because(..)) | None => {}
@@ -99,43 +103,41 @@ impl<'a> After<'a> {
         }
         narrowed
     }
+}
 
-    /// Why nothing that the step moves may be placed on the node: those from system nodes need a usable system node,
-    /// others one that is Ready.
-    fn no_place(
-        &self,
-        facts: &Facts<'_>,
-        step: &Step,
-        displaced: &Displacement<'_>,
-        node: &str,
-        surplus: impl Fn(&AgentPool) -> bool,
-    ) -> Option<NoPlace> {
-        let because = |reason: &str, passes| Some(NoPlace::Because(reason.to_owned(), passes));
-        let Some(node) = self.nodes.get(node) else { return because(UNKNOWN, true) };
-        let pool = node.pool.as_deref().and_then(|name| self.cluster.pool(name));
-        if displaced.from_system && pool.is_none_or(|pool| pool.mode != Mode::System) {
-            return Some(NoPlace::OutOfQuestion);
-        }
-        if let Some(pool) = pool {
-            let relies = pool.name == step.pool || may_remain(facts, pool, Outlook::Worst);
-            if is_leaving(pool) || (displaced.from_system && !(is_running_system(pool) && relies)) {
-                return because("of a pool that can't be relied upon", pool.state.operation().is_some());
-            }
-            if surplus(pool) {
-                return because("of a pool that AKS removes nodes from", true);
-            }
-        }
-        let reason = match pool.filter(|_| displaced.from_system) {
-            Some(pool) => match usability(node, pool, facts.now, facts.settings) {
-                Usability::Usable => return None,
-                Usability::Unusable(reason) => reason,
-            },
-            None if node.deleting => UnusableReason::Deleting,
-            None if matches!(node.readiness, Readiness::NotReady { .. }) => UnusableReason::NotReady,
-            None => return None,
-        };
-        because(in_words(&reason), reason.may_pass(node, facts.now, facts.settings))
+/// Why nothing that the step moves may be placed on the node: those from system nodes need a usable system node,
+/// others one that is Ready.
+fn no_place(
+    facts: &Facts<'_>,
+    step: &Step,
+    displaced: &Displacement<'_>,
+    (node, pool): (Option<&Node>, Option<&AgentPool>),
+    surplus: impl Fn(&AgentPool) -> bool,
+) -> Option<NoPlace> {
+    let because = |reason: &str, passes| Some(NoPlace::Because(reason.to_owned(), passes));
+    let Some(node) = node else { return because(UNKNOWN, true) };
+    if displaced.from_system && pool.is_none_or(|pool| pool.mode != Mode::System) {
+        return Some(NoPlace::OutOfQuestion);
     }
+    if let Some(pool) = pool {
+        let relies = pool.name == step.pool || may_remain(facts, pool, Outlook::Worst);
+        if is_leaving(pool) || (displaced.from_system && !(is_running_system(pool) && relies)) {
+            return because("of a pool that can't be relied upon", pool.state.operation().is_some());
+        }
+        if surplus(pool) {
+            return because("of a pool that AKS removes nodes from", true);
+        }
+    }
+    let reason = match pool.filter(|_| displaced.from_system) {
+        Some(pool) => match usability(node, pool, facts.now, facts.settings) {
+            Usability::Usable => return None,
+            Usability::Unusable(reason) => reason,
+        },
+        None if node.deleting => UnusableReason::Deleting,
+        None if matches!(node.readiness, Readiness::NotReady { .. }) => UnusableReason::NotReady,
+        None => return None,
+    };
+    because(in_words(&reason), reason.may_pass(node, facts.now, facts.settings))
 }
 
 /// Why a node is no place, in words after "is".

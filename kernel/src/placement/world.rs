@@ -1,7 +1,7 @@
 //! Nodes and the pods on them, kept so that one question costs time in proportion to nodes and pods. Never holds a pod
 //! that is on no node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::labels::Labels;
@@ -26,7 +26,8 @@ pub struct Listing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     sites: Vec<Site>,
-    index: BTreeMap<String, usize>,
+    /// Where in `sites` a node is. A copy of the world has the same sites.
+    index: Arc<BTreeMap<Arc<str>, usize>>,
     /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once. A copy of the
     /// world shares the namespaces in which nothing changes.
     residents: BTreeMap<String, Arc<BTreeMap<Labels, Vec<Resident>>>>,
@@ -76,10 +77,10 @@ impl World {
         let mut nodes = nodes;
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         nodes.dedup_by(|a, b| a.name == b.name);
-        let index = nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), index)).collect();
+        let index = nodes.iter().enumerate().map(|(index, node)| (Arc::from(node.name.as_str()), index)).collect();
         Self {
             sites: nodes.into_iter().map(Site::empty).collect(),
-            index,
+            index: Arc::new(index),
             residents: BTreeMap::new(),
             repelling: Vec::new(),
             claims_in_use: BTreeMap::new(),
@@ -128,8 +129,13 @@ impl World {
         if gone.is_empty() {
             return;
         }
-        let stays =
-            |resident: &Resident| !gone.contains(&(resident.pod.namespace.as_str(), resident.pod.name.as_str()));
+        // Tens of thousands of residents are looked up, of which few have such a name.
+        let names: HashSet<&str> = gone.iter().map(|(_, name)| *name).collect();
+        let may_go = |name: &str| gone.len() < 8 || names.contains(name);
+        let stays = |resident: &Resident| {
+            let (namespace, name) = (resident.pod.namespace.as_str(), resident.pod.name.as_str());
+            !may_go(name) || !gone.contains(&(namespace, name))
+        };
         let mut taken = Vec::new();
         let namespaces: BTreeSet<&str> = gone.iter().map(|(namespace, _)| *namespace).collect();
         let concerned = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
@@ -150,12 +156,19 @@ impl World {
     /// The world without these nodes and what runs on them.
     #[must_use]
     pub fn without(&self, gone: &BTreeSet<&str>) -> Self {
-        let nodes = |site: &&Site| !gone.contains(site.node.name.as_str());
-        let sites: Vec<Site> = self.sites.iter().filter(nodes).cloned().collect();
-        let index: BTreeMap<String, usize> =
-            sites.iter().enumerate().map(|(index, site)| (site.node.name.clone(), index)).collect();
+        let mut sites = Vec::with_capacity(self.sites.len());
+        // Where each site is now; tens of thousands of residents ask.
+        let mut numbers = Vec::with_capacity(self.sites.len());
+        for site in &self.sites {
+            let stays = !gone.contains(site.node.name.as_str());
+            numbers.push(stays.then_some(sites.len()));
+            sites.extend(stays.then(|| site.clone()));
+        }
+        let number = |site: usize| numbers.get(site).copied().flatten();
+        let index = self.index.iter().filter_map(|(name, site)| Some((Arc::clone(name), number(*site)?)));
+        let index = Arc::new(index.collect());
         let moved = |resident: &Resident| {
-            let site = *index.get(&self.site(resident)?.node.name)?;
+            let site = number(resident.site)?;
             Some(Resident { pod: Arc::clone(&resident.pod), site })
         };
         let mut residents = BTreeMap::new();

@@ -33,7 +33,7 @@ struct Yard<'a> {
     pool: &'a AgentPool,
     snapshot: &'a Snapshot,
     settings: &'a Settings,
-    nodes: Vec<&'a Node>,
+    nodes: &'a [&'a Node],
     /// Nodes with protected pods that a drain would have to evict.
     guarded: BTreeSet<&'a str>,
     /// Nodes that are cordoned for this policy, while the drain may go on.
@@ -41,21 +41,21 @@ struct Yard<'a> {
 }
 
 /// The steps of a policy, with a scale-down or a demotion turned into a drain where it takes one: where protected pods run, and
-/// for any scale-down of a system pool, since AKS would choose the nodes. `held` says why no drain may go on now.
+/// for any scale-down of a system pool, since AKS would choose the nodes. `nodes` are those of the pool, and `held` says why no
+/// drain may go on now.
 pub(super) fn refine(
     intent: &Intent,
-    pool: &AgentPool,
+    (pool, nodes): (&AgentPool, Option<&[&Node]>),
     snapshot: &Snapshot,
     settings: &Settings,
     steps: Vec<Step>,
     held: Option<&str>,
 ) -> Refined {
-    let (Some(nodes), Some(pods)) = (snapshot.nodes.value(), snapshot.pods.value()) else {
+    let (Some(nodes), Some(pods)) = (nodes, snapshot.pods.value()) else {
         // Nothing is decided on nodes or pods that are not seen: marks stay as they are, and the guard refuses.
-        let kept = snapshot.nodes.value().into_iter().flatten().map(|node| node.name.clone()).collect();
+        let kept = nodes.into_iter().flatten().map(|node| node.name.clone()).collect();
         return Refined { steps, kept, ..Refined::default() };
     };
-    let nodes: Vec<&Node> = nodes.iter().filter(|node| node.pool.as_deref() == Some(pool.name.as_str())).collect();
     let takes_away = steps.iter().any(|step| step.change.scales_down() || step.change.demotes());
     let mine: BTreeSet<&str> =
         nodes.iter().filter(|node| node.is_drained_for(&intent.policy)).map(|node| node.name.as_str()).collect();
@@ -113,7 +113,7 @@ impl<'a> Yard<'a> {
 
     fn scale_down(&self, step: Step, from: u32, to: u32, refined: &mut Refined) {
         let number = usize::try_from(from.saturating_sub(to)).unwrap_or(usize::MAX);
-        let victims = choose(self.candidates(), &self.nodes, number, self.intent.system_pods);
+        let victims = choose(self.candidates(), self.nodes, number, self.intent.system_pods);
         let relocates = self.intent.system_pods == SystemPods::Relocate;
         let stay = victims.iter().any(|node| self.guarded.contains(node.name.as_str()));
         if stay && !relocates {

@@ -9,6 +9,8 @@ mod steps;
 mod uncordon;
 mod victims;
 
+use std::collections::HashMap;
+
 pub use problem::Problem;
 pub use release::Release;
 pub use steps::Drift;
@@ -17,7 +19,7 @@ use uncordon::Wish;
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
 use crate::settings::Settings;
-use crate::snapshot::{AgentPool, Cluster, Snapshot};
+use crate::snapshot::{AgentPool, Cluster, Node, Snapshot};
 use crate::step::{Change, Step};
 use crate::template::TemplateDrift;
 
@@ -62,14 +64,33 @@ pub struct PolicyPlan {
 #[must_use]
 pub fn plan(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let Some(intents) = snapshot.intents.value() else { return Plan::default() };
-    let planned = intents.iter().map(|intent| plan_policy(intent, intents, snapshot, settings));
+    let nodes = by_pool(snapshot);
+    let planned = intents.iter().map(|intent| plan_policy(intent, intents, snapshot, (settings, &nodes)));
     let (mut policies, wishes): (Vec<PolicyPlan>, Vec<Wish>) = planned.unzip();
     let left_behind = uncordon::add(&mut policies, wishes, snapshot);
     policies.sort_by(|a, b| a.policy.cmp(&b.policy));
     Plan { policies, left_behind }
 }
 
-fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, settings: &Settings) -> (PolicyPlan, Wish) {
+/// The nodes of each pool, if nodes are known: there may be thousands, and hundreds of policies.
+type ByPool<'a> = Option<HashMap<&'a str, Vec<&'a Node>>>;
+
+fn by_pool(snapshot: &Snapshot) -> ByPool<'_> {
+    let mut by_pool: HashMap<&str, Vec<&Node>> = HashMap::new();
+    for node in snapshot.nodes.value()? {
+        if let Some(pool) = &node.pool {
+            by_pool.entry(pool).or_default().push(node);
+        }
+    }
+    Some(by_pool)
+}
+
+fn plan_policy(
+    intent: &Intent,
+    intents: &[Intent],
+    snapshot: &Snapshot,
+    (settings, nodes): (&Settings, &ByPool<'_>),
+) -> (PolicyPlan, Wish) {
     let mut plan = PolicyPlan {
         policy: intent.policy.clone(),
         pool: intent.pool.clone(),
@@ -95,7 +116,7 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
             create_or_tell(&mut plan, problem, intent, snapshot, settings);
             wish
         }
-        Ok(pool) => plan_pool(&mut plan, intent, pool, snapshot, settings),
+        Ok(pool) => plan_pool(&mut plan, intent, pool, snapshot, (settings, nodes)),
     };
     (plan, wish)
 }
@@ -106,7 +127,7 @@ fn plan_pool(
     intent: &Intent,
     pool: &AgentPool,
     snapshot: &Snapshot,
-    settings: &Settings,
+    (settings, nodes): (&Settings, &ByPool<'_>),
 ) -> Wish {
     plan.template_drift = intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
     if intent.count.is_some() && pool.autoscaling.is_some() {
@@ -116,7 +137,8 @@ fn plan_pool(
     plan.drift = steps::drift(&steps);
     let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
     let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
-    let refined = drain::refine(intent, pool, snapshot, settings, steps, held.as_deref());
+    let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
+    let refined = drain::refine(intent, (pool, nodes), snapshot, settings, steps, held.as_deref());
     plan.steps = refined.steps;
     plan.problems.extend(refined.problem);
     if plan.steps.is_empty() {

@@ -65,12 +65,14 @@ pub(super) fn held(
 /// Whether the operation on the pool may be the removal of the drained nodes, begun by another process of this operator: as
 /// far as is known nothing is left on them, so that nothing is lost by leaving them closed until it has ended.
 fn is_removal(pool: &AgentPool, intent: &Intent, snapshot: &Snapshot) -> bool {
-    let removes = pool.state.operation().is_some_and(|operation| ["Scaling", "Deleting"].contains(&operation));
+    if !pool.state.operation().is_some_and(|operation| ["Scaling", "Deleting"].contains(&operation)) {
+        return false;
+    }
     let nodes = snapshot.nodes.value().into_iter().flatten();
     let mine = nodes.filter(|node| node.pool.as_deref() == Some(&pool.name) && node.is_drained_for(&intent.policy));
     let mine: BTreeSet<&str> = mine.map(|node| node.name.as_str()).collect();
     let occupancy = snapshot.occupancy.get(&pool.name).and_then(|known| known.value());
-    removes && !mine.is_empty() && occupancy.is_none_or(|occupancy| occupancy.on(&mine).next().is_none())
+    !mine.is_empty() && occupancy.is_none_or(|occupancy| occupancy.on(&mine).next().is_none())
 }
 
 /// Plans to open the nodes whose drain is not wanted, with the plans of their policies. What is left belongs to policies that

@@ -23,11 +23,13 @@ proptest! {
 #[test]
 fn any_snapshot_is_worth_judging() {
     let mut runner = TestRunner::new_with_rng(cases(1), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let (mut approved, mut refused) = (0, 0);
+    let mut all = hold::Judged::default();
     for _ in 0..500 {
         let bytes = vec(any::<u8>(), 500..1500).new_tree(&mut runner).unwrap().current();
         let judged = hold::hold(&bytes);
-        (approved, refused) = (approved + judged.0, refused + judged.1);
+        all.approved += judged.approved;
+        all.drains += judged.drains;
+        all.refused += judged.refused;
     }
-    assert!(approved > 100 && refused > 500, "{approved} approved, {refused} refused");
+    assert!(all.approved > 100 && all.drains > 4 && all.refused > 500, "{all:?}");
 }

@@ -15,6 +15,9 @@ mod deletion;
 #[cfg(test)]
 mod deterministic;
 #[cfg(test)]
+#[path = "../../fuzz/drains.rs"]
+mod drains;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod oracle;

@@ -1,6 +1,7 @@
 //! How policies stand, from a small cluster through the kernel's own plan and verdicts to the conditions.
 
 mod creation;
+mod drain;
 mod history;
 
 use nodepool_kernel::{
