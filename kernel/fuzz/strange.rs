@@ -239,6 +239,7 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         suspended: asks(3) && asks(1) && asks(2),
         mode: if asks(4) { Some(mode(input)?) } else { None },
         count: if asks(5) { Some(number(input)?) } else { None },
+        autoscaling: if asks(6) { Some(Autoscaling { min: number(input)?, max: number(input)? }) } else { None },
         taints: if asks(6) { Some(several(input, 2, taint)?) } else { None },
         labels: if asks(7) { Some(labels(input)?) } else { None },
         owned_labels: keys(input)?,
@@ -271,17 +272,22 @@ pub fn step(input: Input<'_, '_>, pools: &[AgentPool], intents: &[Intent]) -> Re
         Some(winner) if !input.ratio(1, 10)? => winner.policy.clone(),
         _ => one(input, &["p", "q", "", "r"])?,
     };
-    let change = match input.int_in_range(0..=7_u8)? {
+    let change = match input.int_in_range(0..=8_u8)? {
         0 => Change::Mode { from: pool.mode, to: mode(input)? },
         1 => Change::Count { from: pool.count, to: number(input)? },
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
         3 => Change::Labels { from: pool.labels, to: labels(input)? },
         4 => Change::Repair { code: one(input, &CODES)? },
         5 => Change::Delete,
+        7 => Change::Autoscaling {
+            from: pool.autoscaling,
+            to: if input.ratio(1, 4)? { None } else { Some(Autoscaling { min: number(input)?, max: number(input)? }) },
+        },
         6 => Change::Tags { from: pool.tags, to: labels(input)? },
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
             count: number(input)?,
+            autoscaling: None,
             taints: if input.ratio(1, 2)? { Some(several(input, 2, taint)?) } else { None },
             labels: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
             tags: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },

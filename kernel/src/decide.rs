@@ -106,7 +106,7 @@ impl<'a> Pass<'a> {
                 _ => "the next attempt after a failed one".to_owned(),
             });
         }
-        if let Some(first) = after_mode(policy, step) {
+        if let Some(first) = after_mode(policy, step).or_else(|| after_autoscaler(policy, step)) {
             return Some(format!("the step before it, {}", in_words(first)));
         }
         if let Some(first) = self.approved.iter().find(|other| other.pool == step.pool) {
@@ -208,6 +208,12 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
     let depends = |step: &Step| matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints);
     let first = policy.steps.iter().find(|other| depends(other))?;
     (depends(step) && first != step).then_some(first)
+}
+
+/// The autoscaler owns the number of nodes until it is off.
+fn after_autoscaler<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
+    let autoscaler = |step: &&Step| step.change.purpose() == Purpose::Autoscaling;
+    policy.steps.iter().find(autoscaler).filter(|_| step.change.purpose() == Purpose::Count)
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.

@@ -10,7 +10,8 @@ use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Places, Pod, ProvisioningState, Snapshot, Workload,
+    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Places, Pod, ProvisioningState, Snapshot,
+    Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
@@ -202,6 +203,7 @@ impl<'a> Facts<'a> {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
             Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
+            Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
             Change::Delete => true,
         };
         takes_away
@@ -278,6 +280,19 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
         Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => {}
+        Change::Autoscaling { from, to } => {
+            // The autoscaler may do at once what it may, and what somebody turns off may be on for a while.
+            let least = step.change.least_left(pool);
+            let lower = |from: &Autoscaling, to: &Autoscaling| Autoscaling {
+                min: from.min.min(to.min),
+                max: from.max.min(to.max),
+            };
+            pool.autoscaling = match (from, to) {
+                (Some(from), Some(to)) => Some(lower(from, to)),
+                (one, other) => one.or(*other),
+            };
+            pool.count = least.unwrap_or(pool.count);
+        }
         Change::Delete => pool.state = leaving(),
     }
 }
@@ -296,6 +311,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
+        Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::keys::Keys;
 use crate::names::{capped_list, counted};
-use crate::snapshot::{AgentPool, Mode, ProvisioningState};
+use crate::snapshot::{AgentPool, Autoscaling, Mode, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
 
@@ -68,6 +68,13 @@ pub enum Change {
         /// Wanted, foreign ones included.
         to: BTreeMap<String, String>,
     },
+    /// The cluster autoscaler of the pool; the number of nodes stays as it is.
+    Autoscaling {
+        /// Observed; `None` if it is off.
+        from: Option<Autoscaling>,
+        /// Wanted; `None` to turn it off.
+        to: Option<Autoscaling>,
+    },
 }
 
 /// A pool that is to be created.
@@ -77,6 +84,8 @@ pub struct NewPool {
     pub mode: Mode,
     /// How many nodes it begins with.
     pub count: u32,
+    /// The autoscaler's bounds, if it is to be on.
+    pub autoscaling: Option<Autoscaling>,
     /// Its taints, if the policy manages them.
     pub taints: Option<Vec<Taint>>,
     /// Its labels, if the policy manages them.
@@ -106,6 +115,8 @@ pub enum Purpose {
     Delete,
     /// Tags.
     Tags,
+    /// The autoscaler.
+    Autoscaling,
 }
 
 impl Change {
@@ -121,6 +132,7 @@ impl Change {
             Self::Create(_) => Purpose::Create,
             Self::Delete => Purpose::Delete,
             Self::Tags { .. } => Purpose::Tags,
+            Self::Autoscaling { .. } => Purpose::Autoscaling,
         }
     }
 
@@ -136,6 +148,7 @@ impl Change {
             Self::Create(_) => true,
             Self::Delete => false,
             Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
+            Self::Autoscaling { to, .. } => pool.autoscaling == *to,
         }
     }
 
@@ -191,6 +204,16 @@ impl Change {
         self.deletes() || matches!(self, Self::Count { from, to: 0 } if *from > 0)
     }
 
+    /// How few nodes the change lets the autoscaler leave of those that nothing could take before, if it does.
+    #[must_use]
+    pub fn least_left(&self, pool: &AgentPool) -> Option<u32> {
+        let Self::Autoscaling { to: Some(to), .. } = self else { return None };
+        // AKS is not known to remove nodes beyond a new maximum; it is not known to leave them alone either.
+        let least = to.min.min(to.max).min(pool.count);
+        let beyond = to.max < pool.count && pool.autoscaling.is_none_or(|from| to.max < from.max);
+        (least < pool.guaranteed_count() || beyond).then_some(least)
+    }
+
     /// Keys of labels that the change adds, removes or gives another value.
     #[must_use]
     pub fn changed_labels(&self) -> Vec<&str> {
@@ -212,6 +235,7 @@ impl fmt::Display for Purpose {
             Self::Create => "create",
             Self::Delete => "deletionPolicy",
             Self::Tags => "tags",
+            Self::Autoscaling => "autoscaling",
         })
     }
 }
@@ -255,6 +279,11 @@ impl fmt::Display for Change {
                 write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
             }
             Self::Delete => f.write_str("delete the pool"),
+            Self::Autoscaling { from: None, to: Some(to) } => write!(f, "turn the autoscaler on, {to}"),
+            Self::Autoscaling { from: Some(from), to: Some(to) } => {
+                write!(f, "change the autoscaler's bounds from {from} to {to}")
+            }
+            Self::Autoscaling { to: None, .. } => f.write_str("turn the autoscaler off"),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }

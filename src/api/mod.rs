@@ -10,7 +10,9 @@ mod template;
 pub use crd::{crd_yaml, stored_as};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};
-pub use policy::{DeletionPolicy, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, Taint, TaintEffect};
+pub use policy::{
+    Autoscaling, DeletionPolicy, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, Taint, TaintEffect,
+};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
     PlannedSteps, RefusedStep, condition, outcome,

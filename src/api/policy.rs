@@ -34,6 +34,8 @@ use super::template::PoolTemplate;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays unless spec.deletionPolicy is Delete) and create another"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
+#[x_kube(validation = Rule::new("!has(self.count) || !has(self.autoscaling)").message("spec.count and spec.autoscaling can't both be set: remove one"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.autoscaling) || self.autoscaling.minCount >= 1").message("spec.autoscaling.minCount of a system pool must be at least 1"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message("spec.template.maxPods is too small for spec.mode System: set it to at least 30, or mode to User"))]
@@ -58,11 +60,17 @@ pub struct NodePoolPolicySpec {
     pub mode: Option<Mode>,
 
     /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes; AKS chooses which
-    /// nodes a smaller count removes, so that is refused while protected pods run on the pool. Leave it out when the
-    /// cluster autoscaler scales the pool.
+    /// nodes a smaller count removes, so that is refused while protected pods run on the pool. It turns the cluster
+    /// autoscaler of the pool off: leave it out if the autoscaler is to scale the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub count: Option<i32>,
+
+    /// The bounds between which the cluster autoscaler moves the number of nodes, which is not compared then. Never together
+    /// with `count`, which turns the autoscaler off. A new pool begins with the minimum. Example:
+    /// `{minCount: 3, maxCount: 6}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
 
     /// All taints of the pool's nodes; an empty list removes them. Written onto existing nodes at once: `NoExecute`
     /// evicts pods that do not tolerate it without asking disruption budgets. Taints that AKS keeps itself
@@ -107,6 +115,19 @@ pub struct NodePoolPolicySpec {
     /// is left as it is also if another policy names it, or this one is suspended or only observes. Without it: `Orphan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// The bounds of the cluster autoscaler of the pool.
+#[derive(KubeSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.minCount <= self.maxCount").message("minCount is greater than maxCount: set it to at most maxCount"))]
+pub struct Autoscaling {
+    /// The fewest nodes, 0 to 1000, at least 1 for system pools.
+    #[schemars(range(min = 0, max = 1000))]
+    pub min_count: i32,
+    /// The most nodes, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_count: i32,
 }
 
 /// What deleting the object does to the pool.

@@ -236,6 +236,7 @@ fn intent(case: &Case) -> Intent {
         suspended: false,
         mode: None,
         count: None,
+        autoscaling: None,
         taints: None,
         labels: None,
         owned_labels: [].into(),

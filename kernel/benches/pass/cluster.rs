@@ -168,6 +168,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         suspended: false,
         mode: Some(mode(pool)),
         count: u32::try_from(count).ok(),
+        autoscaling: None,
         taints: Some(Vec::new()),
         labels: Some(labels()),
         owned_labels: labels().into_keys().collect(),

@@ -84,9 +84,6 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
         Ok(pool) => {
             plan.template_drift =
                 intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
-            if intent.count.is_some() && pool.autoscaling.is_some() {
-                plan.problems.push(Problem::Autoscaled);
-            }
             plan.steps = steps::toward(intent, pool);
             plan.drift = steps::drift(&plan.steps);
             if plan.steps.is_empty() {

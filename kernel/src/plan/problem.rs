@@ -36,8 +36,6 @@ pub enum Problem {
         /// ARM's power state.
         state: String,
     },
-    /// The policy sets a count and the cluster autoscaler owns it.
-    Autoscaled,
     /// The last attempt failed and the next one is due later.
     BackingOff {
         /// The attempt.
@@ -109,7 +107,6 @@ impl Problem {
             Self::PoolNotFound { .. } => "PoolNotFound",
             Self::Unsupported { .. } | Self::NotDeleted { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
-            Self::Autoscaled => "PoolIsAutoscaled",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
             Self::BackingOff { .. } => "WriteFailed",
             Self::Canceled => "PoolCanceled",
@@ -153,10 +150,6 @@ impl fmt::Display for Problem {
             Self::NotRunning { state } => {
                 write!(f, "the pool is {state}; nothing is changed until it is started (az aks nodepool start)")
             }
-            Self::Autoscaled => f.write_str(
-                "the pool is autoscaled, so the cluster autoscaler owns its count: remove spec.count, or turn the \
-                 autoscaler off for this pool",
-            ),
             Self::BackingOff { attempt, .. } => {
                 let message = shorten(attempt.message.trim_end_matches('.'), 700);
                 f.write_str(match attempt.cause {
@@ -177,7 +170,8 @@ impl fmt::Display for Problem {
                  policy is changed or the pool is updated in Azure (az aks nodepool update)",
             ),
             Self::CountMissing => f.write_str(
-                "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count",
+                "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count or \
+                 spec.autoscaling",
             ),
             Self::Unsuitable { why } => write!(f, "the pool can't be created: {}", shorten(why, 800)),
         }

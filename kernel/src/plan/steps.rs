@@ -28,11 +28,15 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         Some(change) if change.scales_up() => (Some(change), None),
         change => (None, change),
     };
+    let (autoscaler_off, bounds) = match autoscaling(intent, pool) {
+        Some(change @ Change::Autoscaling { to: None, .. }) => (Some(change), None),
+        change => (None, change),
+    };
     let (taints, labels, tags) = (taints(intent, pool), labels(intent, pool), tags(intent, pool));
     let ordered = if demotes {
-        [scale_up, labels, tags, mode, taints, scale_down]
+        [autoscaler_off, scale_up, labels, tags, mode, taints, bounds, scale_down]
     } else {
-        [taints, mode, scale_up, labels, tags, scale_down]
+        [taints, mode, autoscaler_off, scale_up, labels, tags, bounds, scale_down]
     };
     ordered
         .into_iter()
@@ -55,8 +59,17 @@ fn mode(intent: &Intent, pool: &AgentPool) -> Option<Change> {
 }
 
 fn count(intent: &Intent, pool: &AgentPool) -> Option<Change> {
-    let to = intent.count.filter(|count| *count != pool.count && pool.autoscaling.is_none())?;
+    let to = intent.count.filter(|count| *count != pool.count && intent.autoscaling.is_none())?;
     Some(Change::Count { from: pool.count, to })
+}
+
+/// A policy that says how many nodes there are wants no autoscaler; one that says neither leaves it alone.
+fn autoscaling(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let to = match (intent.autoscaling, intent.count) {
+        (None, None) => return None,
+        (to, _) => to,
+    };
+    (to != pool.autoscaling).then_some(Change::Autoscaling { from: pool.autoscaling, to })
 }
 
 fn taints(intent: &Intent, pool: &AgentPool) -> Option<Change> {
@@ -174,11 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_an_autoscaled_pool_is_not_compared() {
-        let mut pool = pool("apps", Mode::User, 2);
-        pool.autoscaling = Some(crate::Autoscaling { min: 1, max: 5 });
-        let mut intent = intent("p", "apps");
-        intent.count = Some(4);
-        assert_eq!(toward(&intent, &pool), []);
+    fn the_autoscaler_owns_the_count_and_a_fixed_count_turns_it_off_first() {
+        let bounds = |min, max| Some(crate::Autoscaling { min, max });
+        for (present, autoscaling, count, steps) in [
+            (bounds(1, 5), bounds(1, 5), None, vec![]),
+            (bounds(1, 5), None, None, vec![]),
+            (None, bounds(1, 5), None, vec!["turn the autoscaler on, 1 to 5 nodes"]),
+            (
+                bounds(1, 5),
+                bounds(2, 5),
+                None,
+                vec!["change the autoscaler's bounds from 1 to 5 nodes to 2 to 5 nodes"],
+            ),
+            (bounds(1, 5), None, Some(2), vec!["turn the autoscaler off"]),
+            (bounds(1, 5), None, Some(1), vec!["turn the autoscaler off", "scale from 2 to 1 nodes"]),
+            (bounds(1, 5), bounds(1, 5), Some(4), vec![]),
+        ] {
+            let mut pool = pool("apps", Mode::User, 2);
+            pool.autoscaling = present;
+            let intent = Intent { autoscaling, count, ..intent("p", "apps") };
+            let found: Vec<String> = toward(&intent, &pool).iter().map(|step| step.change.to_string()).collect();
+            assert_eq!(found, steps);
+        }
     }
 }

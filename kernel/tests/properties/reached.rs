@@ -29,6 +29,7 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
+        Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
     }
     // A write that succeeds ends what had failed.
@@ -47,7 +48,7 @@ fn created(name: &str, new: &NewPool) -> AgentPool {
         power: Power::Running,
         state: ProvisioningState::Succeeded,
         count: new.count,
-        autoscaling: None,
+        autoscaling: new.autoscaling,
         taints: new.taints.clone().unwrap_or_default(),
         labels: new.labels.clone().unwrap_or_default(),
         tags: new.tags.clone().unwrap_or_default(),
@@ -121,9 +122,14 @@ proptest! {
                     prop_assert!(wanted.iter().all(is_made));
                     prop_assert!(from != to);
                 }
+                Change::Autoscaling { from, to } => {
+                    prop_assert_eq!(*to, intent.autoscaling);
+                    prop_assert!(from != to && (to.is_some() || intent.count.is_some()));
+                }
                 Change::Create(new) => {
                     prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
-                    prop_assert_eq!(Some(new.count), intent.count);
+                    prop_assert_eq!(new.autoscaling, intent.autoscaling);
+                    prop_assert_eq!(Some(new.count), intent.autoscaling.map(|bounds| bounds.min).or(intent.count));
                     prop_assert_eq!((&new.taints, &new.labels, &new.tags), (&intent.taints, &intent.labels, &intent.tags));
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }

@@ -154,6 +154,7 @@ fn intent() -> Intent {
         suspended: false,
         mode: None,
         count: None,
+        autoscaling: None,
         taints: None,
         labels: None,
         owned_labels: [].into(),

@@ -254,22 +254,13 @@ fn every_policy_stands_as_kstatus_reads_it() {
 }
 
 #[test]
-fn what_the_autoscaler_owns_stalls_only_after_the_other_steps() {
-    let policy = policy("apps", json!({"count": 2, "labels": {"a": "b"}}));
-    let autoscaled = |snapshot: &mut Snapshot| {
-        edit_pool("apps", |pool| pool.autoscaling = Some(Autoscaling { min: 1, max: 3 }))(snapshot);
-    };
-    assert_eq!(standing(&told(&policy, &world(&policy, autoscaled), true, None)), "FTFFT Progressing");
-    let unseen = |snapshot: &mut Snapshot| {
-        autoscaled(snapshot);
-        snapshot.pods = Known::unknown("no answer");
-    };
-    assert_eq!(standing(&told(&policy, &world(&policy, unseen), true, None)), "FTFFT StaleObservation");
-    let done = |snapshot: &mut Snapshot| {
-        autoscaled(snapshot);
-        edit_pool("apps", |pool| pool.labels = [("a".to_owned(), "b".to_owned())].into())(snapshot);
-    };
-    assert_eq!(standing(&told(&policy, &world(&policy, done), true, None)), "FFTTT PoolIsAutoscaled");
+fn a_fixed_count_turns_the_autoscaler_off_before_anything_is_scaled() {
+    let policy = policy("apps", json!({"count": 1}));
+    let snapshot = world(&policy, edit_pool("apps", |pool| pool.autoscaling = Some(Autoscaling { min: 1, max: 3 })));
+    let status = told(&policy, &snapshot, true, None);
+    assert_eq!(standing(&status), "FTFFT Progressing");
+    assert_eq!(status.plan.unwrap().steps, ["turn the autoscaler off", "scale from 2 to 1 nodes"]);
+    assert_eq!(status.drift.iter().map(|drift| drift.field.as_str()).collect::<Vec<_>>(), ["count", "autoscaling"]);
 }
 
 #[test]
