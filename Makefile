@@ -19,7 +19,7 @@ test: assets ## Runs all tests, on a real control plane where there is something
 story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME=demote
 	$(CARGO) test -p nodepool-operator --test stories -- $(NAME)
 
-faults: assets ## Every fault and a crash at every request of a step (some 25 minutes; make test tells a sample)
+faults: assets ## Every fault and a crash at every request of a step (some 35 minutes; make test tells a sample)
 	NODEPOOL_FAULTS=all $(CARGO) test -p nodepool-operator --test stories -- at_every_request
 
 differential: assets ## Compares the kernel with Kubernetes itself: 3,000 placements, 500 taints, 500 evictions (PODS=, EVICTIONS=, SEED=)

@@ -6,6 +6,17 @@ skip() {
     exit 0
 }
 
+# need_go: skips where there is no Go, or one older than this folder's go.mod asks for.
+need_go() {
+    command -v go >/dev/null || skip "go is not installed"
+    local wanted installed
+    wanted=$(sed -n 's/^go //p' go.mod)
+    installed=$(go env GOVERSION | sed 's/^go//; s/[^0-9.].*//')
+    [ "$(printf '%s\n' "$wanted" "$installed" | sort -V | head -n 1)" = "$wanted" ] ||
+        skip "go is $installed, the modules need $wanted"
+    export GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off
+}
+
 # fetch WHAT COMMAND...: runs a command that may need a package registry. Skips if the registry can't be reached and
 # fails if it refuses.
 fetch() {

@@ -28,6 +28,17 @@ fn every_rule_has_a_section_and_a_line_in_the_overview() {
 }
 
 #[test]
+fn every_rule_is_among_the_reasons_and_the_health_check_is_the_one_that_is_shipped() {
+    let page = read("docs/status.md");
+    for rule in Rule::ALL.iter().filter(|rule| !matches!(rule, Rule::OperationInProgress)) {
+        assert!(page.contains(&format!("`{rule}`")), "docs/status.md lacks {rule}");
+    }
+    let script = read("deploy/argocd/health.lua");
+    let indented: Vec<String> = script.lines().map(|line| format!("    {line}").trim_end().to_owned()).collect();
+    assert!(page.contains(&indented.join("\n")), "docs/status.md shows another health check");
+}
+
+#[test]
 fn every_setting_is_in_the_table_with_its_variable_and_default() {
     let page = read("docs/operations.md");
     let command = Arguments::augment_args(Command::new("run"));

@@ -164,7 +164,7 @@ fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
             ("minCount", to.map_or(json!({}), |bounds| json!(bounds.min))),
             ("maxCount", to.map_or(json!({}), |bounds| json!(bounds.max))),
         ],
-        Change::Repair { .. } | Change::Create(_) | Change::Delete => vec![],
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => vec![],
     }
 }
 

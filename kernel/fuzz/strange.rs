@@ -9,8 +9,9 @@ use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
     Enforcement, FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, TEMPLATE_FIELDS, Taint,
-    TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods,
+    TEMPLATE_FIELDS, Taint, TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    winner,
 };
 
 /// A provider id that proves that the cluster is the right one.
@@ -166,6 +167,8 @@ fn node(input: Input<'_, '_>) -> Result<Node> {
         provider_id: provider,
         kubelet_version: if rare == 7 { one(input, &VERSIONS)? } else { "v1.33.5".into() },
         image_version: if rare == 8 { maybe(input, &VERSIONS)? } else { None },
+        zone: None,
+        drain: None,
     })
 }
 
@@ -194,6 +197,7 @@ fn pod(input: Input<'_, '_>) -> Result<Pod> {
         phase: *input.choose(&[Phase::Running, Phase::Running, Phase::Pending, Phase::Finished, Phase::Unknown])?,
         ready: !input.ratio(1, 4)?,
         controller: if input.ratio(1, 3)? { None } else { Some(Arc::new(controller(input)?)) },
+        created: Time::from_millis(1_799_990_000_000),
     })
 }
 
@@ -240,6 +244,7 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         mode: if asks(4) { Some(mode(input)?) } else { None },
         count: if asks(5) { Some(number(input)?) } else { None },
         autoscaling: if asks(6) { Some(Autoscaling { min: number(input)?, max: number(input)? }) } else { None },
+        owns_autoscaler: asks(7),
         taints: if asks(6) { Some(several(input, 2, taint)?) } else { None },
         labels: if asks(7) { Some(labels(input)?) } else { None },
         owned_labels: keys(input)?,
@@ -252,6 +257,7 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         creating: input.ratio(1, 5)?,
         deletion: *input.choose(&[None, None, Some(Deletion::Delete), Some(Deletion::Orphan)])?,
         may_lose_workloads: asks(3) && asks(7),
+        system_pods: if asks(6) { SystemPods::Relocate } else { SystemPods::Protect },
     })
 }
 
@@ -406,5 +412,6 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         places: Known::unknown("it has not been read yet"),
         in_flight: if rare % 4 == 0 { several(input, 2, in_flight)? } else { vec![] },
         dependents: dependents(input, now)?,
+        occupancy: BTreeMap::new(),
     })
 }

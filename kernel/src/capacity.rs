@@ -1,12 +1,14 @@
 //! How many system nodes and pools the cluster can count on, at worst. Never counts what it cannot see.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use crate::drain::Drain;
 use crate::facts::{Facts, worsen};
 use crate::names::{capped, shorten};
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Cluster, Mode, Node, Os, PoolKind, Power, Readiness};
-use crate::step::Step;
+use crate::step::{Change, Step};
 use crate::taint::Taint;
 use crate::time::Time;
 
@@ -117,14 +119,14 @@ pub(crate) enum Outlook {
 
 /// What the system pools are worth before `step`.
 pub(crate) fn before(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Capacity {
-    capacity(facts, cluster_of(facts, outlook), &step.pool, false, outlook)
+    capacity(facts, cluster_of(facts, outlook), &step.pool, None, outlook)
 }
 
 /// What the system pools are worth during and after `step`, at its worst.
 pub(crate) fn after(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Capacity {
     let mut cluster = cluster_of(facts, outlook).clone();
     worsen(&mut cluster, step);
-    capacity(facts, &cluster, &step.pool, true, outlook)
+    capacity(facts, &cluster, &step.pool, Some(step), outlook)
 }
 
 const fn cluster_of<'a>(facts: &'a Facts<'_>, outlook: Outlook) -> &'a Cluster {
@@ -146,22 +148,57 @@ pub(crate) fn is_leaving(pool: &AgentPool) -> bool {
     pool.state.operation().is_some_and(leaves) || pool.removal_failed()
 }
 
+/// Nodes of a pool that drains take away: those of drains in flight, and those of a step to be judged.
+struct Chosen<'a> {
+    names: HashSet<&'a str>,
+    in_flight: usize,
+    by_step: usize,
+}
+
+impl<'a> Chosen<'a> {
+    fn of(facts: &'a Facts<'_>, pool: &AgentPool, step: Option<&'a Step>) -> Self {
+        let is_here = |other: &&Step| other.pool == pool.name && other.change.aim().is_some();
+        let mut names: HashSet<&str> =
+            facts.in_flight().iter().filter(is_here).flat_map(|other| taken(facts, other)).collect();
+        let in_flight = names.len();
+        names.extend(step.filter(is_here).into_iter().flat_map(|step| taken(facts, step)));
+        let by_step = names.len().saturating_sub(in_flight);
+        Self { names, in_flight, by_step }
+    }
+}
+
+/// The nodes that a drain takes, shown or gone already.
+fn taken<'a>(facts: &'a Facts<'_>, step: &'a Step) -> Vec<&'a str> {
+    match &step.change {
+        Change::Drain(Drain::RemoveMachines { machines, .. }) => machines.iter().map(String::as_str).collect(),
+        _ => facts.victims(step).into_iter().map(|node| node.name.as_str()).collect(),
+    }
+}
+
 /// Usable nodes of one pool: those that are usable, less the machines beyond `count`, which may be any of them. A
-/// machine whose node has not joined is one that may stay.
-fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> u32 {
+/// machine whose node has not joined is one that may stay. The nodes of a drain are chosen, and none of those that stay.
+fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, step: Option<&Step>, outlook: Outlook) -> u32 {
     let busy = pool.state.operation().is_some() || facts.is_in_flight(&pool.name);
     if outlook == Outlook::Hopeful && busy && !pool.taints.iter().any(Taint::repels_system_pods) {
         return pool.count;
     }
-    let nodes = facts.nodes_of(&pool.name);
-    let counts = |node: &&&Node| match usability(node, pool, facts.now, facts.settings) {
+    let chosen = Chosen::of(facts, pool, step);
+    let nodes: Vec<&&Node> =
+        facts.nodes_of(&pool.name).iter().filter(|node| !chosen.names.contains(node.name.as_str())).collect();
+    let counts = |node: &&&&Node| match usability(node, pool, facts.now, facts.settings) {
         Usability::Usable => true,
         Usability::Unusable(reason) => outlook == Outlook::Hopeful && reason.may_pass(node, facts.now, facts.settings),
     };
     let usable = small(nodes.iter().filter(counts).count());
     let machines = match outlook {
-        Outlook::Worst => small(nodes.len()).max(facts.count_before(pool)),
-        Outlook::Hopeful => facts.hoped.pool(&pool.name).map_or(0, |pool| pool.count),
+        Outlook::Worst => {
+            let going = small(chosen.in_flight.saturating_add(chosen.by_step));
+            small(nodes.len()).max(facts.count_before(pool).saturating_sub(going))
+        }
+        Outlook::Hopeful => {
+            let count = facts.hoped.pool(&pool.name).map_or(0, |pool| pool.count);
+            count.saturating_sub(small(chosen.by_step))
+        }
     };
     usable.min(machines).saturating_sub(machines.saturating_sub(pool.count))
 }
@@ -183,7 +220,7 @@ pub(crate) fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) 
 ///
 /// The subject counts by its nodes, even half upgraded, less those that the step would upgrade at once; any other pool
 /// counts only if it can be relied upon.
-fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, stepped: bool, outlook: Outlook) -> Capacity {
+fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, step: Option<&Step>, outlook: Outlook) -> Capacity {
     let mut total = Capacity { usable: 0, healthy_pools: 0, guaranteed: 0 };
     for pool in cluster.pools.iter().filter(|pool| is_running_system(pool) && !is_leaving(pool)) {
         let is_subject = pool.name == subject;
@@ -191,9 +228,9 @@ fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, stepped: bool, 
         if !is_subject && !may_remain(facts, pool, outlook) {
             continue;
         }
-        let rolls = is_subject && stepped && facts.is_half_upgraded(pool);
+        let rolls = is_subject && step.is_some() && facts.is_half_upgraded(pool);
         let rolling = if rolls { pool.unavailable_while_rolling() } else { 0 };
-        let usable = usable_nodes(facts, pool, outlook).saturating_sub(rolling);
+        let usable = usable_nodes(facts, pool, step, outlook).saturating_sub(rolling);
         total.usable = total.usable.saturating_add(usable);
         total.healthy_pools = total.healthy_pools.saturating_add(u32::from(usable > 0));
     }
@@ -229,7 +266,7 @@ fn explain(facts: &Facts<'_>, pool: &AgentPool) -> String {
             Usability::Unusable(reason) => Some(format!("{} {reason}", node.name)),
         });
     let unusable = capped(unusable, 3, ", ");
-    let usable = usable_nodes(facts, pool, Outlook::Worst);
+    let usable = usable_nodes(facts, pool, None, Outlook::Worst);
     let detail = if unusable.is_empty() { String::new() } else { format!(" ({unusable})") };
     format!("system pool {name} has {usable} usable of {} nodes{detail}", pool.count)
 }

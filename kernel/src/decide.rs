@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::guard::{Approved, Refusal, judge};
 use crate::intent::Intent;
@@ -9,7 +10,7 @@ use crate::names::shorten;
 use crate::plan::{Plan, PolicyPlan, Problem};
 use crate::settings::Settings;
 use crate::snapshot::{Mode, Snapshot};
-use crate::step::{Purpose, Step};
+use crate::step::{Change, Purpose, Step};
 
 /// What became of one planned step in this pass.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,8 +45,9 @@ impl Verdict {
 /// pass reduces.
 #[must_use]
 pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verdict> {
-    let mut steps: Vec<(&PolicyPlan, &Step)> =
-        plan.policies.iter().flat_map(|policy| policy.steps.iter().map(move |step| (policy, step))).collect();
+    let mut steps: Vec<(Option<&PolicyPlan>, &Step)> =
+        plan.policies.iter().flat_map(|policy| policy.steps.iter().map(move |step| (Some(policy), step))).collect();
+    steps.extend(plan.left_behind.iter().map(|step| (None, step)));
     if steps.is_empty() {
         return Vec::new();
     }
@@ -66,6 +68,7 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
         first_in_line,
         running: in_flight.len(),
         reducing: in_flight.iter().filter(|step| facts.reduces(step)).map(in_words).min(),
+        draining: steps.iter().map(|(_, step)| *step).filter(|step| is_drain_under_way(step, &facts)).collect(),
         approved: Vec::new(),
     };
     steps
@@ -94,12 +97,15 @@ struct Pass<'a> {
     running: usize,
     /// The step that reduces system capacity, if one runs.
     reducing: Option<String>,
+    /// The next steps of drains of system nodes that have begun.
+    draining: Vec<&'a Step>,
     approved: Vec<&'a Step>,
 }
 
 impl<'a> Pass<'a> {
-    /// Why the step is not to be judged yet.
-    fn must_wait(&self, policy: &PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<String> {
+    /// Why the step is not to be judged yet. To open nodes waits for nothing.
+    fn must_wait(&self, policy: Option<&PolicyPlan>, step: &Step, facts: &Facts<'_>) -> Option<String> {
+        let policy = policy.filter(|_| !step.change.ends_drain())?;
         if let Some(held) = policy.problems.iter().find(|problem| problem.holds()) {
             return Some(match held {
                 Problem::Canceled => "a change of the policy".to_owned(),
@@ -126,6 +132,12 @@ impl<'a> Pass<'a> {
             && let Some(other) = &self.reducing
         {
             return Some(format!("another step that takes away system capacity, {other}"));
+        }
+        if facts.reduces(step)
+            && let Some(other) = self.draining.iter().find(|other| other.pool != step.pool)
+            && !self.draining.iter().any(|own| own.pool == step.pool)
+        {
+            return Some(format!("a drain that has begun, {}", in_words(other)));
         }
         if self.first_in_line == Some(step) {
             return None;
@@ -187,14 +199,15 @@ fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
 
 /// Of the steps that take away system capacity and could be made but for others, the one that has waited longest, if that
 /// is too long: without it, a stream of other steps could keep it waiting for ever.
-fn first_in_line<'a>(steps: &[(&'a PolicyPlan, &'a Step)], facts: &Facts<'_>) -> Option<&'a Step> {
+fn first_in_line<'a>(steps: &[(Option<&'a PolicyPlan>, &'a Step)], facts: &Facts<'_>) -> Option<&'a Step> {
     let since = |policy: &PolicyPlan| {
         let intent = facts.intents.iter().find(|intent| intent.policy == policy.policy)?;
         let since = intent.waits_since.filter(|_| !policy.problems.iter().any(Problem::holds))?;
         (facts.now.since(since) >= facts.settings.priority_after).then_some(since)
     };
     let waiting = steps.iter().filter(|(_, step)| facts.reduces(step));
-    let waiting = waiting.filter_map(|(policy, step)| Some((since(policy)?, &policy.policy, *step)));
+    let waiting = waiting.filter_map(|(policy, step)| Some(((*policy)?, *step)));
+    let waiting = waiting.filter_map(|(policy, step)| Some((since(policy)?, &policy.policy, step)));
     waiting.min_by_key(|(since, policy, _)| (*since, *policy)).map(|(_, _, step)| step)
 }
 
@@ -203,11 +216,13 @@ fn in_words(step: &Step) -> String {
     shorten(&step.to_string(), 300)
 }
 
-/// Taints and mode of one pool depend on each other: AKS takes some taints only before, some only after the change.
+/// Taints and mode of one pool depend on each other: AKS takes some taints only before, some only after the change. Nodes are
+/// taken away when the pool is no system pool any more.
 fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
     let depends = |step: &Step| matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints);
     let first = policy.steps.iter().find(|other| depends(other))?;
-    (depends(step) && first != step).then_some(first)
+    let leaves = first.change.demotes() || first.change.aim() == Some(Aim::Demotion);
+    ((depends(step) && first != step) || (leaves && step.change.scales_down())).then_some(first)
 }
 
 /// The autoscaler owns the number of nodes until it is off.
@@ -218,6 +233,9 @@ fn after_autoscaler<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step>
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
 fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
+    if step.change.ends_drain() {
+        return 0;
+    }
     let takes_away = step.change.removes() || facts.reduces(step);
     let adds = step.change.creates() || step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
     match (adds, takes_away) {
@@ -227,10 +245,21 @@ fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
     }
 }
 
+/// Whether the step goes on with a drain of system nodes that are cordoned.
+fn is_drain_under_way(step: &Step, facts: &Facts<'_>) -> bool {
+    let begun = || facts.nodes_of(&step.pool).iter().any(|node| node.is_drained_for(&step.policy));
+    let goes_on = !matches!(step.change, Change::Drain(Drain::Cordon { .. })) && step.change.aim().is_some();
+    goes_on && facts.reduces(step) && begun()
+}
+
 /// Whether the step is made on a system pool.
 fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
     facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
 }
+
+mod given_up;
+
+pub use given_up::{GivenUp, given_up};
 
 #[cfg(test)]
 mod creation_tests;

@@ -1,17 +1,18 @@
 //! A snapshot that is complete and fresh enough to decide on. Never exists while a part is unknown or stale.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::drain::{Aim, Drain};
 use crate::guard::{Broken, Rule, Standing};
-use crate::intent::Intent;
+use crate::intent::{Intent, SystemPods};
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Places, Pod, ProvisioningState, Snapshot,
-    Workload,
+    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod,
+    ProvisioningState, Snapshot, Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
@@ -36,6 +37,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) workloads: &'a [Workload],
     /// Pods that depend on the pools that are to go, as far as they have been read.
     pub(crate) dependents: &'a BTreeMap<String, Known<Vec<Dependent>>>,
+    /// What runs on nodes that are being drained, as far as it has been read.
+    pub(crate) occupancy: &'a BTreeMap<String, Known<Occupancy>>,
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Protected pods that have no node yet.
@@ -86,6 +89,7 @@ impl<'a> Facts<'a> {
             budgets,
             workloads,
             dependents: &snapshot.dependents,
+            occupancy: &snapshot.occupancy,
             adrift: Vec::new(),
             waiting: Vec::new(),
             places: &snapshot.places,
@@ -160,9 +164,37 @@ impl<'a> Facts<'a> {
         self.placed.iter().flat_map(|placed| &placed.pods).map(|(pod, _)| *pod).filter(|pod| pod.deleting)
     }
 
+    /// All protected pods, wherever they are.
+    pub(crate) fn all_pods(&self) -> impl Iterator<Item = &'a Pod> {
+        let placed = self.placed.iter().flat_map(|placed| &placed.pods).map(|(pod, _)| *pod);
+        placed.chain(self.adrift.iter().copied()).chain(self.waiting.iter().copied())
+    }
+
     /// The steps under way.
     pub(crate) fn in_flight(&self) -> &[Step] {
         &self.in_flight
+    }
+
+    /// The nodes that a drain takes out of service, those that are cordoned for it already included; none if the step is
+    /// no drain.
+    pub(crate) fn victims(&self, step: &Step) -> Vec<&'a Node> {
+        let Change::Drain(drain) = &step.change else { return Vec::new() };
+        let named: BTreeSet<&str> = match drain {
+            Drain::Cordon { nodes, .. } => nodes.iter().map(String::as_str).collect(),
+            Drain::RemoveMachines { machines, .. } => machines.iter().map(String::as_str).collect(),
+            Drain::Evict { .. } => BTreeSet::new(),
+            Drain::Uncordon { .. } => return Vec::new(),
+        };
+        let is_cordoned =
+            |node: &Node| !matches!(drain, Drain::RemoveMachines { .. }) && node.is_drained_for(&step.policy);
+        let nodes = self.nodes_of(&step.pool).iter().copied();
+        nodes.filter(|node| named.contains(node.name.as_str()) || is_cordoned(node)).collect()
+    }
+
+    /// Whether the policy of the step lets protected pods be moved.
+    pub(crate) fn may_relocate(&self, step: &Step) -> bool {
+        let of_policy = self.intents.iter().find(|intent| intent.policy == step.policy);
+        of_policy.is_some_and(|intent| intent.system_pods == SystemPods::Relocate)
     }
 
     /// Whether a write of this process is under way on the pool.
@@ -174,11 +206,9 @@ impl<'a> Facts<'a> {
     /// wanted already.
     pub(crate) fn count_before(&self, pool: &AgentPool) -> u32 {
         let seen = self.observed.pool(&pool.name).map_or(0, |pool| pool.count);
-        let before = |step: &Step| match step.change {
-            Change::Count { from, to } if step.pool == pool.name => {
-                Some(if to == seen { from } else { from.max(seen) })
-            }
-            _ => None,
+        let before = |step: &Step| {
+            let (from, to) = step.change.counts().filter(|_| step.pool == pool.name)?;
+            Some(if to == seen { from } else { from.max(seen) })
         };
         self.in_flight.iter().filter_map(before).max().unwrap_or(seen)
     }
@@ -205,6 +235,7 @@ impl<'a> Facts<'a> {
             Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
             Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
             Change::Delete => true,
+            Change::Drain(drain) => return !drain.ends(),
         };
         takes_away
             || self.goes_on_removing(pool)
@@ -294,6 +325,16 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.count = least.unwrap_or(pool.count);
         }
         Change::Delete => pool.state = leaving(),
+        Change::Drain(drain) => reach(pool, drain),
+    }
+}
+
+/// Applies a change of a drain as if the drain had reached its aim.
+fn reach(pool: &mut AgentPool, drain: &Drain) {
+    match drain.aim() {
+        Some(Aim::Scale { from, to }) => pool.count = pool.count.min(from).min(to),
+        Some(Aim::Demotion) => pool.mode = Mode::User,
+        None => {}
     }
 }
 
@@ -314,6 +355,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
+        Change::Drain(drain) => reach(pool, drain),
     }
 }
 

@@ -26,10 +26,12 @@ pub struct Intent {
     pub suspended: bool,
     /// The wanted mode.
     pub mode: Option<Mode>,
-    /// The wanted number of nodes, for good: the autoscaler is off.
+    /// The wanted number of nodes, without an autoscaler.
     pub count: Option<u32>,
     /// The wanted bounds of the autoscaler, which owns the number of nodes then. Never together with `count`.
     pub autoscaling: Option<Autoscaling>,
+    /// Whether the autoscaler that is on is this policy's, which has named its bounds before: a count turns it off then.
+    pub owns_autoscaler: bool,
     /// The wanted taints, all of them (AKS's own aside).
     pub taints: Option<Vec<Taint>>,
     /// The wanted labels; labels that are not named here are left alone unless they are owned.
@@ -54,6 +56,18 @@ pub struct Intent {
     pub deletion: Option<Deletion>,
     /// Whether pods that have nowhere else to go may be lost with the pool.
     pub may_lose_workloads: bool,
+    /// Whether protected pods may be moved off nodes that are to go.
+    pub system_pods: SystemPods,
+}
+
+/// What may become of the protected pods of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemPods {
+    /// They stay where they are.
+    #[default]
+    Protect,
+    /// They may be evicted one by one, each when the one before runs elsewhere.
+    Relocate,
 }
 
 /// What is to become of the pool of a policy whose object is being deleted.
@@ -102,6 +116,8 @@ pub enum Cause {
     Failed,
     /// Its operation, or another one on the pool, was canceled.
     Canceled,
+    /// A drain could not go on, and its nodes were opened again.
+    Drain,
 }
 
 impl Intent {

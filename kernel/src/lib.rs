@@ -12,6 +12,7 @@ mod decide;
 mod dependents;
 mod displacement;
 pub mod disruption;
+mod drain;
 mod facts;
 mod guard;
 mod intent;
@@ -31,18 +32,19 @@ mod time;
 mod vm_size;
 
 pub use deadline::deadline;
-pub use decide::{Verdict, decide};
+pub use decide::{GivenUp, Verdict, decide, given_up};
 pub use dependents::{Census, Site, Tenancy, Tenant};
+pub use drain::{Aim, Drain};
 pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
-pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, winner};
+pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, SystemPods, winner};
 pub use keys::Keys;
 pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};
 pub use settings::Settings;
 pub use snapshot::{
-    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, InFlight, Mode, Node, Os, Owner,
-    Phase, Places, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Tie, UnhealthyPods,
-    Workload,
+    AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, DrainMark, InFlight, Mode, Node,
+    Occupancy, Occupant, Os, Owner, Phase, Places, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
+    Snapshot, Tie, UnhealthyPods, Workload,
 };
 pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -21,6 +21,8 @@ pub struct Settings {
     pub required_add_ons: Vec<String>,
     /// How long they must have done so.
     pub add_ons_stable_for: Span,
+    /// How long nodes may be cordoned for a drain before it is given up.
+    pub drain_deadline: Span,
 }
 
 impl Default for Settings {
@@ -34,6 +36,7 @@ impl Default for Settings {
             priority_after: Span::from_secs(300),
             required_add_ons: ["coredns", "konnectivity-agent", "metrics-server"].map(str::to_owned).into(),
             add_ons_stable_for: Span::from_secs(30),
+            drain_deadline: Span::from_secs(3600),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::drain::{Aim, Drain};
 use crate::keys::Keys;
 use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Autoscaling, Mode, ProvisioningState};
@@ -61,6 +62,8 @@ pub enum Change {
     Create(Box<NewPool>),
     /// The pool goes, with all of its nodes.
     Delete,
+    /// Chosen nodes are emptied, one change at a time.
+    Drain(Drain),
     /// All tags, which are Azure's and not on the nodes.
     Tags {
         /// Observed.
@@ -113,6 +116,8 @@ pub enum Purpose {
     Create,
     /// The pool goes.
     Delete,
+    /// Nodes that were cordoned are opened again.
+    Uncordon,
     /// Tags.
     Tags,
     /// The autoscaler.
@@ -131,6 +136,11 @@ impl Change {
             Self::Repair { .. } => Purpose::Repair,
             Self::Create(_) => Purpose::Create,
             Self::Delete => Purpose::Delete,
+            Self::Drain(drain) => match drain {
+                Drain::Cordon { aim: Aim::Demotion, .. } | Drain::Evict { aim: Aim::Demotion, .. } => Purpose::Mode,
+                Drain::Uncordon { .. } => Purpose::Uncordon,
+                _ => Purpose::Count,
+            },
             Self::Tags { .. } => Purpose::Tags,
             Self::Autoscaling { .. } => Purpose::Autoscaling,
         }
@@ -145,8 +155,10 @@ impl Change {
             Self::Taints { to, .. } => to.iter().collect::<BTreeSet<_>>() == pool.taints.iter().collect(),
             Self::Labels { to, .. } => pool.labels == *to,
             Self::Repair { .. } => pool.state == ProvisioningState::Succeeded,
-            Self::Create(_) => true,
             Self::Delete => false,
+            Self::Drain(Drain::RemoveMachines { .. }) => self.counts().is_some_and(|(_, to)| pool.count == to),
+            // A pool that is there is created; what is made in Kubernetes is made at once.
+            Self::Create(_) | Self::Drain(_) => true,
             Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
             Self::Autoscaling { to, .. } => pool.autoscaling == *to,
         }
@@ -189,7 +201,44 @@ impl Change {
     /// Whether the change takes nodes away, or takes a pool away from the add-ons.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.demotes() || self.scales_down() || self.deletes()
+        self.demotes() || self.scales_down() || self.deletes() || self.aim().is_some()
+    }
+
+    /// The number of machines that ARM counts before and after, if the write to ARM changes it.
+    #[must_use]
+    pub fn counts(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Count { from, to } => Some((*from, *to)),
+            Self::Drain(Drain::RemoveMachines { .. }) => match self.aim() {
+                Some(Aim::Scale { from, to }) => Some((from, to)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What a drain is for, if the change is part of one that goes on.
+    #[must_use]
+    pub fn aim(&self) -> Option<Aim> {
+        if let Self::Drain(drain) = self { drain.aim() } else { None }
+    }
+
+    /// Whether the mode of the pool changes, now or in the end.
+    #[must_use]
+    pub fn changes_mode(&self) -> bool {
+        matches!(self, Self::Mode { .. }) || self.aim() == Some(Aim::Demotion)
+    }
+
+    /// Whether nodes are opened again that this operator cordoned.
+    #[must_use]
+    pub const fn ends_drain(&self) -> bool {
+        matches!(self, Self::Drain(drain) if drain.ends())
+    }
+
+    /// Whether the change is made by a PUT of the pool.
+    #[must_use]
+    pub const fn is_put(&self) -> bool {
+        !matches!(self, Self::Drain(_) | Self::Delete)
     }
 
     /// Whether the pool goes.
@@ -201,7 +250,8 @@ impl Change {
     /// Whether the change takes all nodes of the pool away.
     #[must_use]
     pub fn empties(&self) -> bool {
-        self.deletes() || matches!(self, Self::Count { from, to: 0 } if *from > 0)
+        let to_none = matches!(self, Self::Count { from, to: 0 } if *from > 0);
+        self.deletes() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
     }
 
     /// How few nodes the change lets the autoscaler leave of those that nothing could take before, if it does.
@@ -234,6 +284,7 @@ impl fmt::Display for Purpose {
             Self::Repair => "repair",
             Self::Create => "create",
             Self::Delete => "deletionPolicy",
+            Self::Uncordon => "uncordon",
             Self::Tags => "tags",
             Self::Autoscaling => "autoscaling",
         })
@@ -284,6 +335,7 @@ impl fmt::Display for Change {
                 write!(f, "change the autoscaler's bounds from {from} to {to}")
             }
             Self::Autoscaling { to: None, .. } => f.write_str("turn the autoscaler off"),
+            Self::Drain(drain) => drain.fmt(f),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
             }

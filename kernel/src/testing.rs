@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::placement::{Selector, Test};
 use crate::{
-    AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, Enforcement, FieldValue, InFlight, Intent, Known, Mode,
-    Node, Os, Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule, Settings, Snapshot, Step, Taint,
-    Template, Time, Toleration, TolerationOperator, UnhealthyPods, Workload, guard,
+    AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, DrainMark, Enforcement, FieldValue, InFlight, Intent,
+    Known, Mode, Node, Occupancy, Occupant, Os, Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule,
+    Settings, Snapshot, Step, Taint, Template, Tenancy, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
+    guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -55,6 +56,8 @@ pub(crate) fn node(pool: &str, index: u32) -> Node {
         )),
         kubelet_version: "v1.33.5".into(),
         image_version: Some("AKSUbuntu-2204gen2containerd-202601.07.0".into()),
+        zone: None,
+        drain: None,
     }
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn pod(name: &str, node: &Node) -> Pod {
         phase: Phase::Running,
         ready: true,
         controller: None,
+        created: ago(7200),
     }
 }
 
@@ -115,6 +119,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         mode: None,
         count: None,
         autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),
@@ -127,6 +132,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         creating: false,
         deletion: None,
         may_lose_workloads: false,
+        system_pods: crate::SystemPods::Protect,
     }
 }
 
@@ -146,7 +152,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
             node
         })
     });
-    let nodes = nodes.collect();
+    let nodes = nodes.collect::<Vec<Node>>();
     let cluster = Cluster {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
@@ -156,8 +162,14 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         power: Power::Running,
         pools,
     };
+    let vacant = |pool: &AgentPool| {
+        let on = nodes.iter().filter(|node| node.pool.as_ref() == Some(&pool.name)).map(|node| node.name.clone());
+        let occupancy = Occupancy { nodes: on.collect(), ..Occupancy::default() };
+        (pool.name.clone(), Known::seen(NOW, occupancy))
+    };
     Snapshot {
         now: NOW,
+        occupancy: cluster.pools.iter().map(vacant).collect(),
         intents: Known::seen(NOW, vec![]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
@@ -168,6 +180,30 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+    }
+}
+
+/// Tells of the nodes of a pool that the protected pods on them run there, each with its name as its id.
+pub(crate) fn occupy(snapshot: &mut Snapshot, pool: &str) {
+    let names: std::collections::BTreeSet<String> = nodes_mut(snapshot, pool).map(|node| node.name.clone()).collect();
+    let is_here = |pod: &&Pod| pod.node.as_deref().is_some_and(|node| names.contains(node));
+    let occupant = |pod: &Pod| Occupant {
+        pod: pod.clone(),
+        uid: pod.name.to_string(),
+        tenancy: if pod.owner == Owner::DaemonSet { Tenancy::OfNode } else { Tenancy::Controlled },
+        protected: true,
+    };
+    let pods = edit(&mut snapshot.pods).iter().filter(is_here).map(occupant).collect();
+    let occupancy = Occupancy { nodes: names.clone(), pods, budgets: vec![] };
+    snapshot.occupancy.insert(pool.to_owned(), Known::seen(NOW, occupancy));
+}
+
+/// Cordons nodes of a pool for policy `p`, ten minutes ago.
+pub(crate) fn begin_drain(snapshot: &mut Snapshot, pool: &str, indices: &[u32]) {
+    let names: Vec<String> = indices.iter().map(|index| node(pool, *index).name).collect();
+    let mark = DrainMark { policy: "p".into(), plan: "a test".into(), since: ago(600) };
+    for node in nodes_mut(snapshot, pool).filter(|node| names.contains(&node.name)) {
+        (node.cordoned, node.drain) = (true, Some(Box::new(mark.clone())));
     }
 }
 

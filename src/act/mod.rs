@@ -1,10 +1,14 @@
-//! Carries out approved steps: fresh look, guard again, one write. The only writer to ARM; never acts on a cached view.
+//! Carries out approved steps: fresh look, guard again, one write. The only writer to ARM and to nodes, and the only
+//! evictor; never acts on a cached view.
+
+mod drain;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use nodepool_kernel::{Approved, Change, InFlight, Refusal, Settings, Step, Time, guard, plan};
+use kube::Client;
+use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
 use crate::arm::{ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
 use crate::observe::{Fresh, Observer, now};
@@ -18,6 +22,11 @@ pub enum Outcome {
         at: Time,
         /// The operation, if it can be asked how it goes.
         operation: Option<Operation>,
+    },
+    /// It was made in Kubernetes.
+    Made {
+        /// When.
+        at: Time,
     },
     /// The write was sent and no answer tells whether it had an effect.
     Unknown {
@@ -62,6 +71,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted { .. } => f.write_str("accepted"),
+            Self::Made { .. } => f.write_str("made"),
             Self::Unknown { error, .. } => write!(f, "unknown: {error}"),
             Self::Superseded => f.write_str("superseded: the pool is no longer what the step was made for"),
             Self::Refused(refusal) => {
@@ -84,15 +94,19 @@ impl fmt::Display for Outcome {
 pub async fn act(
     approved: Approved<Step>,
     observer: &Observer,
-    arm: &ArmClient,
+    (arm, client): (&ArmClient, &Client),
     in_flight: &[InFlight],
     settings: &Settings,
 ) -> Outcome {
+    // Whether a node is the operator's to open is told by the node alone; that depends on nothing else.
+    if let Change::Drain(Drain::Uncordon { nodes, .. }) = &approved.get().change {
+        return drain::uncordon(client, &approved, nodes).await;
+    }
     let step = approved.into_inner();
     let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
     let pools = observer.pools_read_for(&step);
     let afforded =
-        if step.change.deletes() { arm.afford_removal(pools) } else { arm.afford_step(&step.pool, pools, urgency) };
+        if step.change.is_put() { arm.afford_step(&step.pool, pools, urgency) } else { arm.afford_removal(pools) };
     if let Err(error) = afforded {
         return not_sent(error);
     }
@@ -112,6 +126,12 @@ pub async fn act(
     let answer = match (&approved.get().change, &fresh.document) {
         (Change::Create(new), None) => arm.put_pool(&approved, &PoolWrite::creation(new)).await,
         (Change::Delete, Some(document)) => arm.delete_pool(&approved, document.tag()).await,
+        (Change::Drain(change), Some(_)) => match change {
+            Drain::Cordon { nodes, aim } => return drain::cordon(client, &approved, nodes, *aim).await,
+            Drain::Evict { pod, uid, .. } => return drain::evict(client, &approved, pod, uid).await,
+            Drain::RemoveMachines { machines, .. } => arm.delete_machines(&approved, machines).await,
+            Drain::Uncordon { .. } => return Outcome::Superseded,
+        },
         (change, Some(document)) if !change.creates() => {
             arm.put_pool(&approved, &PoolWrite::new(document, change)).await
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nodepool_kernel as kernel;
 
 use super::deletion::{deletion, may_lose_workloads};
-use super::policy::{Enforcement, Mode, NodePoolPolicy, Taint, TaintEffect};
+use super::policy::{Enforcement, Mode, NodePoolPolicy, SystemPods, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
 use super::template::PoolTemplate;
 
@@ -40,6 +40,7 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
             let [min, max] = [bounds.min_count, bounds.max_count].map(|count| u32::try_from(count).ok());
             Some(kernel::Autoscaling { min: min?, max: max? })
         }),
+        owns_autoscaler: status.is_some_and(|status| status.owns_autoscaler),
         taints: spec.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
         labels: spec.labels.clone(),
         owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),
@@ -52,6 +53,10 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         creating: status.and_then(|status| status.operation.as_ref()).is_some_and(Operation::creates),
         deletion: deletion(policy),
         may_lose_workloads: may_lose_workloads(policy),
+        system_pods: match spec.disruption.and_then(|disruption| disruption.system_pods) {
+            Some(SystemPods::Relocate) => kernel::SystemPods::Relocate,
+            Some(SystemPods::Protect) | None => kernel::SystemPods::Protect,
+        },
     }
 }
 
@@ -74,6 +79,7 @@ fn attempt(attempt: &Attempt) -> Option<kernel::Attempt> {
         cause: match attempt.outcome.as_str() {
             outcome::FAILED => kernel::Cause::Failed,
             outcome::CANCELED => kernel::Cause::Canceled,
+            outcome::GIVEN_UP => kernel::Cause::Drain,
             _ => kernel::Cause::Refused,
         },
         failures: u32::try_from(attempt.failures).ok()?,

@@ -55,13 +55,14 @@ pub struct NodePoolPolicySpec {
     pub suspend: Option<bool>,
 
     /// `System` pools host the cluster's own add-ons, `User` pools applications. A change takes some seconds in AKS
-    /// and restarts nothing; taking the mode `System` away is refused while protected pods run on the pool.
+    /// and restarts nothing; taking the mode `System` away is refused while protected pods run on the pool, unless
+    /// `disruption` lets them be moved first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
 
-    /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes; AKS chooses which
-    /// nodes a smaller count removes, so that is refused while protected pods run on the pool. It turns the cluster
-    /// autoscaler of the pool off: leave it out if the autoscaler is to scale the pool.
+    /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes. Of a system pool, and of
+    /// one that protected pods run on, the operator chooses, drains and removes the nodes that a smaller count costs (see
+    /// `disruption`); of others AKS does. Leave it out when the cluster autoscaler scales the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub count: Option<i32>,
@@ -115,6 +116,34 @@ pub struct NodePoolPolicySpec {
     /// is left as it is also if another policy names it, or this one is suspended or only observes. Without it: `Orphan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+
+    /// What may be disturbed on the way to what this policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<Disruption>,
+}
+
+/// What may be disturbed on the way to what the policy asks for.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disruption {
+    /// What may become of protected pods that run on nodes which are to go, or on a system pool that is to become a user
+    /// pool. `Protect` leaves them where they are: only nodes without such pods are removed, and a demotion is refused.
+    /// `Relocate` moves them: the nodes are cordoned, the pods evicted one by one as their disruption budgets allow, each
+    /// when the one before runs elsewhere. Without it: `Protect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_pods: Option<SystemPods>,
+}
+
+/// What may become of protected pods that run on nodes which are to go, or on a system pool that is to become a user pool.
+/// `Protect` leaves them where they are: only nodes without such pods are removed, and a demotion is refused. `Relocate` moves
+/// them: the nodes are cordoned, the pods evicted one by one as their disruption budgets allow, each when the one before runs
+/// elsewhere. Without it: `Protect`.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SystemPods {
+    /// They stay where they are.
+    Protect,
+    /// They are moved one by one.
+    Relocate,
 }
 
 /// The bounds of the cluster autoscaler of the pool.

@@ -40,9 +40,16 @@ pub struct NodePoolPolicyStatus {
     /// Tag keys that this policy owns: they are removed from the pool when the policy names them no longer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owned_tags: Vec<String>,
+    /// Whether the pool's autoscaler is this policy's, which names its bounds or has named them before: a `count` turns it off
+    /// then. Absent for `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_autoscaler: bool,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` for which Azure was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 /// A condition, as in `meta/v1`.
@@ -106,6 +113,8 @@ pub mod outcome {
     pub const UNKNOWN: &str = "Unknown";
     /// The answer was lost, and nothing had happened.
     pub const NOT_DONE: &str = "NotDone";
+    /// A drain could not go on, and its nodes are opened again.
+    pub const GIVEN_UP: &str = "GivenUp";
 }
 
 /// The pool as ARM and Kubernetes show it.
@@ -154,15 +163,15 @@ pub struct RefusedStep {
     pub pods: Vec<String>,
 }
 
-/// An operation that runs on the pool.
+/// An operation that runs on the pool, or a drain of its nodes.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// ARM's name for it, for example `Scaling`.
+    /// ARM's name for it, for example `Scaling`; `Draining` while nodes are cordoned for this policy.
     pub kind: String,
     /// When the operator first saw it.
     #[schemars(extend("format" = "date-time"))]
     pub since: String,
-    /// The step that started it; absent when it was not this policy's.
+    /// The step that started it; absent when it was not this policy's. Of a drain: what is next, and what that waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// The field of the spec that the step is about.
@@ -171,6 +180,15 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// The kind of a drain, which is no operation in Azure.
+    pub const DRAINING: &str = "Draining";
+
+    /// Whether it is a drain.
+    #[must_use]
+    pub fn is_drain(&self) -> bool {
+        self.kind == Self::DRAINING
+    }
+
     /// Whether it makes the pool, by this policy's step or anybody's hand.
     #[must_use]
     pub fn creates(&self) -> bool {
@@ -198,7 +216,7 @@ pub struct HistoryEntry {
     /// The step.
     pub step: String,
     /// What became of it: `Started`, `Succeeded`, `Failed`, `Canceled`, `RefusedByAzure`; `Unknown` when Azure's answer
-    /// was lost, and `NotDone` when it then turned out that nothing had happened.
+    /// was lost, and `NotDone` when it then turned out that nothing had happened; `GivenUp` for a drain that could not go on.
     pub outcome: String,
     /// Azure's code and message, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +227,8 @@ pub struct HistoryEntry {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// What became of it: `RefusedByAzure`, `Failed` if its operation failed, `Canceled` if it was aborted.
+    /// What became of it: `RefusedByAzure`, `Failed` if its operation failed, `Canceled` if it was aborted, `GivenUp` for a
+    /// drain that could not go on.
     #[serde(default)]
     pub outcome: String,
     /// How many times in a row.
@@ -220,9 +239,9 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub next: Option<String>,
-    /// Azure's code.
+    /// Azure's code; of a drain, the rule that refuses it, or `DrainTimedOut`.
     pub code: String,
-    /// Azure's message.
+    /// Azure's message; of a drain, what was found.
     pub message: String,
     /// What can be done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use azure_core::http::{Method, Request};
 use nodepool_kernel::{Approved, Cluster, Step};
 use prometheus_client::registry::Registry;
+use serde_json::json;
 
 use super::answer::Answer;
 use super::budget::{self, Budget, Urgency};
@@ -141,6 +142,29 @@ impl ArmClient {
         // A page of something in between is no word of ARM that the deletion was accepted.
         if !matches!(answer.status(), 202 | 204) {
             return Err(answer.malformed(format!("a deletion is not answered with {}", answer.status())));
+        }
+        Ok(self.operation_of(pool, &answer))
+    }
+
+    /// Removes these machines of a pool, once, and tells the operation that carries it out, if the answer names one that may
+    /// be asked. Azure neither cordons nor drains them. Only an approved step can remove any.
+    ///
+    /// # Errors
+    /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
+    pub async fn delete_machines(
+        &self,
+        approved: &Approved<Step>,
+        machines: &[String],
+    ) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let mut request = self.request(&format!("{}/deleteMachines", self.pool_path(pool)), Method::Post);
+        request.insert_header("content-type", "application/json");
+        request.set_body(json!({ "machineNames": machines }).to_string().into_bytes());
+        let call = Call { kind: Kind::DeleteMachines, pool: Some(pool), request };
+        let answer = self.exchange.make(call).await?.accepted()?;
+        // A page of something in between is no word of ARM that the removal was accepted.
+        if answer.status() != 202 {
+            return Err(answer.malformed(format!("a removal of machines is not answered with {}", answer.status())));
         }
         Ok(self.operation_of(pool, &answer))
     }

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     ReadOperation,
     /// DELETE of a pool.
     DeletePool,
+    /// POST of the machines of a pool that are to go.
+    DeleteMachines,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::WritePool => "write_pool",
             Self::ReadOperation => "read_operation",
             Self::DeletePool => "delete_pool",
+            Self::DeleteMachines => "delete_machines",
         }
     }
 
@@ -56,6 +59,7 @@ impl Kind {
             Self::WritePool => format!("the write of {pool}"),
             Self::ReadOperation => format!("the operation of {pool}"),
             Self::DeletePool => format!("the deletion of {pool}"),
+            Self::DeleteMachines => format!("the removal of machines of {pool}"),
         }
     }
 }

@@ -75,7 +75,7 @@ impl PoolWrite {
 }
 
 /// The properties that the change is about, and their new values; `None` goes in no case. A repair changes none, and a
-/// deletion is no PUT.
+/// deletion or a drain is no PUT.
 fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
     let one = |name, value| vec![(name, Some(value))];
     match change {
@@ -91,7 +91,7 @@ fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
             ("maxCount", to.map(|bounds| json!(bounds.max))),
             ("count", None),
         ],
-        Change::Repair { .. } | Change::Create(_) | Change::Delete => Vec::new(),
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => Vec::new(),
     }
 }
 

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::storage::v1 as storage;
-use kube::Api;
-use kube::api::ListParams;
 use nodepool_kernel::{Census, Dependent, Known, Site, Tenancy, Tenant, Time};
 use tokio::time::Instant;
 
-use super::fresh::rows_of;
 use super::scheduling::{self, Storage};
-use super::{Observer, PAGE, now, rows};
+use super::storage::LocalClaims;
+use super::{Observer, now, rows};
 
 /// What has been read, by pool.
 #[derive(Default)]
@@ -103,40 +100,7 @@ impl Observer {
         let nodes = self.listed::<core::Node, Site>(|node| Some(site(node, &storage))).await?;
         Ok(Census { nodes, tenants: pods, namespaces: namespaces.into_iter().collect() })
     }
-
-    /// The storage objects of the cluster, and the claims whose volumes are on disks of nodes.
-    async fn storage(&self) -> kube::Result<(Storage, LocalClaims)> {
-        let (mut storage, mut local) = (Storage::default(), LocalClaims::new());
-        let volumes = self.listed::<core::PersistentVolume, _>(|it| Some(it.clone())).await?;
-        for volume in volumes {
-            let spec = volume.spec.as_ref();
-            let is_local = spec.is_some_and(|spec| spec.local.is_some() || spec.host_path.is_some());
-            let claim = spec.and_then(|spec| spec.claim_ref.as_ref()).filter(|_| is_local);
-            local.extend(claim.and_then(|claim| Some((claim.namespace.clone()?, claim.name.clone()?))));
-            storage.add_volume(volume);
-        }
-        for claim in self.listed::<core::PersistentVolumeClaim, _>(|it| Some(it.clone())).await? {
-            storage.add_claim(claim);
-        }
-        for node in self.listed::<storage::CSINode, _>(|it| Some(it.clone())).await? {
-            storage.add_node(node);
-        }
-        for attachment in self.listed::<storage::VolumeAttachment, _>(|it| Some(it.clone())).await? {
-            storage.add_attachment(attachment);
-        }
-        Ok((storage, local))
-    }
-
-    async fn listed<K, T>(&self, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
-    where
-        K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-    {
-        rows_of(&Api::<K>::all(self.client.clone()), ListParams::default().limit(PAGE), row).await
-    }
 }
-
-/// Claims by namespace and name.
-type LocalClaims = BTreeSet<(String, String)>;
 
 fn judge(census: &Census, pools: Vec<String>, at: Time) -> Vec<(String, Answer)> {
     let of = |pool: String| {
@@ -158,16 +122,20 @@ fn site(node: &core::Node, storage: &Storage) -> Site {
 /// A pod that runs or has been given a node; `None` if it is finished or waits for a node.
 fn tenant(pod: &core::Pod, storage: &Storage, local: &LocalClaims) -> Option<Tenant> {
     let (node, placed) = scheduling::resident(pod, storage)?;
+    Some(Tenant { node: node?, local_data: local_data(pod, local), pod: Arc::new(placed), tenancy: tenancy(pod) })
+}
+
+/// Who would start the pod again.
+pub(super) fn tenancy(pod: &core::Pod) -> Tenancy {
     let metadata = &pod.metadata;
     let is_mirror = metadata.annotations.iter().flatten().any(|(key, _)| key == "kubernetes.io/config.mirror");
     let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    let tenancy = match controller.map(|owner| owner.kind.as_str()) {
+    match controller.map(|owner| owner.kind.as_str()) {
         _ if is_mirror => Tenancy::OfNode,
         Some("DaemonSet" | "Node") => Tenancy::OfNode,
         Some(_) => Tenancy::Controlled,
         None => Tenancy::Alone,
-    };
-    Some(Tenant { node: node?, local_data: local_data(pod, local), pod: Arc::new(placed), tenancy })
+    }
 }
 
 /// The first volume of the pod that holds data on its node's disks: a folder of the node that a container may write to, or

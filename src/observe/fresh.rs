@@ -78,6 +78,9 @@ impl Observer {
             |error| Known::unknown(in_words(error)),
             |workloads| Known::seen(at, workloads.into_iter().map(still_well).collect()),
         );
+        if let Some(occupancy) = self.fresh_occupancy(step, &snapshot).await {
+            snapshot.occupancy.insert(step.pool.clone(), occupancy);
+        }
         Ok(Fresh { snapshot, document })
     }
 

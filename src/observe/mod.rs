@@ -2,10 +2,12 @@
 
 mod dependents;
 mod fresh;
+mod occupancy;
 mod places;
 mod rows;
 pub mod scheduling;
 mod sharing;
+mod storage;
 mod store;
 mod watch;
 mod watched;
@@ -21,8 +23,9 @@ use tokio::time::Instant;
 
 use dependents::Dependents;
 pub use fresh::Fresh;
+use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
-pub use store::{PolicyRow, Store};
+pub use store::{PolicyRow, PolicyVersion, Store};
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
@@ -39,6 +42,7 @@ pub struct Observer {
     namespaces: Vec<String>,
     view: Mutex<ArmView>,
     dependents: Dependents,
+    occupied: Occupied,
     kept_places: Mutex<Option<places::Kept>>,
 }
 
@@ -71,8 +75,8 @@ impl Observer {
             failures: 0,
             absent: false,
         };
-        let (dependents, kept_places) = (Dependents::default(), Mutex::default());
-        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, kept_places }
+        let (dependents, occupied, kept_places) = (Dependents::default(), Occupied::default(), Mutex::default());
+        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, kept_places }
     }
 
     /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).
@@ -92,6 +96,7 @@ impl Observer {
             places: Known::unknown("it has not been read yet"),
             in_flight,
             dependents: self.dependents.all(),
+            occupancy: self.occupied.all(),
         }
     }
 

@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::storage::v1::{CSINode, VolumeAttachment};
-use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use nodepool_kernel::placement::{Labels, Listing, Node, Obstacle, Pod, World};
 use nodepool_kernel::{Known, Places};
 use tokio::time::Instant;
 
-use super::fresh::{in_words, rows_of};
+use super::fresh::in_words;
 use super::scheduling::{self, Storage, resident, respawned};
-use super::{Observer, PAGE, now};
+use super::{Observer, now};
 
 /// A share of the time that may go into reading places again and again, as long as a step is refused: one part in so many.
 const SHARE: u32 = 20;
@@ -76,7 +74,7 @@ impl Observer {
             resident(pod, &storage).is_some_and(|(_, pod)| !pod.claims.is_empty() || pod.untraced_volumes > 0)
         };
         if read.wanted.iter().any(has_volumes) {
-            storage = self.read_storage().await?;
+            storage = self.storage().await?.0;
             read = self.read_with(wanted, &storage).await?;
         }
         let mut pods = BTreeMap::new();
@@ -96,36 +94,12 @@ impl Observer {
     /// All nodes, and all pods on them.
     async fn read_with(&self, wanted: &BTreeSet<String>, storage: &Storage) -> kube::Result<Read> {
         let node = |node: &core::Node| Some(scheduling::node(node, storage, true));
-        let nodes = rows_of(&Api::all(self.client.clone()), every(), node).await?;
+        let nodes = self.listed(node).await?;
         let labels = |namespace: &core::Namespace| Some((namespace.name_any(), namespace.labels().clone()));
-        let namespaces = rows_of(&Api::all(self.client.clone()), every(), labels).await?;
+        let namespaces = self.listed(labels).await?;
         let mut crowd = Crowd::new(nodes, namespaces.into_iter().collect());
-        let pods = Api::<core::Pod>::all(self.client.clone());
-        let whole = rows_of(&pods, every(), |pod| crowd.take(pod, wanted, storage)).await?;
+        let whole = self.listed(|pod| crowd.take(pod, wanted, storage)).await?;
         Ok(Read { wanted: whole, world: crowd.world })
-    }
-
-    async fn read_storage(&self) -> kube::Result<Storage> {
-        let mut storage = Storage::default();
-        let client = || self.client.clone();
-        let claims =
-            rows_of(&Api::<core::PersistentVolumeClaim>::all(client()), every(), |it| Some(it.clone())).await?;
-        for claim in claims {
-            storage.add_claim(claim);
-        }
-        let volumes = rows_of(&Api::<core::PersistentVolume>::all(client()), every(), |it| Some(it.clone())).await?;
-        for volume in volumes {
-            storage.add_volume(volume);
-        }
-        let nodes = rows_of(&Api::<CSINode>::all(client()), every(), |it| Some(it.clone())).await?;
-        for node in nodes {
-            storage.add_node(node);
-        }
-        let attachments = rows_of(&Api::<VolumeAttachment>::all(client()), every(), |it| Some(it.clone())).await?;
-        for attachment in attachments {
-            storage.add_attachment(attachment);
-        }
-        Ok(storage)
     }
 
     async fn workload(&self, owner: &Owner) -> kube::Result<Workload> {
@@ -149,11 +123,6 @@ impl Observer {
             Owner::Other { kind, name } => Workload::NotModelled(format!("how its {kind} {name} starts it again")),
         })
     }
-}
-
-/// A list of all there is, page by page.
-fn every() -> ListParams {
-    ListParams::default().limit(PAGE)
 }
 
 /// What was read in one go.

@@ -13,6 +13,7 @@ use nodepool_kernel::{
 };
 
 use super::scheduling::selector;
+use crate::api::{DRAIN_ANNOTATION, drain_mark};
 
 /// The label that names a node's pool, and its older form.
 pub(super) const POOL_LABELS: [&str; 2] = ["kubernetes.azure.com/agentpool", "agentpool"];
@@ -56,6 +57,13 @@ pub fn node(node: &core::Node) -> Node {
             .map(|info| info.kubelet_version.clone())
             .unwrap_or_default(),
         image_version: label("kubernetes.azure.com/node-image-version").map(str::to_owned),
+        zone: label("topology.kubernetes.io/zone").filter(|zone| !zone.is_empty()).map(str::to_owned),
+        drain: metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(DRAIN_ANNOTATION))
+            .and_then(|value| drain_mark(value))
+            .map(Box::new),
     }
 }
 
@@ -100,6 +108,7 @@ pub fn any_pod(pod: &core::Pod) -> Pod {
         },
         ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         controller: controller.map(|owner| Arc::new(owner_of(owner, metadata))),
+        created: metadata.creation_timestamp.as_ref().map(millis).unwrap_or_default(),
     }
 }
 
@@ -215,7 +224,11 @@ mod tests {
         let object: core::Node = serde_json::from_value(json!({
             "metadata": {
                 "name": "aks-sys-1", "creationTimestamp": "2026-01-01T00:00:00Z",
-                "labels": {"agentpool": "old", "kubernetes.azure.com/agentpool": "sys", "kubernetes.azure.com/mode": "system"}
+                "labels": {
+                    "agentpool": "old", "kubernetes.azure.com/agentpool": "sys", "kubernetes.azure.com/mode": "system",
+                    "topology.kubernetes.io/zone": "westeurope-1"
+                },
+                "annotations": {"aks.nodepool.dev/drain": r#"{"policy":"p","plan":"x","since":"2026-01-01T00:02:00Z"}"#}
             },
             "spec": {"unschedulable": true, "providerID": "azure:///x", "taints": [{"key": "a", "effect": "Unheard"}]},
             "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}]}
@@ -224,6 +237,10 @@ mod tests {
         let row = node(&object);
         assert_eq!((row.pool.as_deref(), row.labelled_system, row.cordoned), (Some("sys"), true, true));
         assert!(matches!(row.readiness, Readiness::Ready { since } if since.since(row.joined).as_secs() == 60));
+        assert_eq!(row.zone.as_deref(), Some("westeurope-1"));
+        assert!(
+            row.is_drained_for("p") && row.drained().is_some_and(|mark| mark.since.since(row.joined).as_secs() == 120)
+        );
         assert_eq!(row.taints[0].to_string(), "a:NoExecute", "an unknown effect counts as the worst");
     }
 

@@ -40,6 +40,20 @@ pub enum PolicyRow {
     },
 }
 
+/// What somebody wrote: the object's uid and its generation.
+pub type PolicyVersion = (Option<String>, Option<i64>);
+
+impl PolicyRow {
+    /// Which version of the policy it is.
+    #[must_use]
+    pub fn version(&self) -> PolicyVersion {
+        match self {
+            Self::Valid(policy) => (policy.metadata.uid.clone(), policy.metadata.generation),
+            Self::Malformed { generation, .. } => (None, Some(*generation)),
+        }
+    }
+}
+
 /// The status of a policy as this process has it. The watch lags behind our own writes, so that its status is taken
 /// only for policies that this process has not written yet.
 struct Written {
@@ -67,6 +81,12 @@ impl Store {
             }
         }
         rows
+    }
+
+    /// Which version of each policy there is, by name.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, PolicyVersion> {
+        self.policies.map(PolicyRow::version)
     }
 
     /// What the policies ask for; those that can't be understood ask for nothing.

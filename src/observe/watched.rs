@@ -101,6 +101,11 @@ impl<T: Clone + PartialEq> Watched<T> {
         self.lock().rows.clone()
     }
 
+    /// What `of` makes of each row, by key, however old.
+    pub fn map<U>(&self, of: impl Fn(&T) -> U) -> BTreeMap<String, U> {
+        self.lock().rows.iter().map(|(key, row)| (key.clone(), of(row))).collect()
+    }
+
     /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
     pub fn known(&self, now: Time) -> Known<Vec<T>> {
         let inner = self.lock();

@@ -63,6 +63,7 @@ fn step(entry: &HistoryEntry) -> Notice {
         outcome::REFUSED => (Severity::Warning, "StepRefusedByAzure"),
         outcome::UNKNOWN => (Severity::Warning, "StepOutcomeUnknown"),
         outcome::NOT_DONE => (Severity::Normal, "StepNotDone"),
+        outcome::GIVEN_UP => (Severity::Warning, "DrainGivenUp"),
         _ => (Severity::Warning, "StepFailed"),
     };
     let note = match &entry.detail {

@@ -1,6 +1,6 @@
 //! What was done: the operation that runs and the steps that ended. Never longer than bounded.
 
-use nodepool_kernel::{AgentPool, PolicyPlan, ProvisioningState, Step, Time};
+use nodepool_kernel::{AgentPool, GivenUp, PolicyPlan, ProvisioningState, Step, Time, Verdict};
 
 use super::attempt;
 use super::status::{Circumstances, rfc3339, shortened};
@@ -20,6 +20,7 @@ pub fn take_outcome(
 ) {
     let (at, word, detail) = match outcome {
         Outcome::Accepted { at, .. } => (at, outcome::STARTED, None),
+        Outcome::Made { at } => (at, outcome::SUCCEEDED, None),
         Outcome::Unknown { at, error } => (at, outcome::UNKNOWN, Some(error.clone())),
         Outcome::Rejected { at, code, message, remedy, correlation } => {
             let failure = attempt::Failure { code, message, remedy: remedy.clone(), correlation: correlation.clone() };
@@ -41,19 +42,66 @@ pub fn take_outcome(
     );
 }
 
+/// Takes a drain that is given up into the status: the failed attempt, with the time of the next one, and history.
+pub fn take_given_up(
+    status: &mut NodePoolPolicyStatus,
+    (now, generation): (Time, i64),
+    what: &str,
+    given: &GivenUp,
+    retry_at: impl Fn(u32) -> Time,
+) {
+    let GivenUp { code, message, remedy, .. } = given;
+    let failure = attempt::Failure { code, message, remedy: remedy.clone(), correlation: None };
+    attempt::note(status, outcome::GIVEN_UP, generation, failure, &retry_at);
+    let entry = HistoryEntry {
+        time: rfc3339(now),
+        field: "disruption".to_owned(),
+        step: shortened(what),
+        outcome: outcome::GIVEN_UP.to_owned(),
+        detail: Some(shortened(&format!("{code}: {message}"))),
+    };
+    record(&mut status.history, entry);
+}
+
+/// The drain of the policy's nodes, if one is under way: since when, what is next, and what that waits for.
+fn drain(about: &Circumstances<'_>) -> Option<Operation> {
+    let nodes = about.nodes.value()?.iter();
+    let own =
+        nodes.filter(|node| node.pool.as_deref() == Some(&about.plan.pool) && node.is_drained_for(&about.plan.policy));
+    let since = own.filter_map(|node| Some(node.drained()?.since)).min()?;
+    let next = about.verdicts.iter().find(|verdict| verdict.step().change.removes())?;
+    let step = &next.step().change;
+    let says = match next {
+        Verdict::Approved(_) => step.to_string(),
+        Verdict::Waits { reason, .. } => format!("{step}; waits for {reason}"),
+        Verdict::Refused(refusal) => {
+            let finding = refusal.leading().map(|broken| broken.finding.as_str()).unwrap_or_default();
+            format!("{step}; waits: {finding}")
+        }
+    };
+    Some(Operation {
+        kind: Operation::DRAINING.to_owned(),
+        since: rfc3339(since),
+        step: Some(shortened(&says)),
+        field: Some(step.purpose().to_string()),
+    })
+}
+
 /// The operation that runs on the pool, with what is known of it from before. While ARM has not been read, what was
 /// known stays: its end is still to be recorded.
 pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, now: &str) -> Option<Operation> {
     let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
         (Some(kind), _) => kind,
         (None, Some(_)) => "Accepted",
-        (None, None) if about.is_unobserved() || about.joining.is_some() => return before.cloned(),
-        (None, None) => return None,
+        (None, None) if about.is_unobserved() || about.joining.is_some() => {
+            return before.filter(|before| !before.is_drain()).cloned();
+        }
+        (None, None) => return drain(about),
     };
     let step = about.in_flight.map(|step| step.change.to_string());
     let field = about.in_flight.map(|step| step.change.purpose().to_string());
     // Another step than before is another operation.
-    let before = before.filter(|before| step.is_none() || step == before.step);
+    let before = before.filter(|before| !before.is_drain() && (step.is_none() || step == before.step));
     Some(Operation {
         kind: kind.to_owned(),
         since: before.map_or_else(|| now.to_owned(), |operation| operation.since.clone()),
@@ -84,7 +132,7 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
     if rest.pool.state.operation().is_some() {
         return;
     }
-    match status.operation.take() {
+    match status.operation.take_if(|operation| !operation.is_drain()) {
         Some(Operation { step: Some(step), field, .. }) => {
             let end = end_of(&step, rest);
             let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);

@@ -12,7 +12,7 @@ mod summary;
 mod tests;
 
 pub use events::{Notice, Severity, notices};
-pub use history::{Rest, take_absence, take_outcome, take_rest};
+pub use history::{Rest, take_absence, take_given_up, take_outcome, take_rest};
 pub use ownership::own_what_is_named;
 pub use publish::{FIELD_MANAGER, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

@@ -64,7 +64,23 @@ impl Publisher {
 
     /// Sends an event about a policy. An event that can't be sent is logged and lost: the status says the same.
     pub async fn notice(&self, policy: &NodePoolPolicy, notice: &Notice) {
-        let reference: ObjectReference = policy.object_ref(&());
+        self.send(&policy.object_ref(&()), notice).await;
+    }
+
+    /// Sends an event about a node. `kubectl describe node` looks for those that have the node's name as its id, as the
+    /// kubelet's do.
+    pub async fn notice_node(&self, node: &str, notice: &Notice) {
+        let reference = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            uid: Some(node.to_owned()),
+            ..ObjectReference::default()
+        };
+        self.send(&reference, notice).await;
+    }
+
+    async fn send(&self, reference: &ObjectReference, notice: &Notice) {
         let mut note = notice.note.clone();
         if note.len() > NOTE_LIMIT {
             let end = (0..=NOTE_LIMIT - 3).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
@@ -84,7 +100,7 @@ impl Publisher {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
         // A recorder of its own for each: a shared one counts events of one reason up and keeps the note of the first,
         // while what is told here is news by itself.
-        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, &reference).await {
+        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, reference).await {
             tracing::warn!(reason = event.reason, %error, "an event could not be sent");
         }
     }

@@ -5,10 +5,10 @@ use nodepool_kernel::{
 };
 
 use super::conditions::{draft, merge};
-use super::ownership::owned;
+use super::ownership::{owned, owns_autoscaler};
 use super::{history, summary};
 use crate::api::{
-    DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
+    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
     RefusedStep, condition,
 };
 
@@ -64,6 +64,8 @@ pub struct Circumstances<'a> {
     pub patience: f64,
     /// What the nodes of the pool lack, in words, while its creation is over in ARM and not in Kubernetes.
     pub joining: Option<String>,
+    /// Whether ARM has been read since somebody last wrote a policy.
+    pub looked: bool,
     /// Whether ARM has not been readable for longer than a decision may rest on an old view.
     pub stale: bool,
 }
@@ -118,6 +120,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             }))
             .collect(),
         history: old.history,
+        last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),
         owned_labels: {
             let (named, present) = (policy.spec.labels.as_ref(), about.pool.map(|pool| &pool.labels));
             owned(Keys::Exact, named, &old.owned_labels, present, about)
@@ -126,6 +129,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
+        owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,
     }

@@ -126,6 +126,10 @@ pub struct Arguments {
     #[arg(long, env = "PRIORITY_AFTER_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub priority_after_seconds: Duration,
 
+    /// How long nodes may be cordoned for a drain before it is given up and they are opened again
+    #[arg(long, env = "DRAIN_DEADLINE_SECONDS", value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
+    pub drain_deadline_seconds: Duration,
+
     /// IP address and port that metrics are served on, at `/metrics`; empty serves none
     #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub metrics_address: MetricsAddress,
@@ -244,6 +248,7 @@ impl Arguments {
             priority_after: span(self.priority_after_seconds),
             required_add_ons: self.required_add_ons.iter().filter(|name| !name.is_empty()).cloned().collect(),
             add_ons_stable_for: span(self.add_ons_stable_seconds),
+            drain_deadline: span(self.drain_deadline_seconds),
         }
     }
 

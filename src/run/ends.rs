@@ -21,6 +21,9 @@ impl Pass {
         let retry_at = move |failures| retry_at(retry_seconds, failures);
         let mut recorded = false;
         for (name, row) in self.store.policies() {
+            if !self.is_as_planned(&name, &row) {
+                continue;
+            }
             let PolicyRow::Valid(policy) = row else { continue };
             let Some(plan) = plan.of(&name) else { continue };
             let Some(pool) = cluster.pool(&plan.pool) else {

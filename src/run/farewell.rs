@@ -73,6 +73,7 @@ impl Pass {
         self.finalizers.retain(uids.iter().map(String::as_str));
         for (name, row) in &rows {
             let written = match row {
+                _ if !self.is_as_planned(name, row) => continue,
                 PolicyRow::Valid(policy) if self.finalizers.is_outdated(policy) => continue,
                 PolicyRow::Valid(policy) if policy.metadata.deletion_timestamp.is_some() => {
                     let release = plan.of(name).and_then(|plan| plan.release.clone());

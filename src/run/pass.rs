@@ -1,7 +1,7 @@
 //! One pass over the whole cluster: observe, plan, guard, act, report. One pass runs at a time, and never waits for an
 //! operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,18 +19,19 @@ use super::joins::Joins;
 use super::ledger::Ledger;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
+use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
-use crate::observe::{Observer, PolicyRow, Store, now};
+use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
-/// Everything that a pass needs, with the parts of it that are told in `ends` and `farewell`.
+/// Everything that a pass needs, with the parts of it that are told in `drains`, `ends` and `farewell`.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
     /// How often ARM is read at rest, with this process's share of jitter.
     pub(super) refresh_interval: Duration,
     pub(super) settings: Settings,
     pub(super) arm: Arc<ArmClient>,
+    pub(super) client: kube::Client,
     pub(super) observer: Observer,
     pub(super) store: Arc<Store>,
     pub(super) publisher: Publisher,
@@ -39,6 +40,8 @@ pub(super) struct Pass {
     pub(super) flights: Flights,
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
+    /// The versions of the policies that the plan is about.
+    pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -50,7 +53,7 @@ impl Pass {
             self.refresh().await;
         }
         let (mut snapshot, mut plan) = self.plan();
-        if asks_for_anything(&plan) && self.is_older_than_the_policies() {
+        if self.is_older_than_the_policies() && (asks_for_anything(&plan) || self.is_look_due()) {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
@@ -60,10 +63,20 @@ impl Pass {
         if self.know_dependents(&snapshot, &plan).await {
             (snapshot, plan) = self.plan();
         }
+        if self.know_occupancy(&snapshot, &plan).await {
+            (snapshot, plan) = self.plan();
+        }
         let mut verdicts = self.decide(&plan, &mut snapshot).await;
+        if self.give_up(&plan, &verdicts, &snapshot).await {
+            (snapshot, plan) = self.plan();
+            verdicts = self.decide(&plan, &mut snapshot).await;
+        }
         if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))) {
             self.act_on(verdicts).await;
             (snapshot, plan) = self.plan();
+            if self.know_occupancy(&snapshot, &plan).await {
+                (snapshot, plan) = self.plan();
+            }
             verdicts = self.decide(&plan, &mut snapshot).await;
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
@@ -80,7 +93,9 @@ impl Pass {
         if self.record_ends(&snapshot, &plan) { self.plan_once() } else { (snapshot, plan) }
     }
 
-    fn plan_once(&self) -> (Snapshot, Plan) {
+    fn plan_once(&mut self) -> (Snapshot, Plan) {
+        // Before the snapshot: a policy that changes in between counts as one that was not planned.
+        self.planned = self.store.versions();
         let mut snapshot = self.observer.snapshot(self.flights.all());
         if let Known::Seen { value: intents, .. } = &mut snapshot.intents {
             for intent in intents {
@@ -92,6 +107,11 @@ impl Pass {
             farewell::let_go(&mut plan, &snapshot);
         }
         (snapshot, plan)
+    }
+
+    /// Whether the plan is about the policy as it is. If it has changed since, the next pass is about it.
+    pub(super) fn is_as_planned(&self, name: &str, row: &PolicyRow) -> bool {
+        self.planned.get(name) == Some(&row.version())
     }
 
     /// Decides on the plan, and reads where pods could run if a step moves any.
@@ -156,6 +176,12 @@ impl Pass {
             .is_some_and(|changed| self.observer.arm_read_at().is_none_or(|read| read < changed))
     }
 
+    /// Whether somebody asks for a fresh look at ARM.
+    fn is_look_due(&self) -> bool {
+        let asks = |row: &PolicyRow| matches!(row, PolicyRow::Valid(policy) if is_look_due(policy));
+        self.store.policies().values().any(asks)
+    }
+
     /// Carries out what is approved and not delayed.
     async fn act_on(&mut self, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
@@ -172,13 +198,20 @@ impl Pass {
         if !self.own_keys(&step).await {
             return;
         }
-        let outcome = act(approved, &self.observer, &self.arm, &self.flights.all(), &self.settings).await;
+        let hands = (&*self.arm, &self.client);
+        let outcome = act(approved, &self.observer, hands, &self.flights.all(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
+        if let Outcome::Made { .. } = outcome {
+            self.tell_of_nodes(&step).await;
+        }
         self.take(&step, &outcome);
     }
 
     /// Stores which labels and tags the policy owns before a write that depends on it: after a crash they are known.
     async fn own_keys(&mut self, step: &Step) -> bool {
+        if step.change.ends_drain() {
+            return true;
+        }
         let Some(policy) = self.policy(&step.policy) else { return false };
         let mut status = policy.status.clone().unwrap_or_default();
         if step.change.deletes() || !own_what_is_named(&policy, &mut status) {
@@ -193,6 +226,11 @@ impl Pass {
             Outcome::Accepted { at, operation } => {
                 self.flights.accepted(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
+            }
+            Outcome::Made { .. } => {
+                self.observer.outdate_occupancy(&step.pool);
+                self.ledger.accepted(&step.policy);
+                self.ledger.delay(&step.policy, poll, None, "the last change is being observed".to_owned());
             }
             Outcome::Unknown { at, error } => {
                 self.flights.lost(InFlight { step: step.clone(), since: *at });
@@ -217,7 +255,7 @@ impl Pass {
         }
     }
 
-    fn policy(&self, name: &str) -> Option<Box<NodePoolPolicy>> {
+    pub(super) fn policy(&self, name: &str) -> Option<Box<NodePoolPolicy>> {
         match self.store.policies().remove(name) {
             Some(PolicyRow::Valid(policy)) => Some(policy),
             Some(PolicyRow::Malformed { .. }) | None => None,
@@ -230,6 +268,9 @@ impl Pass {
         self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
         for (name, row) in rows {
+            if !self.is_as_planned(&name, &row) {
+                continue;
+            }
             match row {
                 PolicyRow::Valid(policy) => {
                     let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
@@ -278,6 +319,7 @@ impl Pass {
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
             joining: self.joins.lacking(policy, snapshot),
+            looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
@@ -291,7 +333,7 @@ impl Pass {
     }
 
     /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.
-    async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
+    pub(super) async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
         let published = self.store.published(policy);
         if published == status {
             return true;
@@ -331,6 +373,7 @@ impl Pass {
         at_latest(self.settles_at().filter(|at| *at > started));
         at_latest(self.ledger.next_delay());
         at_latest(self.dependents_due());
+        at_latest(self.occupancy_due());
         at_latest(self.flights.next_poll());
         at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
@@ -371,5 +414,5 @@ fn waiting<'a>(plan: &'a Plan, verdicts: &'a [Verdict]) -> impl Iterator<Item = 
 fn asks_for_anything(plan: &Plan) -> bool {
     let asks =
         |policy: &PolicyPlan| !policy.steps.is_empty() || !policy.problems.is_empty() || policy.release.is_some();
-    plan.policies.iter().any(asks)
+    plan.policies.iter().any(asks) || !plan.left_behind.is_empty()
 }

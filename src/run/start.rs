@@ -1,5 +1,6 @@
 //! Starts the operator and ends it. A lost watch task or a second signal ends the process.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -94,6 +95,8 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         flights: Flights::default(),
         joins: Joins::default(),
         finalizers: Finalizers::new(clients.request.clone()),
+        client: clients.request.clone(),
+        planned: BTreeMap::new(),
         stopping: stopping.clone(),
         arguments,
         arm,

@@ -15,7 +15,7 @@ use crate::wait::wait_for;
 const READY: &str = "testbed.nodepool.dev/ready";
 /// The label with the pool of a node.
 const POOL: &str = "kubernetes.azure.com/agentpool";
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Hands and eyes in a cluster.
 #[derive(Clone)]

@@ -61,7 +61,7 @@ pub async fn apply_definition(client: &Client, yaml: &str) -> anyhow::Result<()>
         &name,
         kube::runtime::conditions::is_crd_established(),
     );
-    tokio::time::timeout(Duration::from_secs(20), established)
+    tokio::time::timeout(Duration::from_mins(1), established)
         .await
         .with_context(|| format!("{name} is not served after 20 s"))?
         .with_context(|| format!("{name} can't be watched"))?;

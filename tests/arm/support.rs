@@ -77,6 +77,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        occupancy: [].into(),
     };
     (guard(step, &snapshot, &Settings::default()).expect("nothing speaks against it"), write)
 }
@@ -96,6 +97,8 @@ fn node(pool: &str, index: u32) -> Node {
         provider_id: Some(format!("azure:///subscriptions/s/resourceGroups/MC_g_c/providers/{pool}/{index}")),
         kubelet_version: "v1.33.5".into(),
         image_version: None,
+        zone: None,
+        drain: None,
     }
 }
 

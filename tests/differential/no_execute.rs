@@ -200,6 +200,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: Vec::new(),
         dependents: [].into(),
+        occupancy: [].into(),
     }
 }
 
@@ -237,6 +238,7 @@ fn intent(case: &Case) -> Intent {
         mode: None,
         count: None,
         autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),
@@ -249,6 +251,7 @@ fn intent(case: &Case) -> Intent {
         creating: false,
         deletion: None,
         may_lose_workloads: false,
+        system_pods: nodepool_kernel::SystemPods::Protect,
     }
 }
 

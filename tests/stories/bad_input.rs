@@ -1,14 +1,13 @@
 //! Bad input: what the API server refuses at once, and what the process says about its settings and surroundings.
 
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use aks_emulator::{Canned, Matcher, PoolSpec};
 use nodepool_operator::api::condition;
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
 
-use super::support::{QUICK, Scene, Story, begin, binary, holds, message, policy, story};
+use super::support::{DEADLINE, QUICK, Scene, Story, begin, binary, holds, message, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -162,7 +161,7 @@ async fn arm(lane: Lane) -> anyhow::Result<Scene> {
         Canned::error(403, "AuthorizationFailed", "The client does not have authorization to perform action 'Microsoft.ContainerService/managedClusters/read'"),
         None,
     );
-    wait_for("the log to say what ARM refuses", Duration::from_secs(20), async || {
+    wait_for("the log to say what ARM refuses", DEADLINE, async || {
         let log = scene.operator.log();
         Ok(if log.contains("AuthorizationFailed") { Ok(()) } else { Err("it does not yet") })
     })

@@ -9,7 +9,7 @@ use nodepool_operator::api::{ALLOW_WORKLOAD_LOSS, FINALIZER, condition};
 use serde_json::{Value, json};
 use testbed::{Lane, Testbed};
 
-use super::support::{Scene, Story, begin, begin_with, holds, message, plain_cluster, policy, story};
+use super::support::{DEADLINE, Scene, Story, begin, begin_with, holds, message, plain_cluster, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -41,7 +41,7 @@ async fn only_on(scene: &Scene, pool: &str) -> anyhow::Result<()> {
     }))?;
     let api = Api::<Deployment>::namespaced(scene.bed.cluster.client(), "default");
     api.create(&PostParams::default(), &deployment).await?;
-    testbed::wait_for("the shop to run", std::time::Duration::from_secs(40), async || {
+    testbed::wait_for("the shop to run", DEADLINE, async || {
         let pods = scene.bed.cluster.pods("default").await?;
         Ok(if pods.iter().any(testbed::cluster::is_running) { Ok(()) } else { Err("it does not") })
     })

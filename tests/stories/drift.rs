@@ -1,13 +1,15 @@
 //! Edits by hand in ARM: corrected, or reported and left.
 
-use nodepool_operator::api::condition;
+use aks_emulator::PoolSpec;
+use nodepool_operator::api::{NodePoolPolicyStatus, REQUESTED_AT, condition};
 use serde_json::json;
-use testbed::Lane;
+use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, holds, message, plain_cluster, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, binary, holds, message, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
+        story("look_at_once_when_asked_to", asked),
         story("correct_edits_by_hand", corrected),
         story("report_edits_by_hand_when_only_observing", observed),
         story("leave_a_suspended_policy_alone_and_go_on_when_it_is_resumed", suspended),
@@ -26,7 +28,7 @@ async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
         )
         .await?;
     scene.bed.emulator.idle().await;
-    testbed::wait_for("the edits to be corrected", std::time::Duration::from_secs(30), async || {
+    testbed::wait_for("the edits to be corrected", DEADLINE, async || {
         let labels = scene.in_arm("apps", "nodeLabels");
         let done = labels["tier"] == "web" && scene.in_arm("apps", "nodeTaints").is_null();
         Ok(if done { Ok(()) } else { Err(labels.to_string()) })
@@ -83,5 +85,28 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     scene.until("apps", "to be done", |status| holds(status, condition::IN_SYNC)).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
+    Ok(scene)
+}
+
+async fn asked(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    let bed = builder.pool(PoolSpec::user("apps", 1)).start().await?;
+    let seldom = ["--arm-refresh-seconds", "3600", "--settle-seconds", "0.3"];
+    let operator = bed.start_operator(bed.operator_options(binary()).arguments(&seldom)).await?;
+    let scene = Scene::of(bed, operator);
+    scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
+    scene.ready("apps").await?;
+    let written = scene.writes().len();
+    scene.edit_by_hand("apps", json!({"nodeLabels": {"tier": "api"}})).await?;
+    scene.bed.emulator.idle().await;
+    assert_eq!(scene.writes().len(), written, "the edit has not been seen");
+    for time in ["2026-11-21T10:00:00Z", "2026-11-21T10:00:01Z"] {
+        scene.annotate("apps", REQUESTED_AT, time).await?;
+        let handled = |status: &NodePoolPolicyStatus| status.last_handled_reconcile_at.as_deref() == Some(time);
+        scene.until("apps", "to have been looked at", handled).await?;
+        scene.ready("apps").await?;
+        assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"tier": "web"}));
+    }
+    assert_eq!(scene.writes().split_off(written), [write("apps", json!({"nodeLabels": {"tier": "web"}}))]);
     Ok(scene)
 }

@@ -1,14 +1,12 @@
 //! Operations that end badly, or not at all: what is tried again, what is left to a person, and what people are told.
 
-use std::time::Duration;
-
 use aks_emulator::{Journal, OperationFailure, PoolSpec};
 use anyhow::ensure;
 use nodepool_operator::api::{Attempt, NodePoolPolicyStatus, condition};
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
-use super::support::{Scene, Story, begin_with, binary, holds, message, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, begin_with, binary, holds, message, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -138,7 +136,7 @@ async fn followed(lane: Lane) -> anyhow::Result<Scene> {
     let by_operator = || scene.bed.emulator.journal().by_user_agent("nodepool-operator");
     let polls = |journal: &Journal| journal.only(|exchange| exchange.path.contains("/operations/")).len();
     let start = by_operator().last().map_or(0, |exchange| exchange.sequence);
-    wait_for("the operation to be asked about five times", Duration::from_secs(20), async || {
+    wait_for("the operation to be asked about five times", DEADLINE, async || {
         let asked = polls(&by_operator().after(start));
         Ok(if asked >= 5 { Ok(()) } else { Err(format!("{asked} times")) })
     })

@@ -1,9 +1,11 @@
 //! Other hands: operations, refusals and policies that are not this policy's.
 
+use std::time::Duration;
+
 use aks_emulator::{Action, Canned, ForeignRequest, Matcher, PoolSpec};
 use nodepool_operator::api::condition;
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Testbed};
+use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
 use super::support::{Scene, Story, begin, binary, holds, message, plain_cluster, policy, story, write};
 
@@ -15,6 +17,7 @@ pub fn stories() -> Vec<Story> {
         story("a_write_that_comes_too_late_takes_nothing_back", too_late),
         story("many_steps_stay_within_the_request_budgets", within_budgets),
         story("of_two_policies_the_older_governs", two_policies),
+        story("azure_upgrades_the_cluster_and_nobody_is_alarmed", azure_upgrades),
     ]
 }
 
@@ -138,5 +141,31 @@ async fn two_policies(lane: Lane) -> anyhow::Result<Scene> {
     scene.delete("apps").await?;
     scene.ready("second").await?;
     assert_eq!(scene.in_arm("apps", "count"), 5, "with the older one gone the second governs");
+    Ok(scene)
+}
+
+async fn azure_upgrades(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 3));
+    let scene = begin(builder.pool(PoolSpec::user("apps", 2))).await?.in_which_azure_drains();
+    scene.apply(policy("system", json!({"mode": "System", "count": 3}))).await?;
+    scene.apply(policy("apps", json!({"mode": "User", "count": 2}))).await?;
+    scene.ready("system").await?;
+    scene.ready("apps").await?;
+    let held = scene.bed.emulator.operation("system").hold();
+    scene.bed.emulator.auto_upgrade("1.34.2")?;
+    held.arrived().await;
+    scene.apply(policy("apps", json!({"mode": "User", "count": 2, "labels": {"tier": "web"}}))).await?;
+    held.release();
+    let runs = |pool: &str| scene.in_arm(pool, "currentOrchestratorVersion") == "1.34.2";
+    let upgraded = async || Ok(if runs("system") && runs("apps") { Ok(()) } else { Err("a pool is not upgraded") });
+    wait_for("all pools to be upgraded", Duration::from_secs(90), upgraded).await?;
+    scene.ready("system").await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.writes(), [write("apps", json!({"nodeLabels": {"tier": "web"}}))]);
+    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"tier": "web"}));
+    for name in ["system", "apps"] {
+        assert_eq!(scene.warnings(name).await?, Vec::<String>::new());
+    }
+    scene.is_quiet().await?;
     Ok(scene)
 }

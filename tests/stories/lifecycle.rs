@@ -1,11 +1,14 @@
 //! The operator's own life: restarted, killed and told to stop at the worst moment; policies that go.
 
-use std::time::Duration;
-
+use anyhow::bail;
+use futures::{TryStreamExt as _, pin_mut};
+use kube::Api;
+use kube::api::{WatchEvent, WatchParams};
+use nodepool_operator::api::{NodePoolPolicy, condition};
 use serde_json::json;
 use testbed::{Lane, Match, wait_for};
 
-use super::support::{Scene, Story, plain_cluster, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -15,6 +18,7 @@ pub fn stories() -> Vec<Story> {
         story("a_write_that_never_arrived_is_made_again", lost_request),
         story("finish_the_step_in_hand_when_told_to_stop", stop),
         story("leave_the_pool_alone_when_its_policy_is_deleted", deleted),
+        story("a_policy_that_changes_while_others_are_worked_on_is_not_called_ready", changed_meanwhile),
     ]
 }
 
@@ -43,7 +47,7 @@ async fn crash_at_the_write(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.status("apps").await?;
     assert_eq!(status.owned_labels, ["a"], "what is owned is stored before the write");
     held.release();
-    wait_for("the write to arrive", Duration::from_secs(20), async || {
+    wait_for("the write to arrive", DEADLINE, async || {
         Ok(if scene.writes().len() == 1 { Ok(()) } else { Err("it has not") })
     })
     .await?;
@@ -85,7 +89,7 @@ async fn stop(lane: Lane) -> anyhow::Result<Scene> {
     held.arrived().await?;
     let log = scene.operator.log_file().to_owned();
     let (ended, released) = tokio::join!(scene.operator.terminate(), async {
-        let heard = wait_for("the operator to hear that it is to stop", Duration::from_secs(20), async || {
+        let heard = wait_for("the operator to hear that it is to stop", DEADLINE, async || {
             let heard = std::fs::read_to_string(&log)?.contains("told to stop");
             Ok(if heard { Ok(()) } else { Err("it has not") })
         });
@@ -110,4 +114,45 @@ async fn deleted(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"a": "1"}));
     scene.bed.cluster.wait_for_ready_nodes("apps", 2).await?;
     Ok(scene)
+}
+
+async fn changed_meanwhile(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1}))).await?;
+    scene.apply(policy("system", json!({"labels": {}}))).await?;
+    scene.ready("apps").await?;
+    scene.ready("system").await?;
+    // A pass is held between its plan and its report, and meanwhile the policy of another pool changes.
+    let pass = scene.bed.api.hold(Match::method("PATCH").path_ends_with("/nodepoolpolicies/apps").times(1));
+    let next = scene.bed.arm.hold(Match::method("PUT").path_ends_with("/agentPools/system"));
+    scene.apply(policy("apps", json!({"count": 1, "deletionPolicy": "Delete"}))).await?;
+    pass.arrived().await?;
+    let changed = scene.apply(policy("system", json!({"labels": {"tier": "a"}}))).await?;
+    told_to_watchers(&scene, &changed).await?;
+    pass.release();
+    next.arrived().await?;
+    let status = scene.status("system").await?;
+    let is_about_the_change = status.observed_generation == changed.metadata.generation;
+    assert!(!(is_about_the_change && holds(&status, condition::READY)), "{status:?}");
+    next.release();
+    scene.ready("system").await?;
+    assert_eq!(scene.in_arm("system", "nodeLabels"), json!({"tier": "a"}));
+    scene.ready("apps").await?;
+    Ok(scene)
+}
+
+/// Waits until the API server has told its watchers of a policy as it is now.
+async fn told_to_watchers(scene: &Scene, policy: &NodePoolPolicy) -> anyhow::Result<()> {
+    let api = Api::<NodePoolPolicy>::all(scene.bed.cluster.client());
+    let events = api.watch(&WatchParams::default(), "0").await?;
+    pin_mut!(events);
+    while let Some(event) = events.try_next().await? {
+        if let WatchEvent::Added(told) | WatchEvent::Modified(told) = event
+            && told.metadata.name == policy.metadata.name
+            && told.metadata.generation == policy.metadata.generation
+        {
+            return Ok(());
+        }
+    }
+    bail!("the watch ended before the policy was told")
 }

@@ -15,11 +15,13 @@ mod eviction;
 mod failures;
 mod faults;
 mod foreign;
+mod health;
 mod identity;
 mod lifecycle;
 mod machine;
 mod metrics;
 mod placement;
+mod relocate;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -86,5 +88,6 @@ fn all() -> Vec<Story> {
     stories.extend(steady::stories());
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
+    stories.extend(relocate::stories());
     stories
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
-use super::support::{QUICK, Scene, Story, binary, policy, story};
+use super::support::{DEADLINE, QUICK, Scene, Story, binary, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -73,12 +73,12 @@ async fn taken(lane: Lane) -> anyhow::Result<Scene> {
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = port.local_addr()?.to_string();
     let mut scene = begin(lane, &["--log", "info", "--metrics-address", &address]).await?;
-    let code = scene.operator.wait(Duration::from_secs(20)).await?;
+    let code = scene.operator.wait(DEADLINE).await?;
     let log = scene.operator.log();
     ensure!(code == 1 && log.contains(&format!("nodepool-operator: --metrics-address {address} can't be")), "{log}");
     drop(port);
     scene.operator.restart().await?;
-    wait_for("the metrics to be served", Duration::from_secs(20), async || {
+    wait_for("the metrics to be served", DEADLINE, async || {
         Ok(served(&scene).await.map_err(|error| error.to_string()))
     })
     .await?;

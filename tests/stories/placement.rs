@@ -9,7 +9,7 @@ use nodepool_operator::api::condition;
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, Testbed};
 
-use super::support::{Scene, Story, begin, holds, policy, story, taints_of};
+use super::support::{DEADLINE, Scene, Story, begin, holds, policy, story, taints_of};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -50,7 +50,7 @@ fn deployments(scene: &Scene) -> Api<Deployment> {
 
 /// Waits until a pod of kube-system runs on a node of the pool.
 async fn runs_on(scene: &Scene, pool: &str) -> anyhow::Result<()> {
-    testbed::wait_for(&format!("a pod on {pool}"), std::time::Duration::from_secs(40), async || {
+    testbed::wait_for(&format!("a pod on {pool}"), DEADLINE, async || {
         let pods = scene.add_ons_on(pool).await?;
         Ok(if pods.iter().any(testbed::cluster::is_running) { Ok(()) } else { Err("none runs") })
     })

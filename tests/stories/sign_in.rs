@@ -1,7 +1,5 @@
 //! The operator signs in to Azure as it would in a cluster: over TLS, at an ARM that takes no request without a token.
 
-use std::time::Duration;
-
 use aks_emulator::{Authentication, FederatedCredential, Identity, PoolSpec, Tls};
 use anyhow::{Context as _, ensure};
 use nodepool_operator::api::condition;
@@ -9,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use testbed::{KubeSystem, Lane, Operator, Testbed, wait_for};
 
-use super::support::{QUICK, Scene, Story, binary, message, policy, story};
+use super::support::{DEADLINE, QUICK, Scene, Story, binary, message, policy, story};
 
 pub const CLIENT: &str = "44444444-5555-6666-7777-888888888888";
 pub const TENANT: &str = "22222222-3333-4444-5555-666666666666";
@@ -148,7 +146,7 @@ async fn other_subject(lane: Lane) -> anyhow::Result<Scene> {
 /// Waits until the log has all of this, and sees that nothing was written.
 pub async fn says_why(scene: Scene, files: TempDir, parts: &[&str]) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 2}))).await?;
-    wait_for("the log to say why", Duration::from_secs(40), async || {
+    wait_for("the log to say why", DEADLINE, async || {
         let log = scene.operator.log();
         let told = parts.iter().all(|part| log.contains(part));
         Ok(if told { Ok(()) } else { Err(scene.operator.log_tail(5)) })

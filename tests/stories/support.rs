@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::health;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -18,7 +19,7 @@ use testbed::bed::{Builder, EMULATOR_USER};
 use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
 
 /// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
-const DEADLINE: Duration = Duration::from_secs(40);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Settings that make the operator as quick as the testbed.
 pub const QUICK: [&str; 14] = [
@@ -77,6 +78,8 @@ pub struct Scene {
     /// The operator.
     pub operator: Operator,
     policies: Api<NodePoolPolicy>,
+    /// Azure evicts pods for its own reasons.
+    azure_drains: bool,
 }
 
 /// The operator's executable.
@@ -124,7 +127,13 @@ impl Scene {
     /// A cluster and the operator in it.
     pub fn of(bed: Testbed, operator: Operator) -> Self {
         let policies = Api::all(bed.cluster.client());
-        Self { bed, operator, policies }
+        Self { bed, operator, policies, azure_drains: false }
+    }
+
+    /// Azure upgrades nodes by itself, which evicts pods that the operator has nothing to do with.
+    pub const fn in_which_azure_drains(mut self) -> Self {
+        self.azure_drains = true;
+        self
     }
 
     /// Applies a policy as Argo CD and Flux do, server side.
@@ -188,6 +197,7 @@ impl Scene {
         let what = format!("policy {name} {what}");
         let waited = wait_for(&what, DEADLINE, async || {
             let policy = self.policies.get(name).await?;
+            health::judge(&policy)?;
             let status = policy.status.unwrap_or_default();
             let current = status.observed_generation == policy.metadata.generation;
             Ok(if current && fits(&status) { Ok(status) } else { Err(serde_json::to_string_pretty(&status)?) })
@@ -316,7 +326,8 @@ impl Scene {
     /// what ARM says.
     async fn ends_well(self) -> anyhow::Result<()> {
         self.bed.emulator.idle().await;
-        let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || user == EMULATOR_USER;
+        let by_azure = |user: &str| user == EMULATOR_USER && !self.azure_drains;
+        let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || by_azure(user);
         let departures = self.bed.audit.departures()?;
         let evicted: Vec<_> = departures
             .iter()
@@ -364,7 +375,7 @@ impl Scene {
     /// Waits until the events about a policy have exactly these reasons, in the order of the alphabet.
     pub async fn told(&self, policy: &str, reasons: &[&str]) -> anyhow::Result<()> {
         wait_for(&format!("the events about {policy} to be {reasons:?}"), DEADLINE, async || {
-            let mut found = self.events(policy).await?;
+            let mut found = self.reasons(policy, |_| true).await?;
             found.sort();
             found.dedup();
             Ok(if found == reasons { Ok(()) } else { Err(format!("{found:?}")) })
@@ -372,10 +383,16 @@ impl Scene {
         .await
     }
 
-    async fn events(&self, policy: &str) -> anyhow::Result<Vec<String>> {
+    /// The reasons of the warnings about a policy.
+    pub async fn warnings(&self, policy: &str) -> anyhow::Result<Vec<String>> {
+        self.reasons(policy, |event| event.type_.as_deref() == Some("Warning")).await
+    }
+
+    async fn reasons(&self, policy: &str, which: impl Fn(&Event) -> bool) -> anyhow::Result<Vec<String>> {
         let events = Api::<Event>::all(self.bed.cluster.client()).list(&ListParams::default()).await?;
         let about = |event: &Event| event.regarding.as_ref().and_then(|it| it.name.clone()).as_deref() == Some(policy);
-        Ok(events.into_iter().filter(about).filter_map(|event| event.reason).collect())
+        let events = events.into_iter().filter(|event| about(event) && which(event));
+        Ok(events.filter_map(|event| event.reason).collect())
     }
 }
 

@@ -1,7 +1,5 @@
 //! System pools: promoted, demoted, and the demotion that must not be.
 
-use std::time::Duration;
-
 use aks_emulator::PoolSpec;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -10,7 +8,7 @@ use nodepool_operator::api::{NodePoolPolicyStatus, condition};
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
 
-use super::support::{Scene, Story, begin, holds, message, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, begin, holds, message, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -87,7 +85,7 @@ async fn unhealthy(lane: Lane) -> anyhow::Result<Scene> {
     };
     // The new template fits on no node, so that the rollout hangs with the old pods Ready.
     ask_for(json!({"example.com/nowhere": "true"})).await?;
-    wait_for("the rollout to have begun", Duration::from_secs(20), async || {
+    wait_for("the rollout to have begun", DEADLINE, async || {
         let status = deployments.get("metrics-server").await?.status.unwrap_or_default();
         Ok(if status.unavailable_replicas.unwrap_or(0) > 0 { Ok(()) } else { Err(format!("{status:?}")) })
     })
@@ -172,7 +170,7 @@ async fn swap(lane: Lane) -> anyhow::Result<Scene> {
     let held = scene.bed.emulator.operation("two").hold();
     scene.apply(policy("one", json!({"mode": "User"}))).await?;
     scene.apply(policy("two", json!({"mode": "System"}))).await?;
-    anyhow::ensure!(held.arrived_within(Duration::from_secs(20)).await, "the promotion never ran");
+    anyhow::ensure!(held.arrived_within(DEADLINE).await, "the promotion never ran");
     let waits = scene
         .until("one", "to wait for the promotion", |status| {
             holds(status, condition::RECONCILING) && !holds(status, condition::STALLED)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nodepool_kernel::{
     AgentPool, Budget, Cluster, Enforcement, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolKind, Power,
-    ProvisioningState, Readiness, Settings, Snapshot, Span, Taint, TaintEffect, Time, Toleration, TolerationOperator,
-    Workload,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, SystemPods, Taint, TaintEffect, Time, Toleration,
+    TolerationOperator, Workload,
 };
 
 /// Pools of a cluster, and its policies.
@@ -59,6 +59,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: Vec::new(),
         dependents: [].into(),
+        occupancy: [].into(),
     }
 }
 
@@ -126,6 +127,8 @@ fn node(pool: usize, index: usize) -> Node {
         provider_id: Some(provider_id),
         kubelet_version: "v1.33.5".into(),
         image_version: Some("AKSUbuntu-2204gen2containerd-202601.07.0".into()),
+        zone: None,
+        drain: None,
     }
 }
 
@@ -155,6 +158,7 @@ fn pod(node: &Node, index: usize) -> Pod {
         phase: Phase::Running,
         ready: true,
         controller: None,
+        created: Time::default(),
     }
 }
 
@@ -169,6 +173,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         mode: Some(mode(pool)),
         count: u32::try_from(count).ok(),
         autoscaling: None,
+        owns_autoscaler: false,
         taints: Some(Vec::new()),
         labels: Some(labels()),
         owned_labels: labels().into_keys().collect(),
@@ -181,6 +186,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         creating: false,
         deletion: None,
         may_lose_workloads: false,
+        system_pods: SystemPods::Protect,
     };
     match asked {
         Asked::Label => {

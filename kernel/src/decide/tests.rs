@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{
-    NOW, ago, edit, in_flight, intent, nodes_mut, pool, pool_mut, promote, put_label, run, scale, snapshot, taint,
+    NOW, ago, edit, in_flight, intent, nodes_mut, pool, pool_mut, promote, put_label, scale, snapshot, taint,
 };
 use crate::{Attempt, Cause, Enforcement, Intent, ProvisioningState, Rule, Span, plan};
 
@@ -39,6 +39,8 @@ fn verdicts(snapshot: &Snapshot) -> Vec<String> {
 }
 
 const DEMOTE_ONE: &str = "pool one: change the mode from System to User";
+const CORDON_ONE: &str = "pool one: cordon node aks-one-12345678-vmss000002 to scale from 3 to 2 nodes";
+const CORDON_TWO: &str = "pool two: cordon node aks-two-12345678-vmss000002 to scale from 3 to 2 nodes";
 const PROMOTE_APPS: &str = "pool apps: change the mode from User to System";
 
 #[test]
@@ -114,16 +116,15 @@ fn system_pools_wait_only_for_system_pools_and_user_pools_for_any() {
         verdicts(&snapshot),
         [
             format!("approved: {up}"),
-            "approved: pool one: scale from 3 to 2 nodes".to_owned(),
+            "approved: pool one: cordon node aks-one-12345678-vmss000002 to scale from 3 to 2 nodes".to_owned(),
             format!("waits: pool spare: scale from 3 to 2 nodes: the step before it, {up}"),
         ]
     );
     policy(&mut snapshot, "apps").count = None;
     wants(&mut snapshot, "two", |intent| intent.count = Some(4));
-    let waiting = |name: &str| {
-        format!("waits: pool {name}: scale from 3 to 2 nodes: the step before it, pool two: scale from 3 to 4 nodes")
-    };
-    assert_eq!(verdicts(&snapshot).get(1..), Some(&[waiting("one"), waiting("spare")][..]));
+    let waiting = |step: &str| format!("waits: {step}: the step before it, pool two: scale from 3 to 4 nodes");
+    let spare = "pool spare: scale from 3 to 2 nodes";
+    assert_eq!(verdicts(&snapshot).get(1..), Some(&[waiting(CORDON_ONE), waiting(spare)][..]));
 }
 
 #[test]
@@ -132,11 +133,11 @@ fn one_step_a_pass_reduces() {
     for name in ["one", "two"] {
         wants(&mut snapshot, name, |intent| intent.count = Some(2));
     }
-    let first = "pool one: scale from 3 to 2 nodes";
-    let second = "pool two: scale from 3 to 2 nodes";
-    let alone = format!("waits: {second}: another step that takes away system capacity, {first}");
-    assert_eq!(verdicts(&snapshot), [format!("approved: {first}"), alone.clone()]);
+    let (first, second) = (CORDON_ONE, CORDON_TWO);
+    let alone = |first| format!("waits: {second}: another step that takes away system capacity, {first}");
+    assert_eq!(verdicts(&snapshot), [format!("approved: {first}"), alone(first)]);
     snapshot.in_flight = in_flight([scale("one", 3, 2)]);
+    let alone = alone("pool one: scale from 3 to 2 nodes");
     assert_eq!(verdicts(&snapshot).last(), Some(&alone), "nor while one is in flight");
     pool_mut(&mut snapshot, "one").count = 2;
     assert_eq!(verdicts(&snapshot), [alone], "nor while it has been seen to begin");
@@ -150,12 +151,15 @@ fn a_refused_step_lets_the_next_one_reduce() {
     for name in ["one", "two"] {
         wants(&mut snapshot, name, |intent| intent.count = Some(2));
     }
-    run(&mut snapshot, "coredns", "one");
+    for index in 0..3 {
+        let pod = crate::testing::pod(&format!("coredns-{index}"), &crate::testing::node("one", index));
+        edit(&mut snapshot.pods).push(pod);
+    }
     assert_eq!(
         verdicts(&snapshot),
         [
             "SystemPodsWouldBeEvicted, SystemPodsUnplaceable: pool one: scale from 3 to 2 nodes",
-            "approved: pool two: scale from 3 to 2 nodes"
+            "approved: pool two: cordon node aks-two-12345678-vmss000002 to scale from 3 to 2 nodes"
         ]
     );
 }
@@ -248,11 +252,7 @@ fn a_step_that_has_waited_for_long_stops_other_disruptive_ones_and_no_others() {
     wants(&mut snapshot, "two", |intent| intent.count = Some(2));
     wants(&mut snapshot, "apps", |intent| intent.count = Some(2));
     wants(&mut snapshot, "spare", |intent| intent.labels = Some([("a".to_owned(), "b".to_owned())].into()));
-    let (one, two, apps) = (
-        "pool one: scale from 3 to 2 nodes",
-        "pool two: scale from 3 to 2 nodes",
-        "pool apps: scale from 3 to 2 nodes",
-    );
+    let (one, two, apps) = (CORDON_ONE, CORDON_TWO, "pool apps: scale from 3 to 2 nodes");
     let other = format!("waits: {two}: another step that takes away system capacity, {one}");
     assert!(verdicts(&snapshot).contains(&format!("approved: {one}")) && verdicts(&snapshot).contains(&other));
     let waits_since = |snapshot: &mut Snapshot, seconds| policy(snapshot, "two").waits_since = Some(ago(seconds));

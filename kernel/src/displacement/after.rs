@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Displacement;
 use crate::capacity::{Outlook, UnusableReason, Usability, is_leaving, is_running_system, may_remain, usability};
+use crate::drain::Aim;
 use crate::facts::{Facts, worsen};
 use crate::placement::World;
 use crate::snapshot::{AgentPool, Cluster, Mode, Node, Readiness};
@@ -154,6 +155,9 @@ fn relabel(labels: &mut BTreeMap<String, String>, change: &Change) {
     match change {
         Change::Mode { to, .. } => {
             labels.insert(MODE_LABEL.to_owned(), to.to_string().to_ascii_lowercase());
+        }
+        Change::Drain(drain) if drain.aim() == Some(Aim::Demotion) => {
+            labels.insert(MODE_LABEL.to_owned(), "user".to_owned());
         }
         Change::Labels { from, to } => {
             labels.retain(|key, _| !from.contains_key(key) || to.contains_key(key));

@@ -6,9 +6,10 @@ mod verdict;
 
 pub(crate) use verdict::{Homeless, Lack, find};
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::disruption::Takedown;
+use crate::drain::Aim;
 use crate::facts::Facts;
 use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Mode, Node, Owner, Pod};
@@ -26,8 +27,10 @@ pub(crate) struct Displacement<'a> {
     pub(crate) with_nodes: Vec<(&'a Pod, &'a Node)>,
     /// Pods that have no node yet while the step closes or takes nodes, by name.
     pub(crate) waiting: Vec<&'a Pod>,
-    /// How many of the pool's nodes go together; AKS chooses which.
+    /// How many of the pool's nodes go together; AKS chooses which, unless they are chosen.
     pub(crate) going: usize,
+    /// The nodes that go, if that is not for AKS to choose.
+    pub(crate) chosen: Option<BTreeSet<&'a str>>,
     /// Whether the pods must be placed on system nodes, because they ran there.
     pub(crate) from_system: bool,
 }
@@ -37,9 +40,12 @@ impl<'a> Displacement<'a> {
     pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Option<Self> {
         let pool = facts.pool(step)?;
         let takedown = Takedown::of(facts, step);
-        let going = takedown.removed.saturating_add(takedown.rolled);
+        let chosen = chosen(facts, step, &takedown);
+        let going = takedown.removed.saturating_add(takedown.rolled).max(chosen.as_ref().map_or(0, BTreeSet::len));
         let labels = changed_labels(step);
-        let evicted: HashSet<*const Pod> = takedown.evicted.iter().map(|(pod, _)| std::ptr::from_ref(*pod)).collect();
+        let evicted = takedown.evicted.iter().map(|(pod, _)| pod);
+        let evicted: HashSet<*const Pod> =
+            evicted.chain(takedown.singly.iter().map(|(pod, _)| pod)).map(|pod| std::ptr::from_ref(*pod)).collect();
         let is_moved = |pod: &Pod| {
             let selects = || labels.iter().any(|key| pod.selects.contains(*key));
             evicted.contains(&std::ptr::from_ref(pod)) || step.change.demotes() || selects()
@@ -69,6 +75,7 @@ impl<'a> Displacement<'a> {
             with_nodes,
             waiting,
             going,
+            chosen,
             from_system: is_system || facts.nodes_of(&step.pool).iter().any(|node| node.labelled_system),
         })
     }
@@ -81,7 +88,13 @@ impl<'a> Displacement<'a> {
 
 /// Keys of node labels that the step changes.
 fn changed_labels(step: &Step) -> Vec<&str> {
-    if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() }
+    if step.change.changes_mode() { vec![MODE_LABEL] } else { step.change.changed_labels() }
+}
+
+/// The nodes that a drain takes away. Where the pool rolls or goes on with a removal besides, any may go.
+fn chosen<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<BTreeSet<&'a str>> {
+    let is_ours = matches!(step.change.aim()?, Aim::Scale { .. }) && takedown.removed == 0 && takedown.rolled == 0;
+    is_ours.then(|| facts.victims(step).into_iter().map(|node| node.name.as_str()).collect())
 }
 
 /// The taints of the pool after the step that keep pods away. Every write carries them whole, so that one which has not
@@ -99,6 +112,14 @@ fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'
     }
     if takedown.removed > 0 {
         return format!("removing {} of pool {name}", counted(takedown.removed, "node"));
+    }
+    match step.change.aim() {
+        Some(Aim::Scale { .. }) => {
+            let nodes = counted(facts.victims(step).len(), "node");
+            return format!("the drain of {nodes} of pool {name}");
+        }
+        Some(Aim::Demotion) => return format!("the demotion of pool {name}"),
+        None => {}
     }
     let is_new = |taint: &&Taint| facts.nodes_of(name).iter().any(|node| !node.taints.contains(taint));
     let taints = closing_taints(step, pool).filter(is_new).map(ToString::to_string);

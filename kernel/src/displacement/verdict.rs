@@ -63,6 +63,9 @@ pub(crate) fn find<'a>(
         moved: look_up(places, displaced.moved.iter().map(|pod| pod.full_name()))?,
         with_nodes: look_up(places, displaced.with_nodes.iter().map(|(pod, _)| pod.full_name()))?,
     };
+    if let Some(chosen) = &displaced.chosen {
+        return Ok(search.without(chosen));
+    }
     let nodes: Vec<&str> = facts.nodes_of(&step.pool).iter().map(|node| node.name.as_str()).collect();
     Ok(match Choices::of(nodes.iter().copied(), displaced.going) {
         Choices::Each(sets) => sets.into_iter().find_map(|gone| search.without(&gone)),

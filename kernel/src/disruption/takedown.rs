@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::guard::evicting_taint;
 use crate::snapshot::{AgentPool, Node, Owner, Pod};
@@ -21,6 +22,8 @@ pub(crate) struct Takedown<'a> {
     pub(crate) removed: usize,
     /// How many nodes are rolled at once, each drained as the budgets allow.
     pub(crate) rolled: usize,
+    /// Pods that a drain of this operator evicts, each when the one before runs elsewhere.
+    pub(crate) singly: Vec<(&'a Pod, &'a Node)>,
 }
 
 /// Why a pod goes while its node stays.
@@ -37,11 +40,11 @@ impl<'a> Takedown<'a> {
     pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Self {
         let Some(pool) = facts.pool(step) else { return Self::default() };
         let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
-        let labels =
-            if let Change::Mode { .. } = step.change { vec![MODE_LABEL] } else { step.change.changed_labels() };
+        let labels = if step.change.changes_mode() { vec![MODE_LABEL] } else { step.change.changed_labels() };
         let mut takedown =
             Self { removed: removed(facts, step, pool), rolled: rolled(facts, step, pool), ..Self::default() };
         let nodes_go = takedown.removed > 0 || takedown.rolled > 0;
+        takedown.singly = singly(facts, step);
         for (pod, node) in facts.pods_on(&step.pool) {
             let is_daemon = pod.owner == Owner::DaemonSet;
             if step.change.deletes() {
@@ -83,6 +86,21 @@ impl<'a> Takedown<'a> {
     }
 }
 
+/// The protected pods that a drain still has to evict.
+fn singly<'a>(facts: &Facts<'a>, step: &Step) -> Vec<(&'a Pod, &'a Node)> {
+    let Change::Drain(drain) = &step.change else { return Vec::new() };
+    let pods = facts.pods_on(&step.pool).iter().copied().filter(|(pod, _)| pod.owner != Owner::DaemonSet);
+    match (drain, drain.aim()) {
+        (_, None) => Vec::new(),
+        (Drain::Evict { pod: evicted, .. }, _) => pods.filter(|(pod, _)| pod.full_name() == *evicted).collect(),
+        (_, Some(Aim::Demotion)) => pods.collect(),
+        (_, Some(Aim::Scale { .. })) => {
+            let victims: BTreeSet<&str> = facts.victims(step).into_iter().map(|node| node.name.as_str()).collect();
+            pods.filter(|(_, node)| victims.contains(node.name.as_str())).collect()
+        }
+    }
+}
+
 /// How many nodes of the pool the step removes at worst. How many are left of a removal that failed is not known
 /// where the pool has no more nodes than it should have.
 fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
@@ -120,6 +138,8 @@ pub(crate) struct Load<'a> {
     pub(crate) evicted: usize,
     /// Pods that go with their nodes, by the node's name.
     pub(crate) by_node: BTreeMap<&'a str, usize>,
+    /// Whether a drain evicts any, one after the other.
+    pub(crate) singly: bool,
 }
 
 impl Load<'_> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use crate::disruption::{Claim, Doubt, Eviction, Going, Guarding, Load, Takedown, doubt};
 use crate::facts::Facts;
@@ -33,7 +34,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         .into_values()
         .chain(taken.groups.iter().filter_map(|(key, group)| group.excess(key, &takedown)))
         .collect();
-    let cause = excess.iter().map(|excess| excess.cause).min()?;
+    let Some(cause) = excess.iter().map(|excess| excess.cause).min() else { return drain::budget(facts, step) };
     let mut pods: Vec<String> = excess.iter().flat_map(|excess| &excess.pods).map(|pod| pod.full_name()).collect();
     pods.sort_unstable();
     let what = cause.in_words(&takedown, &step.pool);
@@ -56,6 +57,7 @@ enum Cause {
     Taint,
     Removal,
     Roll,
+    Drain,
     Label,
 }
 
@@ -112,6 +114,11 @@ impl<'a> Taken<'a> {
                 *load.by_node.entry(&node.name).or_default() += 1;
             }
         }
+        for (pod, _) in &takedown.singly {
+            if let Some(load) = taken.load(pod, Cause::Drain, guarding) {
+                load.singly = true;
+            }
+        }
         taken
     }
 
@@ -146,11 +153,12 @@ impl<'a> Group<'a> {
     /// one; nothing spreads the pods of a workload without a budget over the drains of several nodes.
     fn together(&self, takedown: &Takedown<'a>) -> usize {
         let Takedown { removed, rolled, .. } = *takedown;
+        let singly = usize::from(self.load.singly);
         if self.budget.is_none() {
-            return self.load.at_worst(removed.saturating_add(rolled));
+            return self.load.at_worst(removed.saturating_add(rolled)) + singly;
         }
         let drained = rolled > 0 && self.load.outlasts(removed);
-        self.load.at_worst(removed) + usize::from(drained)
+        self.load.at_worst(removed) + usize::from(drained) + singly
     }
 
     /// What is too much, if anything is.
@@ -207,6 +215,7 @@ impl Cause {
             Self::Taint => format!("the taint {}", capped_list(takedown.taints.iter().map(ToString::to_string))),
             Self::Removal => format!("removing {} of pool {pool}", counted(takedown.removed, "node")),
             Self::Roll => format!("any write to pool {pool} would go on with its unfinished upgrade, which"),
+            Self::Drain => format!("the drain of nodes of pool {pool}"),
             Self::Label => "the change of a label that their DaemonSets select on".to_owned(),
         }
     }
@@ -230,6 +239,10 @@ fn remedy(cause: Cause, excess: &[Excess<'_>]) -> &'static str {
         Cause::Roll => {
             "let each of these budgets allow one pod to go (more replicas, or less that must be available), and finish \
              the upgrade before changing anything else on the pool"
+        }
+        Cause::Drain => {
+            "let each of these budgets allow one pod to go (more replicas, or less that must be available); pods are \
+             evicted one at a time"
         }
         Cause::Label => "leave that label as it is",
     }

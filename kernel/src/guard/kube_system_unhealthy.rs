@@ -1,5 +1,6 @@
 //! `KubeSystemUnhealthy`: system pools are disturbed only while the add-ons run as wished. Never judges where they run.
 
+use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::names::{capped_list, counted};
@@ -12,14 +13,16 @@ const ALWAYS_REQUIRED: &str = "coredns";
 /// Refuses a disruptive step on a system pool while a required add-on does not run as wished, or has done so only for a
 /// moment, as after the step before.
 ///
+/// No protected pod is evicted, from any pool, before the pods that take the place of those evicted before are Ready.
+///
 /// An add-on other than coredns that the cluster does not have is not required. A repair passes: it may be what the
 /// add-ons wait for.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let pool = facts.observed.pool(&step.pool).filter(|pool| pool.mode == Mode::System)?;
-    if matches!(step.change, Change::Repair { .. }) || !facts.disrupts(step) {
-        return None;
-    }
-    let unwell: Vec<String> = facts.settings.required_add_ons.iter().flat_map(|name| unwell(facts, name)).collect();
+    let pool = facts.observed.pool(&step.pool)?;
+    let disturbs = !matches!(step.change, Change::Repair { .. }) && facts.disrupts(step);
+    let required = facts.settings.required_add_ons.iter().filter(|_| pool.mode == Mode::System && disturbs);
+    let mut unwell: Vec<String> = required.flat_map(|name| unwell(facts, name)).collect();
+    unwell.extend(drain::unsettled(facts, step));
     if unwell.is_empty() {
         return None;
     }

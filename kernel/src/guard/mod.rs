@@ -4,6 +4,7 @@ mod conflicting_policy;
 #[cfg(test)]
 mod deletion_tests;
 mod disruption_budget_blocks;
+mod drain;
 mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
@@ -70,6 +71,13 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,
     ];
+    if step.change.ends_drain() {
+        // Whatever else is known or not: nodes that this operator cordoned may be opened again.
+        return match drain::check_end(facts, &step) {
+            None => Ok(Approved(step)),
+            Some(broken) => Err(Box::new(Refusal { step, broken: vec![broken] })),
+        };
+    }
     let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
     if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }
 }

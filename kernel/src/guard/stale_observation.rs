@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use super::system_pods_would_be_evicted::threat;
 use crate::facts::Facts;
 use crate::intent::{Deletion, Intent};
 use crate::names::{capped_list, counted};
 use crate::plan::Problem;
-use crate::snapshot::{AgentPool, Mode, Power, ProvisioningState};
+use crate::snapshot::{AgentPool, Mode, Owner, Pod, Power, ProvisioningState};
 use crate::step::{Change, Step};
 use crate::taint::Taint;
 
@@ -50,6 +51,9 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
     if let Some(found) = outdated(&step.change, pool) {
         return Some((format!("the step was planned on another state of pool {name}: {found}"), Vec::new()));
     }
+    if let Some(found) = drain::contradiction(facts, step, pool) {
+        return Some(found);
+    }
     // The count of a pool whose last operation failed is what was asked for, not what is there.
     let should_have_nodes = pool.count > 0 && pool.power == Power::Running && pool.state != ProvisioningState::Failed;
     if should_have_nodes && facts.nodes_of(name).is_empty() && may_disrupt(facts, step, pool) {
@@ -57,7 +61,11 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
         return Some((format!("ARM says that pool {name} has {nodes}, Kubernetes shows none"), Vec::new()));
     }
     let worst = facts.pool(step)?;
-    let endangered = || facts.adrift.iter().filter(|pod| threat(facts, step, worst, pod, &[]).is_some());
+    let may_be_drained = |pod: &Pod| step.change.aim().is_some() && pod.owner != Owner::DaemonSet;
+    let endangered = || {
+        let adrift = facts.adrift.iter();
+        adrift.filter(|pod| may_be_drained(pod) || threat(facts, step, worst, pod, &[]).is_some())
+    };
     let adrift: BTreeSet<String> =
         endangered().map(|pod| format!("{} on {}", pod.full_name(), pod.node.as_deref().unwrap_or_default())).collect();
     if adrift.is_empty() {
@@ -95,6 +103,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
         Change::Taints { .. } | Change::Labels { .. } | Change::Delete => true,
+        Change::Drain(drain) => !drain.ends(),
         Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)

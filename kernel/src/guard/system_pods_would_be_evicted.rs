@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::rule::{Broken, Rule, Standing};
+use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::names::capped_list;
 use crate::snapshot::{AgentPool, Mode, Owner, Pod};
@@ -26,6 +27,8 @@ pub(super) enum Threat<'a> {
     Label(&'a str),
     /// The pool goes with all of its nodes.
     Deletion,
+    /// It would be moved off a node that is to go, or of a pool that is no system pool any more.
+    Drain,
 }
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
@@ -33,11 +36,14 @@ pub(super) enum Threat<'a> {
 /// a deletion of a pool that it runs on, and any write that would go on with an upgrade or with a removal that has failed.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.pool(step)?;
-    let threatened: Vec<(Threat<'_>, &Pod)> = facts
+    let mut threatened: Vec<(Threat<'_>, &Pod)> = facts
         .pods_on(&step.pool)
         .iter()
         .filter_map(|(pod, node)| Some((threat(facts, step, pool, pod, &node.taints)?, *pod)))
         .collect();
+    if step.change.aim().is_some() && !facts.may_relocate(step) {
+        threatened.extend(Takedown::of(facts, step).singly.into_iter().map(|(pod, _)| (Threat::Drain, pod)));
+    }
     let gravest = threatened.iter().map(|(threat, _)| *threat).min()?;
     // There may be thousands of pods: each is named once.
     let mut named: Vec<(String, Threat<'_>)> =
@@ -48,14 +54,14 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let causes = capped_list(kinds.iter().filter_map(Threat::cause));
     let pods = capped_list(shown().map(|(name, _)| name));
     let finding = format!("{} {pods}", gravest.finding(&step.pool, &causes));
-    let leaving = threatened.iter().all(|(_, pod)| pod.deleting);
+    let leaving = threatened.iter().all(|(_, pod)| pod.deleting) || is_under_way(facts, step);
     let pods: Vec<String> = named.into_iter().map(|(name, _)| name).collect();
     Some(Broken {
         rule: Rule::SystemPodsWouldBeEvicted,
         // Pods that are on their way out already will not stand in the way for long.
         standing: if leaving { Standing::Passing } else { Standing::Lasting },
         finding,
-        remedy: gravest.remedy().to_owned(),
+        remedy: remedy(facts, step, gravest),
         pods,
     })
 }
@@ -88,13 +94,36 @@ pub(super) fn threat<'a>(
         Some(Threat::Demotion)
     } else if !movable {
         let changed = match change {
-            Change::Mode { .. } => vec![MODE_LABEL],
+            _ if change.changes_mode() => vec![MODE_LABEL],
             _ => change.changed_labels(),
         };
         changed.into_iter().find(|key| pod.selects.contains(*key)).map(Threat::Label)
     } else {
         None
     }
+}
+
+/// Whether a drain of the policy moves the pods that stand in the way of its demotion.
+fn is_under_way(facts: &Facts<'_>, step: &Step) -> bool {
+    let mut nodes = facts.nodes_of(&step.pool).iter();
+    step.change.demotes() && facts.may_relocate(step) && nodes.any(|node| node.is_drained_for(&step.policy))
+}
+
+/// What a person can do. A scale-down that leaves nodes and a demotion may be made by moving the pods.
+fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
+    let is_autoscaled = facts.observed.pool(&step.pool).is_none_or(|pool| pool.autoscaling.is_some());
+    let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Drain)
+        && !is_autoscaled
+        && !step.change.empties()
+        && (step.change.aim().is_some() || step.change.removes());
+    let by_hand = threat.remedy();
+    if !movable || facts.may_relocate(step) {
+        return by_hand.to_owned();
+    }
+    format!(
+        "set spec.disruption.systemPods to Relocate in policy {}, which moves them one by one; or {by_hand}",
+        step.policy
+    )
 }
 
 /// The first `NoExecute` taint that the node does not carry yet and that would evict the pod, now or later.
@@ -116,7 +145,7 @@ impl Threat<'_> {
         match self {
             Self::Taint(taint) => Some(taint.to_string()),
             Self::Label(key) => Some((*key).to_owned()),
-            Self::Upgrade | Self::ScaleDown | Self::Autoscaler | Self::Demotion | Self::Deletion => None,
+            Self::Upgrade | Self::ScaleDown | Self::Autoscaler | Self::Demotion | Self::Deletion | Self::Drain => None,
         }
     }
 
@@ -137,6 +166,7 @@ impl Threat<'_> {
                 format!("the label {causes} decides where these DaemonSet pods run; its change could remove")
             }
             Self::Deletion => format!("all nodes of pool {pool} would go and with them"),
+            Self::Drain => format!("the drain of nodes of pool {pool} would evict"),
         }
     }
 
@@ -150,7 +180,7 @@ impl Threat<'_> {
                 "use the effect NoSchedule, which leaves running pods alone, or let all of these pods tolerate the \
                  taint for good"
             }
-            Self::ScaleDown => {
+            Self::ScaleDown | Self::Drain => {
                 "move these pods to another pool first: cordon the nodes of this pool and restart the workloads, then \
                  uncordon"
             }
@@ -278,13 +308,17 @@ mod tests {
             demoted.finding,
             "nothing would mark the nodes of pool sys as system nodes any more under kube-system/coredns-sys"
         );
-        assert!(demoted.remedy.starts_with("move these pods to another system pool first"));
+        let relocate = "set spec.disruption.systemPods to Relocate in policy p, which moves them one by one; or ";
+        let remedy =
+            |found: &Broken| found.remedy.strip_prefix(relocate).map(|rest| rest.chars().take(38).collect::<String>());
+        assert_eq!(remedy(&demoted).as_deref(), Some("move these pods to another system pool"));
         let scaled = found(&snapshot, &scale("apps", 3, 2)).unwrap();
         assert_eq!(
             scaled.finding,
             "AKS chooses which nodes of pool apps to remove and could evict kube-system/coredns-apps"
         );
-        assert!(scaled.remedy.starts_with("move these pods to another pool first"));
+        assert_eq!(remedy(&scaled).as_deref(), Some("move these pods to another pool first:"));
+        assert_eq!(remedy(&found(&snapshot, &scale("apps", 3, 0)).unwrap()), None, "to no nodes at all is no drain");
         for step in [demote("two"), scale("two", 3, 2), scale("apps", 3, 4), promote("apps"), put_label("sys", "a")] {
             assert_eq!(found(&snapshot, &step), None, "{step}");
         }

@@ -1,6 +1,7 @@
 //! `WorkloadsDependOnPool`: a user pool does not go while pods there would be lost, or have nowhere else to go. Never
 //! places a pod itself.
 
+use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::names::{capped, counted, shorten};
@@ -13,17 +14,20 @@ const SHOWN: usize = 3;
 /// Refuses a step that takes all nodes of a user pool away while pods depend on it, and for now while that is not known or
 /// something else is taking away room that they may need.
 ///
-/// A person may allow the loss, for one pool by its name.
+/// A person may allow the loss, for one pool by its name. Of a drain, on any pool, a pod that nothing would start again is
+/// never evicted, nor one that has come to a node since it was cordoned.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let pool = facts.observed.pool(&step.pool).filter(|pool| pool.mode != Mode::System)?;
+    let Some(pool) = facts.observed.pool(&step.pool).filter(|pool| pool.mode != Mode::System) else {
+        return drain::loses(facts, step);
+    };
     let may_lose = facts.intents.iter().any(|intent| intent.policy == step.policy && intent.may_lose_workloads);
     if !step.change.empties() || may_lose {
-        return None;
+        return drain::loses(facts, step);
     }
     let (standing, finding, remedy, pods) = match facts.dependents_on(&pool.name) {
         Err(reason) => (Standing::Passing, unread(&pool.name, &reason), WAIT.to_owned(), Vec::new()),
         Ok([]) => {
-            let other = room_goes_with(facts, &pool.name)?;
+            let Some(other) = room_goes_with(facts, &pool.name) else { return drain::loses(facts, step) };
             let finding = format!("the pods on pool {} may need the room that goes with pool {other}", pool.name);
             (Standing::Passing, finding, WAIT.to_owned(), Vec::new())
         }

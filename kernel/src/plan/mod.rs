@@ -1,14 +1,18 @@
 //! What the policies ask for, as ordered single-purpose steps. Never judges whether a step is safe.
 
 mod create;
+mod drain;
 mod problem;
 mod release;
 mod repair;
 mod steps;
+mod uncordon;
+mod victims;
 
 pub use problem::Problem;
 pub use release::Release;
 pub use steps::Drift;
+use uncordon::Wish;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
@@ -22,6 +26,8 @@ use crate::template::TemplateDrift;
 pub struct Plan {
     /// One entry a policy.
     pub policies: Vec<PolicyPlan>,
+    /// What is left to do for policies that are gone, or govern no pool any more.
+    pub left_behind: Vec<Step>,
 }
 
 impl Plan {
@@ -56,13 +62,14 @@ pub struct PolicyPlan {
 #[must_use]
 pub fn plan(snapshot: &Snapshot, settings: &Settings) -> Plan {
     let Some(intents) = snapshot.intents.value() else { return Plan::default() };
-    let mut policies: Vec<PolicyPlan> =
-        intents.iter().map(|intent| plan_policy(intent, intents, snapshot, settings)).collect();
+    let planned = intents.iter().map(|intent| plan_policy(intent, intents, snapshot, settings));
+    let (mut policies, wishes): (Vec<PolicyPlan>, Vec<Wish>) = planned.unzip();
+    let left_behind = uncordon::add(&mut policies, wishes, snapshot);
     policies.sort_by(|a, b| a.policy.cmp(&b.policy));
-    Plan { policies }
+    Plan { policies, left_behind }
 }
 
-fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, settings: &Settings) -> PolicyPlan {
+fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, settings: &Settings) -> (PolicyPlan, Wish) {
     let mut plan = PolicyPlan {
         policy: intent.policy.clone(),
         pool: intent.pool.clone(),
@@ -73,28 +80,52 @@ fn plan_policy(intent: &Intent, intents: &[Intent], snapshot: &Snapshot, setting
         release: release::of(intent, intents, snapshot, settings),
     };
     if plan.release.is_some() {
-        return plan;
+        return (plan, Wish::open("the policy is being deleted"));
     }
     if intent.deletion.is_some() {
         farewell(&mut plan, intent, snapshot, settings);
-        return plan;
+        return (plan, Wish::open("the policy is being deleted"));
     }
-    match target(intent, intents, snapshot) {
-        Err(problem) => create_or_tell(&mut plan, problem, intent, snapshot, settings),
-        Ok(pool) => {
-            plan.template_drift =
-                intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
-            plan.steps = steps::toward(intent, pool);
-            plan.drift = steps::drift(&plan.steps);
-            if plan.steps.is_empty() {
-                plan.steps.extend(repair::of(intent, pool, snapshot, settings));
-            }
-            if !plan.steps.is_empty() {
-                plan.problems.extend(Problem::of_attempt(intent, pool, snapshot.now, settings));
-            }
+    let wish = match target(intent, intents, snapshot) {
+        Err(problem) => {
+            let wish = match &problem {
+                Problem::NotObserved { .. } => Wish::AsItIs,
+                other => Wish::open(&format!("the policy can't be planned ({})", other.reason())),
+            };
+            create_or_tell(&mut plan, problem, intent, snapshot, settings);
+            wish
         }
+        Ok(pool) => plan_pool(&mut plan, intent, pool, snapshot, settings),
+    };
+    (plan, wish)
+}
+
+/// Plans what differs between the policy and its pool.
+fn plan_pool(
+    plan: &mut PolicyPlan,
+    intent: &Intent,
+    pool: &AgentPool,
+    snapshot: &Snapshot,
+    settings: &Settings,
+) -> Wish {
+    plan.template_drift = intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
+    if steps::is_of_somebody_else(intent, pool) {
+        plan.problems.push(Problem::Autoscaled);
     }
-    plan
+    let steps = steps::toward(intent, pool);
+    plan.drift = steps::drift(&steps);
+    let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
+    let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
+    let refined = drain::refine(intent, pool, snapshot, settings, steps, held.as_deref());
+    plan.steps = refined.steps;
+    plan.problems.extend(refined.problem);
+    if plan.steps.is_empty() {
+        plan.steps.extend(repair::of(intent, pool, snapshot, settings));
+    }
+    if !plan.steps.is_empty() {
+        plan.problems.extend(attempt);
+    }
+    Wish::Keep { nodes: refined.kept, opened: refined.opened }
 }
 
 /// Plans the creation of the pool if that is all there is against the policy.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::intent::{Attempt, Cause, Intent};
-use crate::names::shorten;
+use crate::names::{capped_list, counted, shorten};
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Mode, PoolKind, Power, ProvisioningState};
 use crate::time::Time;
@@ -36,6 +36,8 @@ pub enum Problem {
         /// ARM's power state.
         state: String,
     },
+    /// The policy sets a count, and an autoscaler that somebody else has turned on owns it.
+    Autoscaled,
     /// The last attempt failed and the next one is due later.
     BackingOff {
         /// The attempt.
@@ -51,6 +53,13 @@ pub enum Problem {
     Unsuitable {
         /// Field, value, reason and remedy.
         why: String,
+    },
+    /// Nodes are to be drained, and too few can be chosen.
+    TooFewNodes {
+        /// What is missing, in words.
+        what: String,
+        /// Whether somebody else has cordoned some; otherwise they have not joined, or are going away.
+        cordoned: bool,
     },
     /// The pool is to be deleted and is of a kind that is not managed.
     NotDeleted {
@@ -81,6 +90,18 @@ impl Problem {
         }
     }
 
+    /// Too few nodes can be chosen for a drain.
+    pub(super) fn too_few_nodes(needed: usize, found: usize, cordoned: &[&str]) -> Self {
+        let (needed, others) = (counted(needed, "node"), capped_list(cordoned));
+        let why = if cordoned.is_empty() {
+            "Kubernetes shows no more".to_owned()
+        } else {
+            format!("somebody else has cordoned {others}")
+        };
+        let what = format!("of {needed} to be drained only {found} can be chosen: {why}");
+        Self::TooFewNodes { what, cordoned: !cordoned.is_empty() }
+    }
+
     /// Why no step is made although the pool differs, if the last attempt says so.
     pub(super) fn of_attempt(intent: &Intent, pool: &AgentPool, now: Time, settings: &Settings) -> Option<Self> {
         let attempt = intent.failed_attempt().filter(|_| intent.may_write())?;
@@ -88,7 +109,7 @@ impl Problem {
             return (pool.state == ProvisioningState::Canceled).then_some(Self::Canceled);
         }
         intent.backing_off(now)?;
-        let lasts = attempt.cause == Cause::Refused || attempt.failures > settings.repairs;
+        let lasts = matches!(attempt.cause, Cause::Refused | Cause::Drain) || attempt.failures > settings.repairs;
         Some(Self::BackingOff { attempt: attempt.clone(), lasts })
     }
 
@@ -107,7 +128,10 @@ impl Problem {
             Self::PoolNotFound { .. } => "PoolNotFound",
             Self::Unsupported { .. } | Self::NotDeleted { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
+            Self::Autoscaled => "PoolIsAutoscaled",
+            Self::TooFewNodes { .. } => "TooFewNodes",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
+            Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Drain) => "DrainGivenUp",
             Self::BackingOff { .. } => "WriteFailed",
             Self::Canceled => "PoolCanceled",
             Self::CountMissing => "CountMissing",
@@ -118,7 +142,12 @@ impl Problem {
     /// Whether somebody has to change something before the policy can be fulfilled.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
-        !matches!(self, Self::NotObserved { .. } | Self::BackingOff { lasts: false, .. })
+        !matches!(
+            self,
+            Self::NotObserved { .. }
+                | Self::BackingOff { lasts: false, .. }
+                | Self::TooFewNodes { cordoned: false, .. }
+        )
     }
 }
 
@@ -150,15 +179,27 @@ impl fmt::Display for Problem {
             Self::NotRunning { state } => {
                 write!(f, "the pool is {state}; nothing is changed until it is started (az aks nodepool start)")
             }
+            Self::Autoscaled => f.write_str(
+                "the pool is autoscaled, and not by this policy, so the cluster autoscaler owns its count: remove spec.count, \
+                 or turn the autoscaler off for this pool (az aks nodepool update --disable-cluster-autoscaler)",
+            ),
             Self::BackingOff { attempt, .. } => {
                 let message = shorten(attempt.message.trim_end_matches('.'), 700);
                 f.write_str(match attempt.cause {
                     Cause::Refused => "ARM refused the last write",
                     Cause::Failed | Cause::Canceled => "the last operation on the pool failed",
+                    Cause::Drain => "the last drain was given up and its nodes are open again",
                 })?;
                 write!(f, " ({}, attempt {}): {message}", attempt.code, attempt.failures)?;
                 if attempt.remedy.is_empty() { Ok(()) } else { write!(f, ". To do: {}", attempt.remedy) }
             }
+            Self::TooFewNodes { what, cordoned: false } => f.write_str(what),
+            Self::TooFewNodes { what, .. } => write!(
+                f,
+                "{}; uncordon these nodes (kubectl uncordon), or take them out of the pool in Azure (az aks nodepool \
+                 delete-machines)",
+                shorten(what, 500)
+            ),
             Self::NotDeleted { what } => write!(
                 f,
                 "the pool is not deleted, {} is not supported: delete it by other means (az aks nodepool delete), or set \

@@ -45,6 +45,11 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         .collect()
 }
 
+/// A step of a policy on its pool.
+pub(super) fn on_its_own(intent: &Intent, pool: &AgentPool, change: Change) -> Step {
+    Step { policy: intent.policy.clone(), pool: pool.name.clone(), change }
+}
+
 /// What differs, field by field, in the order of the fields. `steps` are those of [`toward`].
 pub(super) fn drift(steps: &[Step]) -> Vec<Drift> {
     let mut drift: Vec<Drift> =
@@ -59,14 +64,23 @@ fn mode(intent: &Intent, pool: &AgentPool) -> Option<Change> {
 }
 
 fn count(intent: &Intent, pool: &AgentPool) -> Option<Change> {
-    let to = intent.count.filter(|count| *count != pool.count && intent.autoscaling.is_none())?;
+    let owned = intent.autoscaling.is_none() && !is_of_somebody_else(intent, pool);
+    let to = intent.count.filter(|count| *count != pool.count && owned)?;
     Some(Change::Count { from: pool.count, to })
 }
 
-/// A policy that says how many nodes there are wants no autoscaler; one that says neither leaves it alone.
+/// Whether the policy sets a count, and the pool has an autoscaler that this policy has never had anything to do with.
+pub(super) fn is_of_somebody_else(intent: &Intent, pool: &AgentPool) -> bool {
+    let wants_none = intent.count.is_some() && intent.autoscaling.is_none();
+    wants_none && pool.autoscaling.is_some() && !intent.owns_autoscaler
+}
+
+/// A policy that says how many nodes there are wants no autoscaler, and turns its own off; one that says neither leaves it
+/// alone.
 fn autoscaling(intent: &Intent, pool: &AgentPool) -> Option<Change> {
     let to = match (intent.autoscaling, intent.count) {
         (None, None) => return None,
+        (None, Some(_)) if is_of_somebody_else(intent, pool) => return None,
         (to, _) => to,
     };
     (to != pool.autoscaling).then_some(Change::Autoscaling { from: pool.autoscaling, to })
@@ -187,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_autoscaler_owns_the_count_and_a_fixed_count_turns_it_off_first() {
+    fn the_autoscaler_owns_the_count_and_a_fixed_count_turns_the_policys_own_off_first() {
         let bounds = |min, max| Some(crate::Autoscaling { min, max });
         for (present, autoscaling, count, steps) in [
             (bounds(1, 5), bounds(1, 5), None, vec![]),
@@ -202,12 +216,19 @@ mod tests {
             (bounds(1, 5), None, Some(2), vec!["turn the autoscaler off"]),
             (bounds(1, 5), None, Some(1), vec!["turn the autoscaler off", "scale from 2 to 1 nodes"]),
             (bounds(1, 5), bounds(1, 5), Some(4), vec![]),
+            (None, None, Some(1), vec!["scale from 2 to 1 nodes"]),
         ] {
             let mut pool = pool("apps", Mode::User, 2);
             pool.autoscaling = present;
-            let intent = Intent { autoscaling, count, ..intent("p", "apps") };
-            let found: Vec<String> = toward(&intent, &pool).iter().map(|step| step.change.to_string()).collect();
-            assert_eq!(found, steps);
+            let mut intent = Intent { autoscaling, count, owns_autoscaler: true, ..intent("p", "apps") };
+            let texts = |intent: &Intent| -> Vec<String> {
+                toward(intent, &pool).iter().map(|step| step.change.to_string()).collect()
+            };
+            assert_eq!(texts(&intent), steps);
+            intent.owns_autoscaler = false;
+            let of_somebody_else = present.is_some() && autoscaling.is_none();
+            assert_eq!(texts(&intent), if of_somebody_else { vec![] } else { steps });
+            assert_eq!(is_of_somebody_else(&intent, &pool), of_somebody_else && count.is_some());
         }
     }
 }

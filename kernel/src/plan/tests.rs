@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{NOW, ago, edit, intent, pool, pool_mut, snapshot};
-use crate::{Attempt, Cause, Known, Mode, PoolKind, Power, Span};
+use crate::{Attempt, Autoscaling, Cause, Known, Mode, PoolKind, Power, Span};
 
 /// Pools `sys` and `apps`, and a policy `p` that wants four nodes in `apps`.
 fn cluster() -> Snapshot {
@@ -103,6 +103,28 @@ fn one_policy_that_can_not_be_planned_stops_no_other() {
     edit(&mut snapshot.intents).insert(0, intent("a", "gone"));
     assert_eq!(policy(&snapshot, "a").problems.len(), 1);
     assert_eq!(policy(&snapshot, "p").steps.len(), 1);
+}
+
+#[test]
+fn the_count_of_a_pool_that_somebody_else_autoscales_is_a_problem_and_the_rest_is_planned() {
+    let mut snapshot = cluster();
+    pool_mut(&mut snapshot, "apps").autoscaling = Some(Autoscaling { min: 1, max: 5 });
+    for intent in edit(&mut snapshot.intents) {
+        intent.mode = Some(Mode::System);
+    }
+    let autoscaled = policy(&snapshot, "p");
+    assert_eq!(autoscaled.problems, [Problem::Autoscaled]);
+    assert_eq!(Problem::Autoscaled.reason(), "PoolIsAutoscaled");
+    assert_eq!(autoscaled.steps.len(), 1);
+    for intent in edit(&mut snapshot.intents) {
+        intent.count = None;
+    }
+    assert_eq!(policy(&snapshot, "p").problems, []);
+    for intent in edit(&mut snapshot.intents) {
+        (intent.count, intent.owns_autoscaler) = (Some(4), true);
+    }
+    let own = policy(&snapshot, "p");
+    assert_eq!((own.problems, own.steps.len()), (vec![], 3), "mode, autoscaler and count");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod budget;
 mod dependent;
 mod node;
+mod occupancy;
 mod places;
 mod pod;
 mod pool;
@@ -10,7 +11,8 @@ mod workload;
 
 pub use budget::{Budget, BudgetStatus, UnhealthyPods};
 pub use dependent::{Dependent, Tie};
-pub use node::{Node, Readiness};
+pub use node::{DrainMark, Node, Readiness};
+pub use occupancy::{Occupancy, Occupant};
 pub use places::Places;
 pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
@@ -49,6 +51,8 @@ pub struct Snapshot {
     pub in_flight: Vec<InFlight>,
     /// Pods that depend on a pool, by pool: read only for pools that are to go. A pool that is not named has not been read.
     pub dependents: BTreeMap<String, Known<Vec<Dependent>>>,
+    /// What runs on nodes that are being drained, by pool: read only where a drain is planned or under way.
+    pub occupancy: BTreeMap<String, Known<Occupancy>>,
 }
 
 /// The managed cluster as ARM reports it (`managedClusters` GET).

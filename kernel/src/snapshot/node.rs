@@ -31,9 +31,36 @@ pub struct Node {
     pub kubelet_version: String,
     /// The node image, from the label `kubernetes.azure.com/node-image-version`.
     pub image_version: Option<String>,
+    /// The zone, from the label `topology.kubernetes.io/zone`.
+    pub zone: Option<String>,
+    /// For whose sake this operator cordoned it, from the annotation that came with the cordon.
+    pub drain: Option<Box<DrainMark>>,
+}
+
+/// What the annotation of a node says that this operator cordoned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainMark {
+    /// The policy.
+    pub policy: String,
+    /// What the drain is for, in words.
+    pub plan: String,
+    /// When the node was cordoned.
+    pub since: Time,
 }
 
 impl Node {
+    /// The mark of the drain for which this operator cordoned it. One that is in use again has been taken back by somebody.
+    #[must_use]
+    pub fn drained(&self) -> Option<&DrainMark> {
+        self.drain.as_deref().filter(|_| self.cordoned)
+    }
+
+    /// Whether it is cordoned for the sake of that policy.
+    #[must_use]
+    pub fn is_drained_for(&self, policy: &str) -> bool {
+        self.drained().is_some_and(|mark| mark.policy == policy)
+    }
+
     /// Whether the node is proven to be none of Azure's, for example a virtual one.
     #[must_use]
     pub fn is_foreign(&self) -> bool {

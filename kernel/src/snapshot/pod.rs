@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::placement::Labels;
 use crate::taint::{Taint, Toleration};
+use crate::time::Time;
 
 /// A protected pod: one in a protected namespace that is neither finished nor a static mirror pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Pod {
     pub ready: bool,
     /// Whom it belongs to, shared by all of its pods; `None` if nothing controls it.
     pub controller: Option<Arc<Controller>>,
+    /// `metadata.creationTimestamp`.
+    pub created: Time,
 }
 
 /// How far a pod has come.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Snapshot, Step, Taint, Template, Tie, Time, Toleration, TolerationOperator,
-    UnhealthyPods, Workload,
+    AgentPool, Aim, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion,
+    Dependent, Drain, DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Occupancy, Occupant, Os,
+    Owner, Phase, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint,
+    Template, Tenancy, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -120,6 +120,7 @@ prop_compose! {
         carries_pool_taints in mostly(true, vec![false]),
         provider in mostly(true, vec![false]),
         version in prop::bool::weighted(0.05),
+        drain in mostly(None, vec![Some("p0"), Some("p0"), Some("gone")]),
     ) -> (Node, bool) {
         let since = ago(since);
         let node = Node {
@@ -129,15 +130,22 @@ prop_compose! {
             quarantined,
             readiness: if ready { Readiness::Ready { since } } else { Readiness::NotReady { since } },
             joined: ago(age),
-            cordoned,
+            cordoned: cordoned || drain.is_some(),
             deleting,
             taints: taints.into_iter().chain(extra.map(|text| text.parse().unwrap())).collect(),
             provider_id: provider.then(|| "azure:///subscriptions/sub/resourceGroups/MC_rg/x".to_owned()),
             kubelet_version: if version { "v1.32.0" } else { "v1.33.5" }.to_owned(),
             image_version: None,
+            zone: None,
+            drain: drain.map(mark).map(Box::new),
         };
         (node, carries_pool_taints)
     }
+}
+
+/// The mark of a drain for that policy.
+pub fn mark(policy: &str) -> DrainMark {
+    DrainMark { policy: policy.to_owned(), plan: "a test".to_owned(), since: ago(600) }
 }
 
 /// The nodes of a pool: as many as it counts, give or take a few.
@@ -188,7 +196,7 @@ prop_compose! {
         let controller = controller.map(|name| Arc::new(Controller { kind: "Deployment".into(), name: name.to_owned() }));
         Pod {
             namespace: "kube-system".into(), name: "".into(), node: node.map(Into::into), owner, deleting, tolerations: tolerations.into(), selects: selects.into(),
-            labels: Arc::new(labels), phase, ready, controller,
+            labels: Arc::new(labels), phase, ready, controller, created: ago(7200),
         }
     }
 }
@@ -242,7 +250,8 @@ prop_compose! {
         pool in select(POOLS.to_vec()),
         created in select(vec![10, 600, 6000]),
         mode in option::of(select(vec![Mode::System, Mode::User, Mode::User])),
-        (count, autoscaling) in (option::of(0_u32..6), option::weighted(0.2, bounds())),
+        (count, autoscaling, owns_autoscaler) in
+            (option::of(0_u32..6), option::weighted(0.2, bounds()), any::<bool>()),
         taints in option::of(taints(2)),
         (labels, owned_labels) in (option::of(labels()), keys()),
         (tags, owned_tags) in (option::of(tags()), tags().prop_map(|tags| tags.into_keys().collect())),
@@ -255,11 +264,12 @@ prop_compose! {
             mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
             prop::bool::weighted(0.2),
         ),
+        system_pods in select(vec![SystemPods::Protect, SystemPods::Relocate]),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
-            mode, count, autoscaling, taints, labels, owned_labels, tags, owned_tags, attempt, stalled,
-            waits_since, template, creating, deletion, may_lose_workloads,
+            mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
+            stalled, waits_since, template, creating, deletion, may_lose_workloads, system_pods,
         }
     }
 }
@@ -291,6 +301,83 @@ fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
         1 => Just(Some(Known::seen(ago(301), vec![]))),
         1 => Just(None),
     ]
+}
+
+/// A cluster, and a change of a drain to judge on one of its pools, of which the last nodes are often marked.
+pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
+    let wish = (0..3_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, any::<bool>());
+    (cluster_and_step(), wish).prop_map(|((mut snapshot, mut step), (kind, mode, count, marked))| {
+        let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap().clone();
+        step.change = Change::Drain(drain(kind, &mode, &pool, count));
+        let mut nodes = snapshot.nodes.value().unwrap().clone();
+        let first = count.min(pool.count);
+        let is_last = |node: &Node| {
+            let index = node.name.rsplit('-').next().and_then(|index| index.parse::<u32>().ok());
+            node.pool.as_ref() == Some(&pool.name) && index.is_some_and(|index| index >= first || kind == 2)
+        };
+        for node in nodes.iter_mut().filter(|node| marked && is_last(node)) {
+            (node.cordoned, node.drain) = (true, Some(Box::new(mark(&step.policy))));
+        }
+        if kind == 2 && marked {
+            let (mut intents, mut pods) =
+                (snapshot.intents.value().unwrap().clone(), snapshot.pods.value().unwrap().clone());
+            let mut own = intents.iter_mut().filter(|intent| intent.policy == step.policy);
+            own.by_ref().for_each(|intent| intent.system_pods = SystemPods::Relocate);
+            let owner = Arc::new(Controller { kind: "Deployment".into(), name: "dns".to_owned() });
+            for pod in &mut pods {
+                pod.controller = Some(Arc::clone(&owner));
+            }
+            let read = occupancy(&pool.name, &nodes, &pods, 2);
+            snapshot.occupancy.extend(read.map(|known| (pool.name.clone(), known)));
+            (snapshot.intents, snapshot.pods) = (Known::seen(NOW, intents), Known::seen(NOW, pods));
+        }
+        // Mostly a pod that is there.
+        let on_pool = |name: &str| nodes.iter().any(|node| node.name == name && node.pool.as_ref() == Some(&pool.name));
+        let mut pods = snapshot.pods.value().unwrap().iter().filter(|pod| pod.node.as_deref().is_some_and(on_pool));
+        if let Change::Drain(Drain::Evict { pod, uid, node, .. }) = &mut step.change
+            && let Some(there) = pods.find(|pod| pod.owner == Owner::Other && !pod.deleting)
+        {
+            (*pod, *uid) = (there.full_name(), there.full_name());
+            *node = there.node.as_deref().unwrap_or_default().to_owned();
+        }
+        snapshot.nodes = Known::seen(NOW, nodes);
+        (snapshot, step)
+    })
+}
+
+/// A change of a drain of the pool, down to so many nodes or for its demotion.
+fn drain(kind: u8, mode: &Mode, pool: &AgentPool, count: u32) -> Drain {
+    let to = count.min(pool.count);
+    let nodes = (to..pool.count).map(|index| format!("aks-{}-{index}", pool.name)).collect();
+    let aim = if *mode == Mode::User { Aim::Demotion } else { Aim::Scale { from: pool.count, to } };
+    match kind {
+        0 => Drain::Cordon { nodes, aim },
+        1 => Drain::RemoveMachines { machines: nodes, from: pool.count },
+        _ => {
+            let (pod, node) = (format!("kube-system/pod-{}", count.min(1)), format!("aks-{}-0", pool.name));
+            Drain::Evict { uid: pod.clone(), pod, node, aim }
+        }
+    }
+}
+
+/// What runs on all nodes of a pool: the protected pods that do; `None` if that has not been read.
+fn occupancy(pool: &str, nodes: &[Node], pods: &[Pod], known: u8) -> Option<Known<Occupancy>> {
+    let names: BTreeSet<String> =
+        nodes.iter().filter(|node| node.pool.as_deref() == Some(pool)).map(|node| node.name.clone()).collect();
+    let is_here = |pod: &&Pod| pod.node.as_deref().is_some_and(|node| names.contains(node));
+    let occupant = |pod: &Pod| Occupant {
+        pod: pod.clone(),
+        uid: pod.full_name(),
+        tenancy: match (pod.owner, &pod.controller) {
+            (Owner::DaemonSet, _) => Tenancy::OfNode,
+            (Owner::Other, Some(_)) => Tenancy::Controlled,
+            (Owner::Other, None) => Tenancy::Alone,
+        },
+        protected: true,
+    };
+    let pods = pods.iter().filter(is_here).map(occupant).collect();
+    let at = if known == 1 { ago(301) } else { NOW };
+    (known != 0).then(|| Known::seen(at, Occupancy { nodes: names.clone(), pods, budgets: vec![] }))
 }
 
 /// A step on some pool, planned on what the pool is like.
@@ -352,6 +439,7 @@ fn assemble(
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        occupancy: [].into(),
     }
 }
 
@@ -374,9 +462,9 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             workload(),
             in_flight,
             step_on(bare),
-            vec(dependents(), POOLS.len()),
+            (vec(dependents(), POOLS.len()), vec(0..12_u8, POOLS.len())),
         );
-        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step, dependents)| {
+        parts.prop_map(move |(pods, budgets, mut intents, state, coredns, in_flight, mut step, (dependents, read))| {
             if let Some(first) = intents.first_mut() {
                 first.deletion = first.deletion.or(step.change.deletes().then_some(Deletion::Delete));
                 first.pool.clone_from(&step.pool);
@@ -384,6 +472,12 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             let mut snapshot = assemble(pools.clone(), pods, budgets, intents, state, coredns);
             let known = POOLS.iter().zip(dependents).filter_map(|(pool, known)| Some(((*pool).to_owned(), known?)));
             snapshot.dependents = known.collect();
+            let (nodes, pods) = (snapshot.nodes.value().unwrap(), snapshot.pods.value().unwrap());
+            let known = POOLS
+                .iter()
+                .zip(read)
+                .filter_map(|(pool, known)| Some(((*pool).to_owned(), occupancy(pool, nodes, pods, known)?)));
+            snapshot.occupancy = known.collect();
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

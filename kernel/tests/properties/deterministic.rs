@@ -50,7 +50,8 @@ proptest! {
     fn every_planned_step_gets_one_verdict(snapshot in cluster(), limit in 0..4_usize) {
         let planned = plan(&snapshot, &Settings::default());
         let settings = Settings { steps_in_parallel: limit, ..Settings::default() };
-        let mut steps: Vec<String> = planned.policies.iter().flat_map(|policy| &policy.steps).map(ToString::to_string).collect();
+        let own = planned.policies.iter().flat_map(|policy| &policy.steps);
+        let mut steps: Vec<String> = own.chain(&planned.left_behind).map(ToString::to_string).collect();
         let mut judged: Vec<String> = decide(&planned, &snapshot, &settings).iter().map(|verdict| verdict.step().to_string()).collect();
         steps.sort();
         judged.sort();

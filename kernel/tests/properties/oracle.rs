@@ -1,9 +1,11 @@
 //! The cluster as Kubernetes and AKS would have it, written from the design's definitions and not from the kernel:
 //! what the add-ons can count on, and which protected pods a write would evict. Never calls the kernel's own rules.
 
+use std::collections::BTreeSet;
+
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, Mode, Node, Os, Owner, Pod, PoolKind, Power, ProvisioningState, Readiness, Snapshot,
-    Step, Taint, TaintEffect, Toleration, TolerationOperator,
+    AgentPool, Aim, Change, Cluster, Drain, Mode, Node, Os, Owner, Pod, PoolKind, Power, ProvisioningState, Readiness,
+    Snapshot, Step, SystemPods, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 
 /// What the add-ons have.
@@ -75,7 +77,9 @@ impl<'a> Oracle<'a> {
         // A demotion takes effect; a promotion on its way, even if ARM shows it already, may yet fail.
         let loses_mode = here
             .iter()
-            .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System));
+            .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System))
+            || here.iter().any(|change| change.aim() == Some(Aim::Demotion));
+        let taken: BTreeSet<&str> = writes.iter().flat_map(|step| self.taken(step, pool)).collect();
         let goes = here.contains(&&Change::Delete);
         if leaves || goes || !is_system || loses_mode || pool.power != Power::Running {
             return 0;
@@ -91,13 +95,19 @@ impl<'a> Oracle<'a> {
                 }
                 _ => {}
             }
+            if let Some(Aim::Scale { to, .. }) = change.aim() {
+                target = target.min(i64::from(to));
+            }
         }
-        let usable: i64 = self.nodes_of(pool).filter(|node| self.is_usable(node, &taints)).count().try_into().unwrap();
-        let joined: i64 = self.nodes_of(pool).count().try_into().unwrap();
-        let machines = joined.max(i64::from(pool.count));
+        // The nodes of a drain are chosen: they go, and no others for its sake.
+        let stays = |node: &&Node| !taken.contains(node.name.as_str());
+        let usable = self.nodes_of(pool).filter(stays).filter(|node| self.is_usable(node, &taints)).count();
+        let (usable, joined) = (i64::try_from(usable).unwrap(), self.nodes_of(pool).filter(stays).count());
+        let going = i64::try_from(taken.len()).unwrap();
+        let machines = i64::try_from(joined).unwrap().max(i64::from(pool.count) - going);
         let rolled = if !here.is_empty() && self.is_half_upgraded(pool) { unavailable(pool, target) } else { 0 };
         // AKS chooses the machines that go, the usable ones at worst.
-        (usable - (machines - target) - rolled).max(0)
+        (usable - (machines - target).max(0) - rolled).max(0)
     }
 
     fn is_usable(&self, node: &Node, pool_taints: &[Taint]) -> bool {
@@ -116,10 +126,33 @@ impl<'a> Oracle<'a> {
         ready && open && !node.cordoned && !node.deleting && node.labelled_system
     }
 
+    /// Nodes that a drain takes out of service.
+    fn taken(&self, step: &Step, pool: &AgentPool) -> Vec<&'a str> {
+        let Change::Drain(drain) = &step.change else { return vec![] };
+        let (named, marked): (&[String], bool) = match drain {
+            Drain::Cordon { nodes, .. } => (nodes, true),
+            Drain::RemoveMachines { machines, .. } => (machines, false),
+            Drain::Evict { .. } => (&[], true),
+            Drain::Uncordon { .. } => (&[], false),
+        };
+        let is_marked =
+            |node: &Node| marked && node.cordoned && node.drain.as_ref().is_some_and(|mark| mark.policy == step.policy);
+        let nodes = self
+            .nodes_of(pool)
+            .filter(|node| step.pool == pool.name && (named.contains(&node.name) || is_marked(node)));
+        nodes.map(|node| node.name.as_str()).collect()
+    }
+
+    /// Whether the policy of the step lets protected pods be moved.
+    fn relocates(&self, step: &Step) -> bool {
+        let mut intents = self.snapshot.intents.value().unwrap().iter();
+        intents.any(|intent| intent.policy == step.policy && intent.system_pods == SystemPods::Relocate)
+    }
+
     /// Protected pods that the write would evict or leave without protection.
     pub fn victims(&self, step: &Step) -> Vec<&'a Pod> {
         // There is nobody on a pool that is to be created.
-        let Some(pool) = self.cluster.pool(&step.pool) else { return vec![] };
+        let Some(pool) = self.cluster.pool(&step.pool).filter(|_| !step.change.ends_drain()) else { return vec![] };
         self.snapshot.pods.value().unwrap().iter().filter(|pod| self.is_victim(pod, step, pool)).collect()
     }
 
@@ -142,7 +175,7 @@ impl<'a> Oracle<'a> {
         let selects = |key: &str| pod.selects.contains(key);
         if pod.owner == Owner::DaemonSet {
             return match &step.change {
-                Change::Mode { .. } => selects("kubernetes.azure.com/mode"),
+                _ if step.change.changes_mode() => selects("kubernetes.azure.com/mode"),
                 Change::Labels { from, to } => {
                     from.keys().chain(to.keys()).any(|key| from.get(key) != to.get(key) && selects(key))
                 }
@@ -153,6 +186,11 @@ impl<'a> Oracle<'a> {
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
             Change::Count { to, .. } => *to < pool.count,
             Change::Autoscaling { .. } => pool.mode == Mode::System && frees_nodes(pool, &step.change),
+            Change::Drain(drain) if !self.relocates(step) => match drain {
+                Drain::Evict { pod: evicted, .. } => pod.full_name() == *evicted,
+                _ if drain.aim() == Some(Aim::Demotion) => true,
+                _ => self.taken(step, pool).iter().any(|taken| **taken == **name),
+            },
             _ => false,
         };
         taken || self.is_half_upgraded(pool) || self.goes_on_removing(pool)

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Change, Deletion, Known, NewPool, Os, PoolKind, Power, ProvisioningState, Settings, Snapshot, Step, plan,
+    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power,
+    ProvisioningState, Settings, Snapshot, Step, SystemPods, plan,
 };
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::clusters::{NOW, cluster};
+use crate::clusters::{NOW, cluster, mark};
 
 /// What AKS makes of a write: what is sent replaces what was there, everything else stays.
 fn merge(snapshot: &mut Snapshot, step: &Step) {
@@ -31,10 +32,51 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
+        Change::Drain(drain) => return drained(snapshot, &step.policy, drain, cluster),
     }
     // A write that succeeds ends what had failed.
     pool.state = ProvisioningState::Succeeded;
     pool.failure = None;
+    snapshot.cluster = Known::seen(NOW, cluster);
+}
+
+/// What becomes of nodes, pods and the pool by a change of a drain.
+fn drained(snapshot: &mut Snapshot, policy: &str, drain: &Drain, mut cluster: Cluster) {
+    let mut nodes = snapshot.nodes.value().unwrap().clone();
+    match drain {
+        Drain::Cordon { nodes: closed, .. } => {
+            for node in nodes.iter_mut().filter(|node| closed.contains(&node.name)) {
+                assert!(!node.cordoned, "{}", node.name);
+                (node.cordoned, node.drain) = (true, Some(Box::new(mark(policy))));
+            }
+        }
+        Drain::Uncordon { nodes: open, .. } => {
+            for node in nodes.iter_mut().filter(|node| open.contains(&node.name)) {
+                assert_eq!(node.drain.take().unwrap().policy, policy);
+                node.cordoned = false;
+            }
+        }
+        Drain::RemoveMachines { machines, .. } => {
+            let gone: Vec<_> = nodes.iter().filter(|node| machines.contains(&node.name)).collect();
+            assert!(gone.len() == machines.len() && gone.iter().all(|node| node.is_drained_for(policy)));
+            let pool = gone.first().unwrap().pool.clone().unwrap();
+            nodes.retain(|node| !machines.contains(&node.name));
+            let pool = cluster.pools.iter_mut().find(|it| it.name == pool).unwrap();
+            pool.count -= u32::try_from(machines.len()).unwrap();
+            (pool.state, pool.failure) = (ProvisioningState::Succeeded, None);
+        }
+        Drain::Evict { .. } => {
+            let mut pods = snapshot.pods.value().unwrap().clone();
+            pods.retain(|pod| !matches!(drain, Drain::Evict { pod: gone, .. } if pod.full_name() == *gone));
+            snapshot.pods = Known::seen(NOW, pods);
+            for known in snapshot.occupancy.values_mut() {
+                let mut left = known.value().unwrap().clone();
+                left.pods.retain(|it| !matches!(drain, Drain::Evict { uid, .. } if it.uid == *uid));
+                *known = Known::seen(NOW, left);
+            }
+        }
+    }
+    snapshot.nodes = Known::seen(NOW, nodes);
     snapshot.cluster = Known::seen(NOW, cluster);
 }
 
@@ -68,31 +110,70 @@ fn steps(snapshot: &Snapshot) -> Vec<Step> {
     steps.filter(|step| snapshot.cluster.value().unwrap().pool(&step.pool).is_some()).collect()
 }
 
+fn is_drain(step: &Step) -> bool {
+    matches!(step.change, Change::Drain(_))
+}
+
+/// Takes away what a drain would wait for, if one is planned: nodes are opened and cordoned again meanwhile.
+fn calm(mut snapshot: Snapshot) -> Snapshot {
+    if steps(&snapshot).iter().any(is_drain) {
+        let mut cluster = snapshot.cluster.value().unwrap().clone();
+        let states = cluster.pools.iter_mut().map(|pool| &mut pool.state).chain([&mut cluster.state]);
+        states.filter(|state| state.operation().is_some()).for_each(|state| *state = ProvisioningState::Succeeded);
+        let mut intents = snapshot.intents.value().unwrap().clone();
+        for intent in &mut intents {
+            (intent.suspended, intent.enforcement, intent.attempt) = (false, Enforcement::Enforce, None);
+        }
+        (snapshot.cluster, snapshot.intents) = (Known::seen(NOW, cluster), Known::seen(NOW, intents));
+        snapshot.in_flight.clear();
+    }
+    snapshot
+}
+
 proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn a_state_that_is_reached_needs_no_step(mut snapshot in cluster()) {
+    fn a_state_that_is_reached_needs_no_step(snapshot in cluster()) {
+        let mut snapshot = calm(snapshot);
+        // A drain is planned change by change.
+        for _ in 0..50 {
+            let planned = steps(&snapshot);
+            let Some(step) = planned.iter().find(|step| is_drain(step)) else { break };
+            merge(&mut snapshot, step);
+        }
         for step in steps(&snapshot) {
+            prop_assert!(!is_drain(&step), "{step}");
+            merge(&mut snapshot, &step);
+        }
+        // After a demotion the nodes that were drained for it are opened.
+        for step in steps(&snapshot) {
+            prop_assert!(step.change.ends_drain(), "{step}");
             merge(&mut snapshot, &step);
         }
         prop_assert_eq!(steps(&snapshot), vec![]);
     }
 
     #[test]
-    fn one_write_at_a_time_gets_there_too(mut snapshot in cluster()) {
-        let mut left = steps(&snapshot).len();
+    fn one_write_at_a_time_gets_there_too(snapshot in cluster()) {
+        let mut snapshot = calm(snapshot);
+        let (mut left, mut writes) = (steps(&snapshot).len(), 0);
         while let Some(step) = steps(&snapshot).first() {
-            merge(&mut snapshot, step);
-            prop_assert_eq!(steps(&snapshot).len(), left - 1);
-            left -= 1;
+            let drains = is_drain(step) || steps(&snapshot).iter().any(is_drain);
+            merge(&mut snapshot, &step.clone());
+            writes += 1;
+            prop_assert!(writes < 60);
+            let drains = drains || steps(&snapshot).iter().any(is_drain);
+            let now = steps(&snapshot).len();
+            prop_assert!(drains || now == left - 1, "{now} instead of {}", left - 1);
+            left = now;
         }
     }
 
     #[test]
     fn a_step_changes_only_what_its_policy_names(snapshot in cluster()) {
         let intents = snapshot.intents.value().unwrap();
-        for step in steps(&snapshot) {
+        for step in steps(&snapshot).into_iter().filter(|step| !step.change.ends_drain()) {
             let intent = intents.iter().find(|intent| intent.policy == step.policy).unwrap();
             match &step.change {
                 Change::Mode { to, .. } => prop_assert_eq!(intent.mode.as_ref(), Some(to)),
@@ -134,6 +215,13 @@ proptest! {
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }
                 Change::Delete => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),
+                Change::Drain(drain) => match drain.aim() {
+                    Some(Aim::Scale { to, .. }) => prop_assert_eq!(intent.count, Some(to)),
+                    Some(Aim::Demotion) => {
+                        prop_assert_eq!((&intent.mode, intent.system_pods), (&Some(Mode::User), SystemPods::Relocate));
+                    }
+                    None => {}
+                }
                 Change::Repair { .. } => {
                     let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap();
                     prop_assert_eq!(&pool.state, &ProvisioningState::Failed);

@@ -6,8 +6,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::cases;
-use crate::clusters::{cluster, cluster_and_step};
+use crate::clusters::{cluster, cluster_and_drain, cluster_and_step};
 use crate::oracle::{Oracle, Strength};
+use crate::places::with_places;
 
 fn approved(snapshot: &Snapshot, settings: &Settings) -> Vec<Step> {
     let verdicts = decide(&plan(snapshot, settings), snapshot, settings);
@@ -77,10 +78,23 @@ proptest! {
     }
 
     #[test]
+    fn a_drain_is_judged_as_strictly((snapshot, step) in cluster_and_drain(), floor in 0_u32..4) {
+        let settings = Settings { min_ready_system_nodes: floor, ..Settings::default() };
+        let snapshot = with_places(&snapshot, floor.into());
+        if guard(step.clone(), &snapshot, &settings).is_ok() {
+            let oracle = Oracle::new(&snapshot);
+            let (before, after) = (oracle.strength(&step.pool, &[]), oracle.strength(&step.pool, &[&step]));
+            prop_assert!(is_kept(before, after, floor.into()), "{step}: {before:?} to {after:?}");
+            prop_assert!(oracle.victims(&step).is_empty(), "{step}");
+        }
+    }
+
+    #[test]
     fn a_pool_gets_one_write_a_pass_and_none_while_one_is_in_flight(snapshot in cluster()) {
         let steps = approved(&snapshot, &Settings::default());
         let mut busy: Vec<&str> = snapshot.in_flight.iter().map(|write| write.step.pool.as_str()).collect();
-        for step in &steps {
+        // To open nodes is no write to ARM.
+        for step in steps.iter().filter(|step| !step.change.ends_drain()) {
             prop_assert!(!busy.contains(&step.pool.as_str()), "{step}");
             busy.push(&step.pool);
         }
@@ -102,5 +116,15 @@ fn the_clusters_are_worth_judging() {
             Err(_) => refused += 1,
         }
     }
+    let mut drains = std::collections::BTreeMap::new();
+    for seed in 0..3000 {
+        let (snapshot, step) = cluster_and_drain().new_tree(&mut runner).unwrap().current();
+        let snapshot = with_places(&snapshot, seed);
+        let kind = step.change.to_string().split(' ').next().unwrap_or_default().to_owned();
+        let passes = guard(step, &snapshot, &Settings::default()).is_ok();
+        *drains.entry((kind, passes)).or_insert(0_u32) += 1;
+    }
+    let least = drains.values().min().copied().unwrap_or_default();
+    assert!(drains.len() == 6 && least > 5, "{drains:?}");
     assert!(reducing > 20 && other > 300 && refused > 1000, "{reducing} reducing, {other} other, {refused} refused");
 }

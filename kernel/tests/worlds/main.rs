@@ -24,7 +24,7 @@ mod tests {
     const ACCEPTED: [(Strictness, u64, &str); 3] = [
         (
             Strictness::MayComeBack,
-            1_451_589,
+            1_469_517,
             "with more of the pool's nodes in order the step would do harm; nodes that are out of order may come back, \
              those that are gone do not, and a moment in which a node is not Ready must not let pass what is refused \
              while it is",

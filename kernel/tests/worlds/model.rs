@@ -25,6 +25,8 @@ pub struct Moment {
 struct Ahead {
     /// Machines that are to go.
     removals: u8,
+    /// Usable nodes that are to go, and no others for their sake.
+    chosen: u8,
     /// Machines that are to come.
     births: u8,
     /// Usable nodes that may be out of order at once.
@@ -73,6 +75,9 @@ impl Moment {
             next.extend(self.broken.checked_sub(1).map(|broken| (Self { broken, ..self }, ahead)));
             next.extend(self.unborn.checked_sub(1).map(|unborn| (Self { unborn, ..self }, ahead)));
         }
+        if let (Some(chosen), Some(usable)) = (ahead.chosen.checked_sub(1), self.usable.checked_sub(1)) {
+            next.push((Self { usable, ..self }, Ahead { chosen, ..ahead }));
+        }
         if let Some(births) = ahead.births.checked_sub(1) {
             next.push((Self { usable: self.usable + 1, ..self }, Ahead { births, ..ahead }));
         }
@@ -113,6 +118,7 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
         Write::Taints(to) if to.repel() != at.repels => ahead.repels = Some(to.repel()),
         // The pool goes; nothing rolls, and no node comes back.
         Write::Delete => return Ahead { removals: at.machines(), ..ahead },
+        Write::Drain(nodes) => ahead.chosen = nodes,
         Write::Taints(_) | Write::Label | Write::Repair => {}
     }
     match pool.state {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, Deletion, Enforcement, InFlight, Intent, Known, Mode, Node, Os, PoolFailure, PoolKind,
-    Power, ProvisioningState, Readiness, Snapshot, Step, Taint, Time,
+    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, InFlight, Intent, Known, Mode, Node, Occupancy, Os,
+    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
 };
 
 use crate::world::{Own, Pool, State, Taints, World, Write};
@@ -42,6 +42,11 @@ fn step(pool: &Pool, name: &str, write: Write) -> Step {
         Write::Label => Change::Labels { from: BTreeMap::new(), to: labels("web") },
         Write::Repair => Change::Repair { code: String::new() },
         Write::Delete => Change::Delete,
+        Write::Drain(number) => {
+            let (from, to) = (pool.count.into(), (pool.count - number).into());
+            let nodes = (0..number).map(|index| node_name(name, index)).collect();
+            Change::Drain(Drain::Cordon { nodes, aim: Aim::Scale { from, to } })
+        }
     };
     Step { policy: "p".into(), pool: name.to_owned(), change }
 }
@@ -92,10 +97,20 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
             Write::Demote | Write::Promote => shown.mode = mode(!pool.system),
             Write::Scale(to) => shown.count = to.into(),
             Write::Taints(to) => shown.taints = list(to),
-            Write::Label | Write::Repair | Write::Delete => {}
+            Write::Label | Write::Repair | Write::Delete | Write::Drain(_) => {}
         }
     }
     shown
+}
+
+fn node_name(pool: &str, index: u8) -> String {
+    format!("aks-{pool}-{index}")
+}
+
+/// What runs on the nodes of a pool: nothing.
+fn vacant(pool: &Pool, name: &str) -> (String, Known<Occupancy>) {
+    let nodes = (0..pool.nodes.number()).map(|index| node_name(name, index)).collect();
+    (name.to_owned(), Known::seen(NOW, Occupancy { nodes, ..Occupancy::default() }))
 }
 
 fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
@@ -109,7 +124,7 @@ fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
         let since = ago(3600);
         let old = pool.state == State::Mixed && index == 0;
         Node {
-            name: format!("aks-{name}-{index}"),
+            name: node_name(name, index),
             pool: Some(name.to_owned()),
             labelled_system: pool.system,
             quarantined: false,
@@ -121,6 +136,8 @@ fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
             provider_id: None,
             kubelet_version: if old { "v1.32.9" } else { "v1.33.5" }.into(),
             image_version: None,
+            zone: None,
+            drain: None,
         }
     };
     (0..of.number()).map(node).collect()
@@ -141,6 +158,8 @@ fn witness() -> Node {
         provider_id: Some("azure:///subscriptions/sub/resourceGroups/MC_rg/x".into()),
         kubelet_version: String::new(),
         image_version: None,
+        zone: None,
+        drain: None,
     }
 }
 
@@ -155,6 +174,7 @@ fn intent() -> Intent {
         mode: None,
         count: None,
         autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),
@@ -167,6 +187,7 @@ fn intent() -> Intent {
         creating: false,
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
+        system_pods: SystemPods::Protect,
     }
 }
 
@@ -197,6 +218,7 @@ impl World {
             places: Known::unknown("it has not been read yet"),
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
+            occupancy: pools().map(|(each, name)| vacant(each, name)).collect(),
         }
     }
 }

@@ -67,6 +67,8 @@ pub enum Write {
     Label,
     Repair,
     Delete,
+    /// So many usable nodes are cordoned, to be removed.
+    Drain(u8),
 }
 
 /// A write of the operator's that is under way.
@@ -168,7 +170,9 @@ impl Pool {
             // One taint that repels stands for the other, one count up for all, and user pools only gain or lose a mode.
             let gains_many = matches!(write, Write::Scale(to) if *to > self.count + 1);
             let plain = matches!(write, Write::Label | Write::Promote | Write::Repair | Write::Delete);
-            *write != Write::Taints(Taints::NoExecute) && !gains_many && (self.system || plain)
+            // A cordon is made at once.
+            let is_drain = matches!(write, Write::Drain(_));
+            !is_drain && *write != Write::Taints(Taints::NoExecute) && !gains_many && (self.system || plain)
         });
         let each = writes.flat_map(|write| [true, false].map(|shown| Own { write, shown }));
         each.filter(move |own| !self.hides(*own)).map(move |own| Self { own: Some(own), ..self })
@@ -188,6 +192,7 @@ impl Pool {
         let taints = taints.into_iter().filter(|to| *to != self.taints).map(Write::Taints);
         let failed = matches!(self.state, State::Failed | State::RemovalFailed | State::UpgradeFailed | State::Mixed);
         let rest = [Some(mode), Some(Write::Label), failed.then_some(Write::Repair)];
-        rest.into_iter().flatten().chain(counts).chain(taints).chain([Write::Delete]).collect()
+        let drains = (1..=self.nodes.usable.min(self.count)).map(Write::Drain);
+        rest.into_iter().flatten().chain(counts).chain(taints).chain([Write::Delete]).chain(drains).collect()
     }
 }

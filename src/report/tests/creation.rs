@@ -51,6 +51,7 @@ fn joining(policy: &NodePoolPolicy, snapshot: &Snapshot, lacking: Option<&str>) 
         failures: 0,
         patience: 1.0,
         joining: lacking.map(str::to_owned),
+        looked: true,
         stale: false,
     };
     status(policy, &about)

@@ -51,6 +51,8 @@ fn node(pool: &AgentPool, index: u32) -> Node {
         provider_id: Some(format!("azure:///subscriptions/s/resourceGroups/MC/{index}")),
         kubelet_version: "v1.33.5".into(),
         image_version: None,
+        zone: None,
+        drain: None,
     }
 }
 
@@ -88,6 +90,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        occupancy: [].into(),
     };
     edit(&mut snapshot);
     snapshot
@@ -145,6 +148,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
         joining: None,
+        looked: true,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
     };
     status(policy, &about)

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::wait::wait_for;
 
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The group of the operator's own objects.
 const OWN_GROUP: &str = "aks.nodepool.dev";

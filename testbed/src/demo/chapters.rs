@@ -128,7 +128,7 @@ async fn promote(stage: &Stage) -> anyhow::Result<String> {
     stage.wait("apps", "Ready").await?;
     stage.apply(DEMOTED).await?;
     let what = "the demotion to be refused for the pods alone";
-    testbed::wait_for(what, Duration::from_secs(30), async || {
+    testbed::wait_for(what, Duration::from_mins(1), async || {
         let rules = stage.read("system", "{.status.refusals[*].rule}").await?;
         Ok(if rules == "SystemPodsWouldBeEvicted" { Ok(()) } else { Err(rules) })
     })

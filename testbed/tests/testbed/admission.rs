@@ -12,7 +12,7 @@ use testbed::{KubeSystem, Lanes, Testbed, wait_for};
 
 use crate::arm;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What the API server says to a merge patch of a node, which is not made: nothing, or why not.
 async fn patch(bed: &Testbed, node: &str, patch: &Value) -> anyhow::Result<Option<String>> {

@@ -14,7 +14,7 @@ use testbed::cluster::{is_of_daemon_set, is_running, node_of};
 use testbed::control_plane::DEFAULT_ISSUER;
 use testbed::{KubeSystem, Lanes, Testbed, wait_for};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 async fn two_pools(lanes: &Lanes) -> anyhow::Result<Testbed> {
     Testbed::builder(lanes.lease().await?)

@@ -14,7 +14,7 @@ use testbed::{KubeSystem, Lanes, Testbed, wait_for};
 
 use crate::arm;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 fn is_open(node: &Node) -> bool {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);

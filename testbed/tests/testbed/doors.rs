@@ -85,7 +85,7 @@ pub async fn watches_stream_through_a_door(lanes: Lanes) -> anyhow::Result<()> {
     let mut watch = nodes.watch(&WatchParams::default(), &start).await?.boxed();
     let patch = json!({"metadata": {"annotations": {"seen": "yes"}}});
     bed.cluster.nodes_api().patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    let event = tokio::time::timeout(std::time::Duration::from_secs(10), watch.next()).await?;
+    let event = tokio::time::timeout(std::time::Duration::from_mins(1), watch.next()).await?;
     ensure!(matches!(event, Some(Ok(WatchEvent::Modified(_)))), "{event:?}");
     let denied = nodes.delete(&name, &DeleteParams::default()).await;
     ensure!(denied.is_err_and(|error| error.to_string().contains("forbidden")), "the operator may not delete nodes");

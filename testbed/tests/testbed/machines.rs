@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::cluster::{is_of_daemon_set, node_of};
 use testbed::{Lanes, Testbed, wait_for};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A request to ARM: status and body of the answer.
 async fn ask(bed: &Testbed, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<(u16, Value)> {

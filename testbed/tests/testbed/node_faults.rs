@@ -13,7 +13,7 @@ use testbed::{KubeSystem, Lanes, Testbed, wait_for};
 
 use crate::arm;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 async fn bed(lanes: &Lanes) -> anyhow::Result<Testbed> {
     Testbed::builder(lanes.lease().await?)

@@ -35,7 +35,7 @@ pub async fn the_operator_is_a_process_with_its_own_rights(lanes: Lanes) -> anyh
         .environment("KUBECTL", &kubectl.as_std().get_program().to_string_lossy());
     let mut operator = bed.start_operator(options).await?;
     let started = async |operator: &testbed::Operator, times: usize| {
-        wait_for("the script to be up", Duration::from_secs(20), async || {
+        wait_for("the script to be up", Duration::from_mins(1), async || {
             let log = operator.log();
             Ok(if log.matches("extra: given").count() == times { Ok(()) } else { Err(log) })
         })

@@ -12,7 +12,7 @@ use testbed::{KubeSystem, Lanes, Testbed, wait_for};
 
 use crate::arm;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 async fn bed(lanes: &Lanes, delete_drains: bool) -> anyhow::Result<Testbed> {
     let bed = Testbed::builder(lanes.lease().await?)

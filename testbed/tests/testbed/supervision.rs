@@ -11,7 +11,7 @@ use testbed::{Lanes, wait_for};
 
 /// Tells a copy of this executable to hold a component, and in which folder.
 const HOLD: &str = "TESTBED_TEST_HOLD";
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 fn launch(folder: &Path, script: &str) -> Launch {
     Launch {

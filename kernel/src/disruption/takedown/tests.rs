@@ -143,7 +143,7 @@ fn steps_in_flight_and_foreign_removals_elsewhere_count() {
 
 #[test]
 fn the_nodes_with_most_pods_go_at_worst() {
-    let load = Load { evicted: 1, by_node: [("a", 1), ("b", 3), ("c", 2)].into() };
+    let load = Load { evicted: 1, by_node: [("a", 1), ("b", 3), ("c", 2)].into(), singly: false };
     assert_eq!([0, 1, 2, 3, 9].map(|nodes| load.at_worst(nodes)), [1, 4, 6, 7, 7]);
     assert_eq!([0, 2, 3, 9].map(|nodes| load.outlasts(nodes)), [true, true, false, false]);
 }

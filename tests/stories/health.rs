@@ -1,0 +1,60 @@
+//! What Argo CD and Flux make of a policy at any moment: Argo CD by the health check that we ship, run in Lua. What was seen
+//! is written down for the library that Flux uses (`NODEPOOL_SEEN` names the file, see `interop/kstatus`).
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use anyhow::ensure;
+use mlua::serde::SerializeOptions;
+use mlua::{Lua, LuaSerdeExt as _, Table};
+use nodepool_operator::api::{NodePoolPolicy, condition};
+use serde_json::json;
+
+use super::support::holds;
+
+/// Argo CD's health check, as it is shipped.
+const SCRIPT: &str = include_str!("../../deploy/argocd/health.lua");
+/// Names the file to which policies are appended as they were seen.
+const SEEN: &str = "NODEPOOL_SEEN";
+
+/// Policies that have been judged, by uid, resource version and generation.
+static JUDGED: LazyLock<Mutex<HashSet<(String, String)>>> = LazyLock::new(Mutex::default);
+
+/// Sees that Argo CD makes of the policy what its conditions say.
+pub fn judge(policy: &NodePoolPolicy) -> anyhow::Result<()> {
+    let id = |text: &Option<String>| text.clone().unwrap_or_default();
+    let key = (id(&policy.metadata.uid), id(&policy.metadata.resource_version));
+    if !JUDGED.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+        return Ok(());
+    }
+    let (health, message) = health(policy)?;
+    let wanted = wanted(policy);
+    ensure!(health == wanted, "Argo CD makes {health} ({message}) of {policy:?}, not {wanted}");
+    if let Ok(file) = std::env::var(SEEN) {
+        let line = json!({"health": health, "policy": policy});
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// What a person would say of the policy.
+fn wanted(policy: &NodePoolPolicy) -> &'static str {
+    let Some(status) = &policy.status else { return "Progressing" };
+    let is_current = status.observed_generation == policy.metadata.generation;
+    match (holds(status, condition::STALLED), holds(status, condition::READY)) {
+        (true, _) if is_current => "Degraded",
+        (false, true) if is_current => "Healthy",
+        _ => "Progressing",
+    }
+}
+
+/// What the health check says, and why.
+fn health(policy: &NodePoolPolicy) -> anyhow::Result<(String, String)> {
+    let lua = Lua::new();
+    let options = SerializeOptions::new().serialize_none_to_null(false).serialize_unit_to_null(false);
+    lua.globals().set("obj", lua.to_value_with(policy, options)?)?;
+    let answer: Table = lua.load(SCRIPT).eval()?;
+    Ok((answer.get("status")?, answer.get("message")?))
+}
