@@ -44,6 +44,8 @@ pub(crate) struct Facts<'a> {
     /// Protected pods that have no node yet.
     pub(crate) waiting: Vec<&'a Pod>,
     pub(crate) places: &'a Known<Arc<Places>>,
+    /// A pool whose autoscaler is taken for off, as it will be before the step that is judged.
+    pub(crate) assumed_off: Option<String>,
     /// Why the cluster is not proven to be this one; the same for every step.
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
@@ -93,6 +95,7 @@ impl<'a> Facts<'a> {
             adrift: Vec::new(),
             waiting: Vec::new(),
             places: &snapshot.places,
+            assumed_off: None,
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),

@@ -127,6 +127,12 @@ pub struct ObservedPool {
     pub mode: String,
     /// The number of nodes in ARM.
     pub count: i32,
+    /// The fewest nodes that the autoscaler may leave, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<i32>,
+    /// The most nodes that the autoscaler may make, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_count: Option<i32>,
     /// Nodes that are Ready in Kubernetes; absent while the nodes have not been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_nodes: Option<i32>,

@@ -151,6 +151,10 @@ pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: 
     }
 }
 
+fn small(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
 fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
     let ready = |node: &&Node| {
         node.pool.as_deref() == Some(pool.name.as_str()) && matches!(node.readiness, Readiness::Ready { .. })
@@ -160,7 +164,9 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
     ObservedPool {
         name: pool.name.clone(),
         mode: pool.mode.to_string(),
-        count: i32::try_from(pool.count).unwrap_or(i32::MAX),
+        count: small(pool.count),
+        min_count: pool.autoscaling.map(|bounds| small(bounds.min)),
+        max_count: pool.autoscaling.map(|bounds| small(bounds.max)),
         ready_nodes: nodes.value().map(|nodes| i32::try_from(nodes.iter().filter(ready).count()).unwrap_or(i32::MAX)),
         provisioning_state: pool.state.to_string(),
         kubernetes_version: pool.current_version.clone(),

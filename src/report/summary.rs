@@ -55,7 +55,7 @@ fn not(type_: &'static str, reason: &str) -> Draft {
 }
 
 fn in_sync(about: &Circumstances<'_>) -> Draft {
-    let unplanned = |problem: &Problem| !problem.holds();
+    let unplanned = |problem: &Problem| !problem.holds() && *problem != Problem::Autoscaled;
     let is_unseen = about.pool.is_none() && about.plan.steps.is_empty();
     if is_unseen || about.plan.problems.iter().any(unplanned) {
         let message = "the pool has not been compared";
@@ -118,6 +118,13 @@ fn standing(about: &Circumstances<'_>, operation: Option<&Operation>, refusals: 
     if let Some(running) = running(about, operation) {
         return running;
     }
+    // The autoscaler stops only the count; the other steps go on first.
+    if about.plan.problems == [Problem::Autoscaled]
+        && about.hold.is_none()
+        && let Some(verdict) = about.verdicts.iter().find(|verdict| goes_on(verdict))
+    {
+        return next_step(about, verdict);
+    }
     if let Some(problem) = about.plan.problems.iter().find(|problem| problem.is_lasting()) {
         return Progress::Stuck(problem.reason().to_owned(), problem.to_string());
     }
@@ -141,6 +148,14 @@ fn leaving(about: &Circumstances<'_>, release: &Release) -> Progress {
     let stays = if release.orphans() { format!("; pool {} stays as it is", about.plan.pool) } else { String::new() };
     let message = format!("the policy is being deleted{stays}: {release}");
     Progress::Held { well: true, reason: "BeingDeleted".to_owned(), message }
+}
+
+/// Whether a step is made now or may be later, with nobody's doing.
+fn goes_on(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Refused(refusal) => !refusal.is_lasting(),
+        Verdict::Approved(_) | Verdict::Waits { .. } => true,
+    }
 }
 
 /// A suspended policy is neither at work nor stuck: it tells how the live pool is.
@@ -282,7 +297,8 @@ fn settled(about: &Circumstances<'_>) -> Progress {
             } else {
                 format!(", but for the template's {}", fields.join(", "))
             };
-            Progress::Reached(format!("{} pool with {nodes}, as the policy asks{but}", pool.mode))
+            let bounds = pool.autoscaling.map(|bounds| format!(", autoscaled within {bounds}")).unwrap_or_default();
+            Progress::Reached(format!("{} pool with {nodes}{bounds}, as the policy asks{but}", pool.mode))
         }
     }
 }

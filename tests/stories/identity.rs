@@ -75,10 +75,16 @@ async fn absent(lane: Lane) -> anyhow::Result<Scene> {
 async fn autoscaled(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1).autoscaling(1, 5))).await?;
+    scene.apply(policy("apps", json!({"count": 3, "labels": {"tier": "web"}}))).await?;
+    let status = scene.stalled("apps", "PoolIsAutoscaled").await?;
+    assert!(message(&status, condition::STALLED).contains("remove spec.count"), "{status:?}");
+    assert_eq!(
+        scene.writes(),
+        [write("apps", json!({"nodeLabels": {"tier": "web"}}))],
+        "the rest is done all the same"
+    );
     scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
-    assert_eq!(scene.writes(), [write("apps", json!({"nodeLabels": {"tier": "web"}}))]);
-    assert_eq!(scene.in_arm("apps", "enableAutoScaling"), true);
     Ok(scene)
 }
 

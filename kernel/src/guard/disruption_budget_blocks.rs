@@ -109,7 +109,9 @@ impl<'a> Taken<'a> {
             }
         }
         let cause = if takedown.removed > 0 { Cause::Removal } else { Cause::Roll };
-        for (pod, node) in &takedown.with_nodes {
+        // The autoscaler asks the budgets, and leaves a node whose pods they hold.
+        let by_azure = takedown.removed > 0 || takedown.rolled > 0;
+        for (pod, node) in takedown.with_nodes.iter().filter(|_| by_azure) {
             if let Some(load) = taken.load(pod, cause, guarding) {
                 *load.by_node.entry(&node.name).or_default() += 1;
             }

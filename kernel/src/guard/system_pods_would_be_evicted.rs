@@ -88,7 +88,7 @@ pub(super) fn threat<'a>(
         Some(Threat::Taint(taint))
     } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
         Some(Threat::ScaleDown)
-    } else if movable && pool.mode == Mode::System && change.least_left(pool).is_some() {
+    } else if movable && pool.mode == Mode::System && change.least_left(pool).is_some() && !facts.may_relocate(step) {
         Some(Threat::Autoscaler)
     } else if movable && change.demotes() {
         Some(Threat::Demotion)
@@ -112,8 +112,9 @@ fn is_under_way(facts: &Facts<'_>, step: &Step) -> bool {
 /// What a person can do. A scale-down that leaves nodes and a demotion may be made by moving the pods.
 fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
     let is_autoscaled = facts.observed.pool(&step.pool).is_none_or(|pool| pool.autoscaling.is_some());
+    let by_policy = facts.intents.iter().any(|it| it.policy == step.policy && it.autoscaling.is_some());
     let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Drain)
-        && !is_autoscaled
+        && (!is_autoscaled || by_policy)
         && !step.change.empties()
         && (step.change.aim().is_some() || step.change.removes());
     let by_hand = threat.remedy();
