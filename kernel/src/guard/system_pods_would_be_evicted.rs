@@ -186,7 +186,8 @@ impl Threat<'_> {
                  uncordon"
             }
             Self::Autoscaler => {
-                "set autoscaling.minCount to no less than the nodes that the pool has now, or than its present minimum"
+                "set autoscaling.minCount to no less than the nodes that the pool has now, or than its present minimum; or \
+                 spec.disruption.systemPods to Relocate, so that the autoscaler may move these pods as their budgets allow"
             }
             Self::Demotion => {
                 "move these pods to another system pool first: cordon the nodes of this pool and restart the \
@@ -349,6 +350,9 @@ mod tests {
         );
         assert_eq!(found(&snapshot, &autoscale("sys", None, Some((3, 5)))), None);
         assert_eq!(found(&snapshot, &autoscale("apps", None, Some((0, 5)))), None, "a user pool");
+        edit(&mut snapshot.intents).first_mut().unwrap().system_pods = crate::SystemPods::Relocate;
+        assert_eq!(found(&snapshot, &autoscale("sys", None, Some((2, 5)))), None, "the autoscaler asks the budgets");
+        edit(&mut snapshot.intents).first_mut().unwrap().system_pods = crate::SystemPods::Protect;
         pool_mut(&mut snapshot, "sys").autoscaling = Some(crate::Autoscaling { min: 2, max: 5 });
         for (to, refused) in
             [(Some((2, 9)), false), (Some((3, 5)), false), (Some((1, 5)), true), (Some((2, 2)), true), (None, false)]

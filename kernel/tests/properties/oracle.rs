@@ -185,7 +185,9 @@ impl<'a> Oracle<'a> {
         let taken = match &step.change {
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
             Change::Count { to, .. } => *to < pool.count,
-            Change::Autoscaling { .. } => pool.mode == Mode::System && frees_nodes(pool, &step.change),
+            Change::Autoscaling { .. } if !self.relocates(step) => {
+                pool.mode == Mode::System && frees_nodes(pool, &step.change)
+            }
             Change::Drain(drain) if !self.relocates(step) => match drain {
                 Drain::Evict { pod: evicted, .. } => pod.full_name() == *evicted,
                 _ if drain.aim() == Some(Aim::Demotion) => true,

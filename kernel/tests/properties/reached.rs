@@ -204,8 +204,11 @@ proptest! {
                     prop_assert!(from != to);
                 }
                 Change::Autoscaling { from, to } => {
-                    prop_assert_eq!(*to, intent.autoscaling);
-                    prop_assert!(from != to && (to.is_some() || intent.count.is_some()));
+                    let is_for_drain = to.is_none()
+                        && (&intent.mode, intent.system_pods) == (&Some(Mode::User), SystemPods::Relocate);
+                    prop_assert!(*to == intent.autoscaling || is_for_drain);
+                    let gives_way = intent.count.is_some() && intent.owns_autoscaler;
+                    prop_assert!(from != to && (intent.autoscaling.is_some() || gives_way));
                 }
                 Change::Create(new) => {
                     prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
