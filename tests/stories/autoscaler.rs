@@ -87,7 +87,7 @@ async fn drift(lane: Lane) -> anyhow::Result<Scene> {
     ] {
         scene.edit_by_hand("apps", edit).await?;
         let told = |said: &str| said.contains(found);
-        let drifted = |status: &_| holds(status, condition::READY) && told(&message(status, condition::IN_SYNC));
+        let drifted = |status: &_| holds(status, condition::READY) && told(message(status, condition::IN_SYNC));
         scene.until("apps", "to report the edit", drifted).await?;
     }
     assert_eq!(scene.writes(), []);
