@@ -116,8 +116,8 @@ fn is_drain(step: &Step) -> bool {
 
 /// Takes away what a drain would wait for, if one is planned: nodes are opened and cordoned again meanwhile.
 fn calm(mut snapshot: Snapshot) -> Snapshot {
-    // Once a pool is promoted, its scale-down is a drain.
-    if steps(&snapshot).iter().any(|step| is_drain(step) || step.change.promotes()) {
+    // In another mode a scale-down may be a drain.
+    if steps(&snapshot).iter().any(|step| is_drain(step) || step.change.changes_mode()) {
         let mut cluster = snapshot.cluster.value().unwrap().clone();
         let states = cluster.pools.iter_mut().map(|pool| &mut pool.state).chain([&mut cluster.state]);
         states.filter(|state| state.operation().is_some()).for_each(|state| *state = ProvisioningState::Succeeded);
