@@ -12,7 +12,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use aks_emulator::{ClusterSpec, Emulator, NoNodes, PoolSpec, Settings};
-use nodepool_kernel::{Change, Mode, NewPool, TEMPLATE_FIELDS, Taint, Template};
+use nodepool_kernel::{Autoscaling, Change, Mode, NewPool, TEMPLATE_FIELDS, Taint, Template};
 use nodepool_operator::api::PoolTemplate;
 use nodepool_operator::arm::{PoolDocument, PoolWrite};
 use proptest::prelude::*;
@@ -88,11 +88,11 @@ fn properties(document: &Value) -> Map<String, Value> {
 }
 
 /// What is compared: all but what moves by itself and what the change is about; an empty collection is as good as none.
-fn all_else(document: &Value, about: &str) -> Map<String, Value> {
+fn all_else(document: &Value, about: &[(&str, Value)]) -> Map<String, Value> {
     let mut all = properties(document);
     all.retain(|name, value| {
         let empty = value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
-        !(empty || name == about || MOVED_BY_ITSELF.contains(&name.as_str()))
+        !(empty || about.iter().any(|(about, _)| name == about) || MOVED_BY_ITSELF.contains(&name.as_str()))
     });
     all
 }
@@ -146,20 +146,26 @@ fn any_change() -> impl Strategy<Value = Change> {
         any_labels().prop_map(|to| Change::Tags { from: [].into(), to }),
         any_taints().prop_map(|to| Change::Taints { from: vec![], to }),
         Just(Change::Mode { from: Mode::User, to: Mode::User }),
+        prop::option::of(Just(Autoscaling { min: 0, max: 9 })).prop_map(|to| Change::Autoscaling { from: None, to }),
         Just(Change::Repair { code: String::new() }),
     ]
 }
 
 /// What is to be found afterwards, and where; a repair changes nothing, and a deletion is no PUT.
-fn wanted(change: &Change) -> Option<(&'static str, Value)> {
-    Some(match change {
-        Change::Mode { to, .. } => ("mode", json!(to.to_string())),
-        Change::Count { to, .. } => ("count", json!(to)),
-        Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
-        Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Tags { to, .. } => ("tags", json!(to)),
-        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
-    })
+fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
+    match change {
+        Change::Mode { to, .. } => vec![("mode", json!(to.to_string()))],
+        Change::Count { to, .. } => vec![("count", json!(to))],
+        Change::Taints { to, .. } => vec![("nodeTaints", to.iter().map(ToString::to_string).collect())],
+        Change::Labels { to, .. } => vec![("nodeLabels", json!(to))],
+        Change::Tags { to, .. } => vec![("tags", json!(to))],
+        Change::Autoscaling { to, .. } => vec![
+            ("enableAutoScaling", json!(to.is_some())),
+            ("minCount", to.map_or(json!({}), |bounds| json!(bounds.min))),
+            ("maxCount", to.map_or(json!({}), |bounds| json!(bounds.max))),
+        ],
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => vec![],
+    }
 }
 
 fn found(document: &Value, name: &str) -> Value {
@@ -190,9 +196,8 @@ fn a_write_changes_what_it_is_about_and_nothing_else() {
             prop_assert!(answer.status().is_success(), "{}", runtime.block_on(answer.text()).unwrap());
             let after = runtime.block_on(arm.read());
             let wanted = wanted(&change);
-            let about = wanted.as_ref().map_or("", |(name, _)| name);
-            prop_assert_eq!(all_else(&after, about), all_else(&before, about));
-            if let Some((name, value)) = wanted {
+            prop_assert_eq!(all_else(&after, &wanted), all_else(&before, &wanted));
+            for (name, value) in wanted {
                 prop_assert_eq!(found(&after, name), value);
             }
             Ok(())
@@ -227,8 +232,15 @@ async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_
     .unwrap();
     let template = Arc::new(Template::from_fields(|field| written.value(field.name)));
     assert_eq!(template.values().count(), TEMPLATE_FIELDS.len(), "a field is missing here");
-    let new =
-        NewPool { mode: Mode::User, count: 1, taints: None, labels: None, tags: None, template: Arc::clone(&template) };
+    let new = NewPool {
+        mode: Mode::User,
+        count: 1,
+        autoscaling: None,
+        taints: None,
+        labels: None,
+        tags: None,
+        template: Arc::clone(&template),
+    };
     let write = PoolWrite::creation(&new);
     assert!(write.if_none_match && write.if_match.is_none());
     let answer = arm.create(&write.body).await;

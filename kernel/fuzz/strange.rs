@@ -251,6 +251,8 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         suspended: asks(3) && asks(1) && asks(2),
         mode: if asks(4) { Some(mode(input)?) } else { None },
         count: if asks(5) { Some(number(input)?) } else { None },
+        autoscaling: if asks(6) { Some(Autoscaling { min: number(input)?, max: number(input)? }) } else { None },
+        owns_autoscaler: asks(7),
         taints: if asks(6) { Some(several(input, 2, taint)?) } else { None },
         labels: if asks(7) { Some(labels(input)?) } else { None },
         owned_labels: keys(input)?,
@@ -281,8 +283,8 @@ fn intents(input: Input<'_, '_>) -> Result<Vec<Intent>> {
 pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
     let pools = seen.cluster.value().map_or(&[][..], |cluster| &cluster.pools);
     let intents = seen.intents.value().map_or(&[][..], Vec::as_slice);
-    let kind = input.int_in_range(0..=10_u8)?;
-    let pool = match drains::of_drain(seen, pools).filter(|_| kind >= 8) {
+    let kind = input.int_in_range(0..=11_u8)?;
+    let pool = match drains::of_drain(seen, pools).filter(|_| kind >= 9) {
         _ if pools.is_empty() || input.ratio(1, 10)? => pool(input)?,
         Some(pool) => pool.clone(),
         None => input.choose(pools)?.clone(),
@@ -299,10 +301,15 @@ pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
         4 => Change::Repair { code: one(input, &CODES)? },
         5 => Change::Delete,
         6 => Change::Tags { from: pool.tags, to: labels(input)? },
-        8.. => Change::Drain(drains::change(input, pool.count, seen, &pool.name)?),
+        7 => Change::Autoscaling {
+            from: pool.autoscaling,
+            to: if input.ratio(1, 4)? { None } else { Some(Autoscaling { min: number(input)?, max: number(input)? }) },
+        },
+        9.. => Change::Drain(drains::change(input, pool.count, seen, &pool.name)?),
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
             count: number(input)?,
+            autoscaling: None,
             taints: if input.ratio(1, 2)? { Some(several(input, 2, taint)?) } else { None },
             labels: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
             tags: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },

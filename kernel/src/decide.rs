@@ -61,7 +61,7 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
         }
     };
     let first_in_line = first_in_line(&steps, &facts);
-    steps.sort_by_key(|(_, step)| (rank(step, &facts), Some(*step) != first_in_line));
+    steps.sort_by_key(|(policy, step)| (rank(*policy, step, &facts), Some(*step) != first_in_line));
     let in_flight = facts.in_flight();
     let mut pass = Pass {
         adding: adding(plan, snapshot),
@@ -70,19 +70,13 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
         reducing: in_flight.iter().filter(|step| facts.reduces(step)).map(in_words).min(),
         draining: steps.iter().map(|(_, step)| *step).filter(|step| is_drain_under_way(step, &facts)).collect(),
         approved: Vec::new(),
+        refused: HashSet::new(),
     };
     steps
         .into_iter()
-        .map(|(policy, step)| match pass.must_wait(policy, step, &facts) {
-            Some(reason) => Verdict::Waits { step: step.clone(), reason },
-            None => match judge(step.clone(), &facts) {
-                Err(refusal) => Verdict::Refused(refusal),
-                Ok(approved) => {
-                    pass.note(step, &facts);
-                    facts.fold(step);
-                    Verdict::Approved(approved)
-                }
-            },
+        .map(|(policy, step)| match Preparation::of(policy, step) {
+            Some(preparation) => preparation.decide(policy, step, &mut pass, &mut facts),
+            None => pass.judge(policy, step, &mut facts),
         })
         .collect()
 }
@@ -100,19 +94,46 @@ struct Pass<'a> {
     /// The next steps of drains of system nodes that have begun.
     draining: Vec<&'a Step>,
     approved: Vec<&'a Step>,
+    /// Policies of which a demotion, or what leads to it, is refused.
+    refused: HashSet<String>,
 }
 
 impl<'a> Pass<'a> {
+    /// Judges the step, unless it has to wait.
+    fn judge(&mut self, policy: Option<&PolicyPlan>, step: &'a Step, facts: &mut Facts<'_>) -> Verdict {
+        if let Some(reason) = self.must_wait(policy, step, facts) {
+            return Verdict::Waits { step: step.clone(), reason };
+        }
+        match judge(step.clone(), facts) {
+            Err(refusal) => self.refuse(refusal),
+            Ok(approved) => {
+                self.note(step, facts);
+                facts.fold(step);
+                Verdict::Approved(approved)
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Box<Refusal>) -> Verdict {
+        if refusal.step.change.demotes() || refusal.step.change.aim() == Some(Aim::Demotion) {
+            self.refused.insert(refusal.step.policy.clone());
+        }
+        Verdict::Refused(refusal)
+    }
+
     /// Why the step is not to be judged yet. To open nodes waits for nothing.
     fn must_wait(&self, policy: Option<&PolicyPlan>, step: &Step, facts: &Facts<'_>) -> Option<String> {
         let policy = policy.filter(|_| !step.change.ends_drain())?;
-        if let Some(held) = policy.problems.iter().find(|problem| problem.holds()) {
+        let held = policy.problems.iter().find(|problem| problem.holds());
+        if let Some(held) = held.filter(|_| !autoscaler::restores(policy, step)) {
             return Some(match held {
                 Problem::Canceled => "a change of the policy".to_owned(),
                 _ => "the next attempt after a failed one".to_owned(),
             });
         }
-        if let Some(first) = after_mode(policy, step) {
+        let is_under_way = || !self.refused.contains(&step.policy) || has_begun(step, facts);
+        let first = after_mode(policy, step).or_else(|| autoscaler::before_count(policy, step));
+        if let Some(first) = first.or_else(|| autoscaler::awaited(policy, step).filter(|_| is_under_way())) {
             return Some(format!("the step before it, {}", in_words(first)));
         }
         if let Some(first) = self.approved.iter().find(|other| other.pool == step.pool) {
@@ -226,7 +247,14 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
-fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
+fn rank(policy: Option<&PolicyPlan>, step: &Step, facts: &Facts<'_>) -> u8 {
+    // What is done to the autoscaler for a demotion depends on whether that is refused.
+    if policy.is_some_and(|policy| autoscaler::awaited(policy, step).is_some()) {
+        return 3;
+    }
+    if Preparation::of(policy, step).is_some() {
+        return 2;
+    }
     if step.change.ends_drain() {
         return 0;
     }
@@ -241,9 +269,13 @@ fn rank(step: &Step, facts: &Facts<'_>) -> u8 {
 
 /// Whether the step goes on with a drain of system nodes that are cordoned.
 fn is_drain_under_way(step: &Step, facts: &Facts<'_>) -> bool {
-    let begun = || facts.nodes_of(&step.pool).iter().any(|node| node.is_drained_for(&step.policy));
     let goes_on = !matches!(step.change, Change::Drain(Drain::Cordon { .. })) && step.change.aim().is_some();
-    goes_on && facts.reduces(step) && begun()
+    goes_on && facts.reduces(step) && has_begun(step, facts)
+}
+
+/// Whether nodes are cordoned for the policy of the step.
+fn has_begun(step: &Step, facts: &Facts<'_>) -> bool {
+    facts.nodes_of(&step.pool).iter().any(|node| node.is_drained_for(&step.policy))
 }
 
 /// Whether the step is made on a system pool.
@@ -251,8 +283,10 @@ fn is_system(step: &Step, facts: &Facts<'_>) -> bool {
     facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System)
 }
 
+mod autoscaler;
 mod given_up;
 
+use autoscaler::Preparation;
 pub use given_up::{GivenUp, given_up};
 
 #[cfg(test)]

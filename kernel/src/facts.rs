@@ -11,8 +11,8 @@ use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, ProvisioningState, Snapshot,
-    Workload,
+    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod,
+    ProvisioningState, Snapshot, Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
@@ -44,6 +44,8 @@ pub(crate) struct Facts<'a> {
     /// Protected pods that have no node yet.
     pub(crate) waiting: Vec<&'a Pod>,
     pub(crate) places: &'a Known<Arc<Places>>,
+    /// A pool whose autoscaler is taken for off, as it will be before the step that is judged.
+    pub(crate) assumed_off: Option<String>,
     /// Why the cluster is not proven to be this one; the same for every step.
     pub(crate) identity: OnceCell<Option<Broken>>,
     in_flight: Vec<Step>,
@@ -93,6 +95,7 @@ impl<'a> Facts<'a> {
             adrift: Vec::new(),
             waiting: Vec::new(),
             places: &snapshot.places,
+            assumed_off: None,
             identity: OnceCell::new(),
             in_flight: Vec::new(),
             half_upgraded: HashSet::new(),
@@ -233,6 +236,7 @@ impl<'a> Facts<'a> {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
             Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
+            Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
             Change::Delete => true,
             Change::Drain(drain) => return !drain.ends(),
         };
@@ -310,6 +314,19 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
         Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => {}
+        Change::Autoscaling { from, to } => {
+            // The autoscaler may do at once what it may, and what somebody turns off may be on for a while.
+            let least = step.change.least_left(pool);
+            let lower = |from: &Autoscaling, to: &Autoscaling| Autoscaling {
+                min: from.min.min(to.min),
+                max: from.max.min(to.max),
+            };
+            pool.autoscaling = match (from, to) {
+                (Some(from), Some(to)) => Some(lower(from, to)),
+                (one, other) => one.or(*other),
+            };
+            pool.count = least.unwrap_or(pool.count);
+        }
         Change::Delete => pool.state = leaving(),
         Change::Drain(drain) => reach(pool, drain),
     }
@@ -338,6 +355,7 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
+        Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
         Change::Drain(drain) => reach(pool, drain),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::snapshot::Mode;
+use crate::snapshot::{Autoscaling, Mode};
 use crate::taint::Taint;
 use crate::template::Template;
 use crate::time::Time;
@@ -26,8 +26,12 @@ pub struct Intent {
     pub suspended: bool,
     /// The wanted mode.
     pub mode: Option<Mode>,
-    /// The wanted number of nodes.
+    /// The wanted number of nodes, without an autoscaler.
     pub count: Option<u32>,
+    /// The wanted bounds of the autoscaler, which owns the number of nodes then. Never together with `count`.
+    pub autoscaling: Option<Autoscaling>,
+    /// Whether the autoscaler that is on is this policy's, which has named its bounds before: a count turns it off then.
+    pub owns_autoscaler: bool,
     /// The wanted taints, all of them (AKS's own aside).
     pub taints: Option<Vec<Taint>>,
     /// The wanted labels; labels that are not named here are left alone unless they are owned.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::drain::{Aim, Drain};
 use crate::keys::Keys;
 use crate::names::{capped_list, counted};
-use crate::snapshot::{AgentPool, Mode, ProvisioningState};
+use crate::snapshot::{AgentPool, Autoscaling, Mode, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
 
@@ -71,6 +71,13 @@ pub enum Change {
         /// Wanted, foreign ones included.
         to: BTreeMap<String, String>,
     },
+    /// The cluster autoscaler of the pool; the number of nodes stays as it is.
+    Autoscaling {
+        /// Observed; `None` if it is off.
+        from: Option<Autoscaling>,
+        /// Wanted; `None` to turn it off.
+        to: Option<Autoscaling>,
+    },
 }
 
 /// A pool that is to be created.
@@ -80,6 +87,8 @@ pub struct NewPool {
     pub mode: Mode,
     /// How many nodes it begins with.
     pub count: u32,
+    /// The autoscaler's bounds, if it is to be on.
+    pub autoscaling: Option<Autoscaling>,
     /// Its taints, if the policy manages them.
     pub taints: Option<Vec<Taint>>,
     /// Its labels, if the policy manages them.
@@ -111,6 +120,8 @@ pub enum Purpose {
     Uncordon,
     /// Tags.
     Tags,
+    /// The autoscaler.
+    Autoscaling,
 }
 
 impl Change {
@@ -131,6 +142,7 @@ impl Change {
                 _ => Purpose::Count,
             },
             Self::Tags { .. } => Purpose::Tags,
+            Self::Autoscaling { .. } => Purpose::Autoscaling,
         }
     }
 
@@ -148,6 +160,7 @@ impl Change {
             // A pool that is there is created; what is made in Kubernetes is made at once.
             Self::Create(_) | Self::Drain(_) => true,
             Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
+            Self::Autoscaling { to, .. } => pool.autoscaling == *to,
         }
     }
 
@@ -241,6 +254,16 @@ impl Change {
         self.deletes() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
     }
 
+    /// How few nodes the change lets the autoscaler leave of those that nothing could take before, if it does.
+    #[must_use]
+    pub fn least_left(&self, pool: &AgentPool) -> Option<u32> {
+        let Self::Autoscaling { to: Some(to), .. } = self else { return None };
+        // AKS is not known to remove nodes beyond a new maximum; it is not known to leave them alone either.
+        let least = to.min.min(to.max).min(pool.count);
+        let beyond = to.max < pool.count && pool.autoscaling.is_none_or(|from| to.max < from.max);
+        (least < pool.guaranteed_count() || beyond).then_some(least)
+    }
+
     /// Keys of labels that the change adds, removes or gives another value.
     #[must_use]
     pub fn changed_labels(&self) -> Vec<&str> {
@@ -263,6 +286,7 @@ impl fmt::Display for Purpose {
             Self::Delete => "deletionPolicy",
             Self::Uncordon => "uncordon",
             Self::Tags => "tags",
+            Self::Autoscaling => "autoscaling",
         })
     }
 }
@@ -306,6 +330,11 @@ impl fmt::Display for Change {
                 write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
             }
             Self::Delete => f.write_str("delete the pool"),
+            Self::Autoscaling { from: None, to: Some(to) } => write!(f, "turn the autoscaler on, {to}"),
+            Self::Autoscaling { from: Some(from), to: Some(to) } => {
+                write!(f, "change the autoscaler's bounds from {from} to {to}")
+            }
+            Self::Autoscaling { to: None, .. } => f.write_str("turn the autoscaler off"),
             Self::Drain(drain) => drain.fmt(f),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))

@@ -118,6 +118,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         suspended: false,
         mode: None,
         count: None,
+        autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),
@@ -274,6 +276,12 @@ pub(crate) fn put_label(pool: &str, key: &str) -> Step {
 /// Gives a pool that has no tags this one.
 pub(crate) fn put_tag(pool: &str, key: &str) -> Step {
     step(pool, Change::Tags { from: [].into(), to: [(key.to_owned(), "x".to_owned())].into() })
+}
+
+/// Gives a pool whose autoscaler has these bounds others; `None` is off.
+pub(crate) fn autoscale(pool: &str, from: Option<(u32, u32)>, to: Option<(u32, u32)>) -> Step {
+    let bounds = |bounds: Option<(u32, u32)>| bounds.map(|(min, max)| crate::Autoscaling { min, max });
+    step(pool, Change::Autoscaling { from: bounds(from), to: bounds(to) })
 }
 
 /// The steps as writes that ARM accepted.

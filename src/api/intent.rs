@@ -36,6 +36,11 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
             Mode::User => kernel::Mode::User,
         }),
         count: spec.count.and_then(|count| u32::try_from(count).ok()),
+        autoscaling: spec.autoscaling.and_then(|bounds| {
+            let [min, max] = [bounds.min_count, bounds.max_count].map(|count| u32::try_from(count).ok());
+            Some(kernel::Autoscaling { min: min?, max: max? })
+        }),
+        owns_autoscaler: status.is_some_and(|status| status.owns_autoscaler),
         taints: spec.taints.as_ref().map(|taints| taints.iter().map(taint).collect()),
         labels: spec.labels.clone(),
         owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),

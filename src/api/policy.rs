@@ -34,6 +34,8 @@ use super::template::PoolTemplate;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays unless spec.deletionPolicy is Delete) and create another"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.count) || self.count >= 1").message("spec.count of a system pool must be at least 1"))]
+#[x_kube(validation = Rule::new("!has(self.count) || !has(self.autoscaling)").message("spec.count and spec.autoscaling can't both be set: remove one"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.autoscaling) || self.autoscaling.minCount >= 1").message("spec.autoscaling.minCount of a system pool must be at least 1"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message("spec.template.maxPods is too small for spec.mode System: set it to at least 30, or mode to User"))]
@@ -60,10 +62,17 @@ pub struct NodePoolPolicySpec {
 
     /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes. Of a system pool, and of
     /// one that protected pods run on, the operator chooses, drains and removes the nodes that a smaller count costs (see
-    /// `disruption`); of others AKS does. Leave it out when the cluster autoscaler scales the pool.
+    /// `disruption`); of others AKS does. Not together with `autoscaling`, whose
+    /// place it takes: then it turns the autoscaler off first. Leave it out where somebody else autoscales the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub count: Option<i32>,
+
+    /// The cluster autoscaler of the pool is on and keeps the number of nodes within these bounds; the number itself is
+    /// not compared then. Not together with `count`. A new pool begins with the minimum. To turn the autoscaler off again,
+    /// set `count` in its place; without either both are left as they are. Example: `{minCount: 3, maxCount: 6}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
 
     /// All taints of the pool's nodes; an empty list removes them. Written onto existing nodes at once: `NoExecute`
     /// evicts pods that do not tolerate it without asking disruption budgets. Taints that AKS keeps itself
@@ -97,7 +106,8 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))").message("two tag keys differ in case only, which makes no difference to Azure: remove one"))]
     pub tags: Option<BTreeMap<String, String>>,
 
-    /// What the pool is created from if it does not exist, which also needs `count`; without it, a pool that does not exist
+    /// What the pool is created from if it does not exist, which also needs `count` or
+    /// `autoscaling`; without it, a pool that does not exist
     /// is not created. A pool that exists is compared with it and never changed for it. A pool that is deleted while its
     /// policy has a template is created again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +146,20 @@ pub enum SystemPods {
     Protect,
     /// They are moved one by one.
     Relocate,
+}
+
+/// The bounds of the cluster autoscaler of the pool.
+#[derive(KubeSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.minCount <= self.maxCount").message("spec.autoscaling.minCount is greater than maxCount: set it to at most maxCount"))]
+pub struct Autoscaling {
+    /// The fewest nodes, 0 to 1000, at least 1 for system pools. On a system pool it counts as what may be left at any
+    /// time: less than there are now is judged as the removal of the others.
+    #[schemars(range(min = 0, max = 1000))]
+    pub min_count: i32,
+    /// The most nodes, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_count: i32,
 }
 
 /// What deleting the object does to the pool.

@@ -40,6 +40,10 @@ pub struct NodePoolPolicyStatus {
     /// Tag keys that this policy owns: they are removed from the pool when the policy names them no longer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owned_tags: Vec<String>,
+    /// Whether the pool's autoscaler is this policy's, which names its bounds or has named them before: a `count` turns it off
+    /// then. Absent for `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_autoscaler: bool,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
@@ -123,6 +127,12 @@ pub struct ObservedPool {
     pub mode: String,
     /// The number of nodes in ARM.
     pub count: i32,
+    /// The fewest nodes that the autoscaler may leave, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<i32>,
+    /// The most nodes that the autoscaler may make, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_count: Option<i32>,
     /// Nodes that are Ready in Kubernetes; absent while the nodes have not been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_nodes: Option<i32>,

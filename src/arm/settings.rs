@@ -26,6 +26,11 @@ pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
     let mut properties: Map<String, Value> = of_template.collect();
     properties.insert("mode".into(), json!(new.mode.to_string()));
     properties.insert("count".into(), json!(new.count));
+    if let Some(bounds) = new.autoscaling {
+        properties.insert("enableAutoScaling".into(), json!(true));
+        properties.insert("minCount".into(), json!(bounds.min));
+        properties.insert("maxCount".into(), json!(bounds.max));
+    }
     if let Some(taints) = &new.taints {
         properties.insert("nodeTaints".into(), taints.iter().map(ToString::to_string).collect());
     }
@@ -68,7 +73,15 @@ mod tests {
     }
 
     fn new(template: Template) -> NewPool {
-        NewPool { mode: Mode::User, count: 2, taints: None, labels: None, tags: None, template: Arc::new(template) }
+        NewPool {
+            mode: Mode::User,
+            count: 2,
+            autoscaling: None,
+            taints: None,
+            labels: None,
+            tags: None,
+            template: Arc::new(template),
+        }
     }
 
     #[test]

@@ -58,8 +58,11 @@ impl PoolWrite {
             let value = read.get(collection).filter(|value| !value.is_null()).cloned().unwrap_or(empty);
             properties.insert(collection.into(), value);
         }
-        if let Some((name, value)) = changed(change) {
-            properties.insert(name.into(), value);
+        for (name, value) in changed(change) {
+            match value {
+                Some(value) => drop(properties.insert(name.into(), value)),
+                None => drop(properties.remove(name)),
+            }
         }
         Self { body: json!({ "properties": properties }), if_match, if_none_match: false }
     }
@@ -71,21 +74,30 @@ impl PoolWrite {
     }
 }
 
-/// The property that the change is about, and its new value; a repair changes none, and neither a deletion nor a drain is a PUT.
-fn changed(change: &Change) -> Option<(&'static str, Value)> {
-    Some(match change {
-        Change::Mode { to, .. } => ("mode", json!(to.to_string())),
-        Change::Count { to, .. } => ("count", json!(to)),
-        Change::Taints { to, .. } => ("nodeTaints", to.iter().map(ToString::to_string).collect()),
-        Change::Labels { to, .. } => ("nodeLabels", json!(to)),
-        Change::Tags { to, .. } => ("tags", json!(to)),
-        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => return None,
-    })
+/// The properties that the change is about, and their new values; `None` goes in no case. A repair changes none, and a
+/// deletion or a drain is no PUT.
+fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
+    let one = |name, value| vec![(name, Some(value))];
+    match change {
+        Change::Mode { to, .. } => one("mode", json!(to.to_string())),
+        Change::Count { to, .. } => one("count", json!(to)),
+        Change::Taints { to, .. } => one("nodeTaints", to.iter().map(ToString::to_string).collect()),
+        Change::Labels { to, .. } => one("nodeLabels", json!(to)),
+        Change::Tags { to, .. } => one("tags", json!(to)),
+        // The number of nodes is the autoscaler's before or after, and what was read of it may be old already.
+        Change::Autoscaling { to, .. } => vec![
+            ("enableAutoScaling", Some(json!(to.is_some()))),
+            ("minCount", to.map(|bounds| json!(bounds.min))),
+            ("maxCount", to.map(|bounds| json!(bounds.max))),
+            ("count", None),
+        ],
+        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => Vec::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use nodepool_kernel::Mode;
+    use nodepool_kernel::{Autoscaling, Mode};
 
     use super::*;
 
@@ -152,6 +164,30 @@ mod tests {
         let write = PoolWrite::new(&document(&properties), &Change::Mode { from: Mode::User, to: Mode::System });
         assert_eq!(write.body["properties"].get("count"), None);
         assert_eq!(write.body["properties"]["mode"], "System");
+    }
+
+    #[test]
+    fn the_autoscaler_goes_with_its_bounds_and_without_a_count() {
+        let bounds = |min, max| Some(Autoscaling { min, max });
+        let collections = json!({"nodeLabels": {"tier": "web"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}});
+        for (from, to, about) in [
+            (None, bounds(1, 5), json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5})),
+            (bounds(1, 5), bounds(2, 5), json!({"enableAutoScaling": true, "minCount": 2, "maxCount": 5})),
+            (bounds(1, 5), None, json!({"enableAutoScaling": false})),
+        ] {
+            let mut properties = read();
+            properties["enableAutoScaling"] = json!(from.is_some());
+            properties["minCount"] = json!(from.map(|bounds| bounds.min));
+            properties["maxCount"] = json!(from.map(|bounds| bounds.max));
+            let mut all = collections.clone();
+            all.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+            let change = Change::Autoscaling { from, to };
+            assert_eq!(PoolWrite::new(&document(&properties), &change).body["properties"], all);
+            properties["eTag"] = json!("tag-1");
+            let whole = PoolWrite::new(&document(&properties), &change).body["properties"].clone();
+            assert_eq!((whole.get("count"), whole.get("minCount")), (None, about.get("minCount")));
+            assert_eq!(whole["enableAutoScaling"], about["enableAutoScaling"]);
+        }
     }
 
     #[test]

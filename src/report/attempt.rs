@@ -1,7 +1,7 @@
 //! The attempt that came to nothing, as a policy's status keeps it: how often, why, and when the next one is due. Never
 //! forgets a failure before something has succeeded or the policy was changed.
 
-use nodepool_kernel::{Problem, ProvisioningState, Time};
+use nodepool_kernel::{Problem, ProvisioningState, Purpose, Time};
 
 use super::history::Rest;
 use super::status::{rfc3339, shortened};
@@ -41,9 +41,15 @@ pub(super) fn note(
     });
 }
 
-/// Takes note of how a step of the policy has ended.
-pub(super) fn ended(status: &mut NodePoolPolicyStatus, end: &str, rest: &Rest<'_>) {
+fn is_given_up(status: &NodePoolPolicyStatus) -> bool {
+    status.attempt.as_ref().is_some_and(|attempt| attempt.outcome == outcome::GIVEN_UP)
+}
+
+/// Takes note of how a step of the policy on that field has ended.
+pub(super) fn ended(status: &mut NodePoolPolicyStatus, field: &str, end: &str, rest: &Rest<'_>) {
     match end {
+        // To turn the autoscaler off for a drain, or on again after one that was given up, is no success of the drain.
+        outcome::SUCCEEDED if field == Purpose::Autoscaling.to_string() && is_given_up(status) => {}
         outcome::SUCCEEDED => status.attempt = None,
         outcome::FAILED | outcome::CANCELED => note_pool(status, end, rest),
         _ => {}

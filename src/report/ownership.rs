@@ -1,15 +1,17 @@
-//! Which label and tag keys a policy owns. Never forgets a key that is still on the pool while its policy manages the field.
+//! What a policy owns: label and tag keys, and the autoscaler. Never forgets a key that is still on the pool while its policy manages the field.
 
 use std::collections::BTreeMap;
 
-use nodepool_kernel::{Keys, Problem};
+use nodepool_kernel::{AgentPool, Keys, Problem};
 
 use super::status::Circumstances;
 use crate::api::{NodePoolPolicy, NodePoolPolicyStatus};
 
-/// Adds the keys that the policy names to those that it owns. Tells whether there is any new one.
+/// Adds what the policy names to what it owns. Tells whether there is anything new.
 pub fn own_what_is_named(policy: &NodePoolPolicy, status: &mut NodePoolPolicyStatus) -> bool {
-    let mut is_new = false;
+    let names_bounds = policy.spec.autoscaling.is_some();
+    let mut is_new = names_bounds && !status.owns_autoscaler;
+    status.owns_autoscaler |= names_bounds;
     for (named, owned) in [(&policy.spec.labels, &mut status.owned_labels), (&policy.spec.tags, &mut status.owned_tags)]
     {
         let before = owned.len();
@@ -32,7 +34,21 @@ pub(super) fn owned(
     about: &Circumstances<'_>,
 ) -> Vec<String> {
     let Some(named) = named else { return Vec::new() };
-    let governs = !about.plan.problems.iter().any(|problem| matches!(problem, Problem::ConflictingPolicy { .. }));
-    let Some(present) = present.filter(|_| governs) else { return before.to_vec() };
+    let Some(present) = present.filter(|_| governs(about)) else { return before.to_vec() };
     keys.owned(named, before, present)
+}
+
+/// Whether the autoscaler of the pool is the policy's: it names bounds, or has named them and now says a count, which turns
+/// off what is still on. One that does not govern its pool gains nothing.
+pub(super) fn owns_autoscaler(policy: &NodePoolPolicy, before: bool, about: &Circumstances<'_>) -> bool {
+    if !governs(about) {
+        return before && policy.spec.autoscaling.is_some();
+    }
+    let is_on = |pool: &AgentPool| pool.autoscaling.is_some();
+    let may_be_on = about.pool.map_or(about.is_unobserved(), is_on);
+    policy.spec.autoscaling.is_some() || (before && policy.spec.count.is_some() && may_be_on)
+}
+
+fn governs(about: &Circumstances<'_>) -> bool {
+    !about.plan.problems.iter().any(|problem| matches!(problem, Problem::ConflictingPolicy { .. }))
 }

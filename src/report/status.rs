@@ -5,7 +5,7 @@ use nodepool_kernel::{
 };
 
 use super::conditions::{draft, merge};
-use super::ownership::owned;
+use super::ownership::{owned, owns_autoscaler};
 use super::{history, summary};
 use crate::api::{
     self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
@@ -129,6 +129,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
+        owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,
     }
@@ -150,6 +151,10 @@ pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: 
     }
 }
 
+fn small(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
 fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
     let ready = |node: &&Node| {
         node.pool.as_deref() == Some(pool.name.as_str()) && matches!(node.readiness, Readiness::Ready { .. })
@@ -159,7 +164,9 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
     ObservedPool {
         name: pool.name.clone(),
         mode: pool.mode.to_string(),
-        count: i32::try_from(pool.count).unwrap_or(i32::MAX),
+        count: small(pool.count),
+        min_count: pool.autoscaling.map(|bounds| small(bounds.min)),
+        max_count: pool.autoscaling.map(|bounds| small(bounds.max)),
         ready_nodes: nodes.value().map(|nodes| i32::try_from(nodes.iter().filter(ready).count()).unwrap_or(i32::MAX)),
         provisioning_state: pool.state.to_string(),
         kubernetes_version: pool.current_version.clone(),

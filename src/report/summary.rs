@@ -297,7 +297,8 @@ fn settled(about: &Circumstances<'_>) -> Progress {
             } else {
                 format!(", but for the template's {}", fields.join(", "))
             };
-            Progress::Reached(format!("{} pool with {nodes}, as the policy asks{but}", pool.mode))
+            let bounds = pool.autoscaling.map(|bounds| format!(", autoscaled within {bounds}")).unwrap_or_default();
+            Progress::Reached(format!("{} pool with {nodes}{bounds}, as the policy asks{but}", pool.mode))
         }
     }
 }

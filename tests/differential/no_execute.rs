@@ -237,6 +237,8 @@ fn intent(case: &Case) -> Intent {
         suspended: false,
         mode: None,
         count: None,
+        autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),

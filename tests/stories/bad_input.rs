@@ -57,6 +57,11 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
         (json!({"tags": {"MicrosoftX": "x"}}), "belong to Azure"),
         (json!({"tags": {"aks-managed-pool": "x"}}), "begin with aks-managed to AKS"),
         (json!({"tags": {"Owner": "x", "owner": "x"}}), "differ in case only"),
+        (json!({"count": 1, "autoscaling": {"minCount": 1, "maxCount": 2}}), "can't both be set"),
+        (json!({"autoscaling": {"minCount": 3, "maxCount": 2}}), "minCount is greater than maxCount"),
+        (json!({"autoscaling": {"minCount": 1}}), "spec.autoscaling.maxCount"),
+        (json!({"autoscaling": {"minCount": 0, "maxCount": 1001}}), "spec.autoscaling.maxCount"),
+        (json!({"mode": "System", "autoscaling": {"minCount": 0, "maxCount": 2}}), "minCount of a system pool"),
         (json!({"vmSize": "Standard_D4ds_v5"}), "vmSize"),
     ];
     for (spec, named) in cases {

@@ -195,7 +195,7 @@ impl Crash {
     fn makes_sense(self) -> bool {
         let deletes = self.step == Step::Delete;
         let is_made = match self.point {
-            Point::KeysOwned => matches!(self.step, Step::Labels | Step::Tags | Step::Create),
+            Point::KeysOwned => matches!(self.step, Step::Labels | Step::Tags | Step::AutoscalerOn | Step::Create),
             Point::StatusEnded | Point::EventEnded => !deletes,
             Point::FinalizerTaken | Point::EventGone => deletes,
             _ => true,

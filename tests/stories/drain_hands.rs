@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use testbed::door::{Fate, Request};
 use testbed::{Lane, Match, OPERATOR_USER, wait_for};
 
-use super::drains as drains;
+use super::drains;
 use super::support::{Scene, Story, policy, story};
 
 pub fn stories() -> Vec<Story> {

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "an absent field of a JSON value fails the story that looks at it")]
 #![expect(clippy::needless_pass_by_value, reason = "specs are written in place, where a reference would only be noise")]
 
+mod autoscaler;
 mod bad_input;
 mod capacity;
 mod crashes;
@@ -78,6 +79,7 @@ fn main() -> anyhow::Result<()> {
 fn all() -> Vec<Story> {
     let mut stories = Vec::new();
     stories.extend(user_pool::stories());
+    stories.extend(autoscaler::stories());
     stories.extend(create::stories());
     stories.extend(system::stories());
     stories.extend(capacity::stories());

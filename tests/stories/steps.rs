@@ -27,6 +27,12 @@ pub enum Step {
     ToSystem,
     /// From System to User.
     ToUser,
+    /// From a number of nodes to bounds.
+    AutoscalerOn,
+    /// From bounds to others.
+    AutoscalerBounds,
+    /// From bounds to a number of nodes.
+    AutoscalerOff,
     /// From nothing to a pool with a label, a tag and a taint.
     Create,
     /// From a pool to nothing, with its policy.
@@ -59,6 +65,9 @@ impl fmt::Display for Step {
             Self::Tags => "tags",
             Self::ToSystem => "mode to System",
             Self::ToUser => "mode to User",
+            Self::AutoscalerOn => "autoscaler on",
+            Self::AutoscalerBounds => "autoscaler's bounds",
+            Self::AutoscalerOff => "autoscaler off",
             Self::Create => "create",
             Self::Delete => "delete",
         })
@@ -77,7 +86,7 @@ pub struct Change {
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::CountUp,
         Self::CountDown,
         Self::Taints,
@@ -85,6 +94,9 @@ impl Step {
         Self::Tags,
         Self::ToSystem,
         Self::ToUser,
+        Self::AutoscalerOn,
+        Self::AutoscalerBounds,
+        Self::AutoscalerOff,
         Self::Create,
         Self::Delete,
     ];
@@ -118,11 +130,21 @@ impl Step {
     pub async fn begin(self, scene: &Scene, number: usize) -> anyhow::Result<Change> {
         let pool = self.pool();
         let from = match self {
-            Self::CountUp => Some(("count", json!(1))),
-            Self::CountDown => Some(("count", json!(2))),
+            Self::CountUp => {
+                is_autoscaled(scene, pool, false, number).await?;
+                Some(("count", json!(1)))
+            }
+            Self::CountDown => {
+                is_autoscaled(scene, pool, false, number).await?;
+                Some(("count", json!(2)))
+            }
             Self::ToSystem => Some(("mode", json!("User"))),
             Self::ToUser => Some(("mode", json!("System"))),
             Self::Taints | Self::Labels | Self::Tags => None,
+            Self::AutoscalerOn | Self::AutoscalerBounds | Self::AutoscalerOff => {
+                is_autoscaled(scene, pool, self != Self::AutoscalerOn, number).await?;
+                None
+            }
             Self::Create => {
                 is_absent(scene, number).await?;
                 None
@@ -163,6 +185,8 @@ impl Step {
             Self::Taints => ("taints", json!([taint()]), "nodeTaints", json!([TAINT])),
             Self::Labels => ("labels", wanted.clone(), "nodeLabels", beside(FOREIGN_LABEL)),
             Self::Tags => ("tags", wanted.clone(), "tags", beside(FOREIGN_TAG)),
+            Self::AutoscalerOn | Self::AutoscalerBounds => return autoscaling(scene, pool, number),
+            Self::AutoscalerOff => return fixed_count(scene, pool),
             Self::Create => return creation(scene, number),
             Self::Delete => return Change { policy: None, pool, expected: vec![], before: documents(scene) },
         };
@@ -224,6 +248,44 @@ impl Change {
     }
 }
 
+/// Brings it about that the pool's autoscaler is on, or off.
+async fn is_autoscaled(scene: &Scene, pool: &'static str, on: bool, number: usize) -> anyhow::Result<()> {
+    if (scene.in_arm(pool, "enableAutoScaling") == true) != on {
+        let change = if on { autoscaling(scene, pool, number) } else { fixed_count(scene, pool) };
+        change.ask(scene).await?;
+        scene.ready(pool).await?;
+        scene.bed.emulator.idle().await;
+    }
+    Ok(())
+}
+
+/// Bounds with a maximum that changes from case to case, in which the autoscaler has nothing to do.
+fn autoscaling(scene: &Scene, pool: &'static str, number: usize) -> Change {
+    let (least, present_most) = (scene.in_arm(pool, "count"), scene.in_arm(pool, "maxCount"));
+    let most = [5, 6].map(|most| json!(most + number % 3)).into_iter().find(|most| *most != present_most);
+    let mut spec = without_scale(scene, pool);
+    spec["autoscaling"] = json!({"minCount": least, "maxCount": most});
+    let expected = vec![("enableAutoScaling", json!(true)), ("minCount", least), ("maxCount", json!(most))];
+    Change { policy: Some(policy(pool, spec)), pool, expected, before: documents(scene) }
+}
+
+/// As many nodes as there are.
+fn fixed_count(scene: &Scene, pool: &'static str) -> Change {
+    let mut spec = without_scale(scene, pool);
+    spec["count"] = scene.in_arm(pool, "count");
+    let expected = vec![("enableAutoScaling", json!(false)), ("minCount", Value::Null), ("maxCount", Value::Null)];
+    Change { policy: Some(policy(pool, spec)), pool, expected, before: documents(scene) }
+}
+
+/// What the policy asks for if it is to change nothing, but for the scale.
+fn without_scale(scene: &Scene, pool: &str) -> Value {
+    let mut spec = present(scene, pool);
+    for field in ["count", "autoscaling"] {
+        spec.as_object_mut().map(|spec| spec.remove(field));
+    }
+    spec
+}
+
 /// Brings it about that the new pool is not there, and that the operator has seen so.
 async fn is_absent(scene: &Scene, number: usize) -> anyhow::Result<()> {
     if scene.bed.emulator.pool(NEW).is_some() {
@@ -279,13 +341,19 @@ pub fn present(scene: &Scene, pool: &str) -> Value {
         all.as_object_mut().map(|all| all.remove(foreign));
         if all.is_null() { json!({}) } else { all }
     };
-    json!({
-        "count": scene.in_arm(pool, "count"),
+    let mut spec = json!({
         "taints": if has_taint { json!([taint()]) } else { json!([]) },
         "labels": own("nodeLabels", FOREIGN_LABEL.0),
         "tags": own("tags", FOREIGN_TAG.0),
         "mode": scene.in_arm(pool, "mode"),
-    })
+    });
+    if scene.in_arm(pool, "enableAutoScaling") == true {
+        let [least, most] = ["minCount", "maxCount"].map(|bound| scene.in_arm(pool, bound));
+        spec["autoscaling"] = json!({"minCount": least, "maxCount": most});
+    } else {
+        spec["count"] = scene.in_arm(pool, "count");
+    }
+    spec
 }
 
 /// Another surge of a pool, which no policy names.

@@ -173,6 +173,8 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         suspended: false,
         mode: Some(mode(pool)),
         count: u32::try_from(count).ok(),
+        autoscaling: None,
+        owns_autoscaler: false,
         taints: Some(Vec::new()),
         labels: Some(labels()),
         owned_labels: labels().into_keys().collect(),

@@ -45,6 +45,7 @@ fn creation(taints: &[&str]) -> Step {
     let new = NewPool {
         mode: Mode::System,
         count: 3,
+        autoscaling: None,
         taints: Some(taints.iter().map(|text| taint(text)).collect()),
         labels: None,
         tags: None,

@@ -41,7 +41,11 @@ impl<'a> Displacement<'a> {
         let pool = facts.pool(step)?;
         let takedown = Takedown::of(facts, step);
         let chosen = chosen(facts, step, &takedown);
-        let going = takedown.removed.saturating_add(takedown.rolled).max(chosen.as_ref().map_or(0, BTreeSet::len));
+        let going = takedown
+            .removed
+            .max(takedown.freed)
+            .saturating_add(takedown.rolled)
+            .max(chosen.as_ref().map_or(0, BTreeSet::len));
         let labels = changed_labels(step);
         let evicted = takedown.evicted.iter().map(|(pod, _)| pod);
         let evicted: HashSet<*const Pod> =
@@ -112,6 +116,9 @@ fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'
     }
     if takedown.removed > 0 {
         return format!("removing {} of pool {name}", counted(takedown.removed, "node"));
+    }
+    if takedown.freed > 0 {
+        return format!("the autoscaler, which could remove {} of pool {name},", counted(takedown.freed, "node"));
     }
     match step.change.aim() {
         Some(Aim::Scale { .. }) => {

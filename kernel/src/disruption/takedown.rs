@@ -20,6 +20,8 @@ pub(crate) struct Takedown<'a> {
     pub(crate) with_nodes: Vec<(&'a Pod, &'a Node)>,
     /// How many nodes are removed at worst; which ones is for AKS to choose, and nobody asks the budgets.
     pub(crate) removed: usize,
+    /// How many nodes the autoscaler may remove at worst that nothing could remove before. It asks the budgets.
+    pub(crate) freed: usize,
     /// How many nodes are rolled at once, each drained as the budgets allow.
     pub(crate) rolled: usize,
     /// Pods that a drain of this operator evicts, each when the one before runs elsewhere.
@@ -41,9 +43,13 @@ impl<'a> Takedown<'a> {
         let Some(pool) = facts.pool(step) else { return Self::default() };
         let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
         let labels = if step.change.changes_mode() { vec![MODE_LABEL] } else { step.change.changed_labels() };
-        let mut takedown =
-            Self { removed: removed(facts, step, pool), rolled: rolled(facts, step, pool), ..Self::default() };
-        let nodes_go = takedown.removed > 0 || takedown.rolled > 0;
+        let mut takedown = Self {
+            removed: removed(facts, step, pool),
+            freed: freed(facts, step, pool),
+            rolled: rolled(facts, step, pool),
+            ..Self::default()
+        };
+        let nodes_go = takedown.removed > 0 || takedown.rolled > 0 || takedown.freed > 0;
         takedown.singly = singly(facts, step);
         for (pod, node) in facts.pods_on(&step.pool) {
             let is_daemon = pod.owner == Owner::DaemonSet;
@@ -116,6 +122,12 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
         surplus => surplus,
     };
     by_step.max(going_on)
+}
+
+/// How many nodes the autoscaler may take at worst, if the step gives it any that nothing could take before.
+fn freed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
+    let nodes = facts.nodes_of(&pool.name).len();
+    step.change.least_left(pool).map_or(0, |least| nodes.saturating_sub(size(least)))
 }
 
 /// How many nodes any write to the pool, other than its deletion, rolls at once.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::snapshot::ProvisioningState;
 use crate::testing::{
-    ago, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag, put_taints, rules,
-    scale, taint,
+    ago, autoscale, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag,
+    put_taints, rules, scale, taint,
 };
 use crate::{Verdict, decide, plan};
 
@@ -137,6 +137,10 @@ fn a_step_reduces_when_it_takes_something_from_a_system_pool() {
         (put_taints("sys", &[critical, "a=b:PreferNoSchedule"]), false),
         (put_label("sys", "a"), false),
         (put_tag("sys", "a"), false),
+        (autoscale("sys", None, Some((3, 5))), false),
+        (autoscale("sys", None, Some((2, 5))), true),
+        (autoscale("sys", None, Some((2, 2))), true),
+        (autoscale("apps", None, Some((0, 5))), false),
         (promote("apps"), false),
         (promote("sys"), false),
         (Step { change: Change::Mode { from: Mode::User, to: Mode::User }, ..demote("sys") }, true),
@@ -192,5 +196,24 @@ fn a_pool_with_several_versions_or_images_is_half_upgraded_only_after_a_failure(
         let facts = Facts::gather(&snapshot, &settings).unwrap();
         assert_eq!(facts.is_half_upgraded(facts.observed.pool("sys").unwrap()), half);
         assert!(!facts.is_half_upgraded(facts.observed.pool("apps").unwrap()));
+    }
+}
+
+#[test]
+fn the_autoscaler_is_at_its_worst_what_it_was_or_will_be() {
+    let bounds = |min, max| Some(crate::Autoscaling { min, max });
+    for (present, to, count, guaranteed) in [
+        (None, Some((2, 5)), 2, 2),
+        (None, Some((3, 5)), 3, 3),
+        (Some((1, 5)), Some((3, 5)), 3, 1),
+        (Some((2, 5)), Some((1, 5)), 1, 1),
+        (Some((2, 5)), None, 3, 2),
+        (Some((2, 5)), Some((2, 2)), 2, 2),
+    ] {
+        let mut cluster = edit(&mut cluster().cluster).clone();
+        cluster.pools[0].autoscaling = present.and_then(|(min, max)| bounds(min, max));
+        worsen(&mut cluster, &autoscale("sys", present, to));
+        let pool = &cluster.pools[0];
+        assert_eq!((pool.count, pool.guaranteed_count()), (count, guaranteed), "{present:?} {to:?}");
     }
 }

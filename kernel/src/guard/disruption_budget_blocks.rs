@@ -116,7 +116,9 @@ impl<'a> Taken<'a> {
             taken.add(pod, cause, (guarding, whose), |load| load.evicted += 1);
         }
         let cause = if takedown.removed > 0 { Cause::Removal } else { Cause::Roll };
-        for (pod, node) in &takedown.with_nodes {
+        // The autoscaler asks the budgets, and leaves a node whose pods they hold.
+        let by_azure = takedown.removed > 0 || takedown.rolled > 0;
+        for (pod, node) in takedown.with_nodes.iter().filter(|_| by_azure) {
             taken.add(pod, cause, (guarding, whose), |load| *load.by_node.entry(&node.name).or_default() += 1);
         }
         for (pod, _) in &takedown.singly {

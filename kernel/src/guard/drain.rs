@@ -51,7 +51,7 @@ pub(super) fn contradiction(facts: &Facts<'_>, step: &Step, pool: &AgentPool) ->
     {
         return another(format!("its count is {}, not {from}", pool.count));
     }
-    if pool.autoscaling.is_some() {
+    if pool.autoscaling.is_some() && facts.assumed_off.as_ref() != Some(&pool.name) {
         return another("it is autoscaled".to_owned());
     }
     if let Some(found) = other_nodes(facts, step, drain) {

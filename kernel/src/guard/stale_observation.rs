@@ -87,6 +87,7 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Count { .. } if pool.autoscaling.is_some() => Some("it is autoscaled".to_owned()),
         Change::Taints { from, .. } if set(from) != set(&pool.taints) => Some("its taints have changed".to_owned()),
         Change::Labels { from, .. } if *from != pool.labels => Some("its labels have changed".to_owned()),
+        Change::Autoscaling { from, .. } if *from != pool.autoscaling => Some("its autoscaler has changed".to_owned()),
         Change::Tags { from, .. } if *from != pool.tags => Some("its tags have changed".to_owned()),
         Change::Repair { .. } if pool.state != ProvisioningState::Failed => {
             Some(format!("it is {}, not Failed", pool.state))
@@ -100,6 +101,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
     let by_kind = match &step.change {
         Change::Mode { from, .. } => *from == Mode::System,
         Change::Count { .. } => step.change.scales_down(),
+        Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
         Change::Taints { .. } | Change::Labels { .. } | Change::Delete => true,
         Change::Drain(drain) => !drain.ends(),
         Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
@@ -111,8 +113,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
 mod tests {
     use super::*;
     use crate::testing::{
-        broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_tag, put_taints, repair, rules, run,
-        scale, taint,
+        autoscale, broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_tag, put_taints, repair,
+        rules, run, scale, taint,
     };
     use crate::{Autoscaling, Owner, PoolKind, Power, Snapshot};
 
@@ -154,6 +156,9 @@ mod tests {
             (|_| (), labels, false),
             (|p| p.tags = [("foreign".to_owned(), "1".to_owned())].into(), put_tag("sys", "a"), true),
             (|_| (), put_tag("sys", "a"), false),
+            (|_| (), autoscale("sys", None, Some((1, 5))), false),
+            (|_| (), autoscale("sys", Some((1, 5)), None), true),
+            (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), autoscale("sys", None, Some((1, 5))), true),
             (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), scale("sys", 3, 4), true),
             (|_| (), repair("sys"), true),
             (|p| p.state = ProvisioningState::Failed, repair("sys"), false),

@@ -49,7 +49,8 @@ mod tests {
     use super::*;
     use crate::snapshot::Readiness;
     use crate::testing::{
-        ago, broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, put_label, put_taints, rules, scale,
+        ago, autoscale, broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, put_label, put_taints,
+        rules, scale,
     };
     use crate::{Autoscaling, Mode, ProvisioningState, Settings, Snapshot, Step, guard};
 
@@ -168,6 +169,18 @@ mod tests {
         one.autoscaling = Some(Autoscaling { min: 1, max: 5 });
         (one.requested_version, one.max_unavailable) = (Some("1.34".into()), Some("1".into()));
         assert_eq!(standing(&rolling, &put_label("one", "a")), None, "the sum is no lower than before");
+    }
+
+    #[test]
+    fn the_autoscaler_may_leave_no_less_than_the_floor() {
+        let alone = cluster(3, 0);
+        assert_eq!(standing(&alone, &autoscale("one", None, Some((1, 5)))), Some(Standing::Lasting));
+        assert_eq!(standing(&alone, &autoscale("one", None, Some((2, 5)))), None);
+        let mut sent = cluster(3, 3);
+        assert_eq!(standing(&sent, &autoscale("one", None, Some((1, 5)))), None, "the other pool is enough");
+        sent.in_flight = in_flight([autoscale("one", None, Some((1, 5)))]);
+        assert_eq!(standing(&sent, &scale("two", 3, 1)), None);
+        assert_eq!(standing(&sent, &demote("two")), Some(Standing::Lasting));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::rule::{Broken, Rule, Standing};
 use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::names::capped_list;
-use crate::snapshot::{AgentPool, Owner, Pod};
+use crate::snapshot::{AgentPool, Mode, Owner, Pod};
 use crate::step::{Change, Step};
 use crate::taint::{MODE_LABEL, Taint, TaintEffect};
 
@@ -19,6 +19,8 @@ pub(super) enum Threat<'a> {
     Taint(&'a Taint),
     /// AKS chooses which nodes go.
     ScaleDown,
+    /// The autoscaler may remove nodes that nothing could remove before.
+    Autoscaler,
     /// Nothing marks the node as a system node any more.
     Demotion,
     /// A label that the pod's DaemonSet selects on.
@@ -86,6 +88,8 @@ pub(super) fn threat<'a>(
         Some(Threat::Taint(taint))
     } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
         Some(Threat::ScaleDown)
+    } else if movable && pool.mode == Mode::System && change.least_left(pool).is_some() && !facts.may_relocate(step) {
+        Some(Threat::Autoscaler)
     } else if movable && change.demotes() {
         Some(Threat::Demotion)
     } else if !movable {
@@ -108,8 +112,9 @@ fn is_under_way(facts: &Facts<'_>, step: &Step) -> bool {
 /// What a person can do. A scale-down that leaves nodes and a demotion may be made by moving the pods.
 fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
     let is_autoscaled = facts.observed.pool(&step.pool).is_none_or(|pool| pool.autoscaling.is_some());
+    let by_policy = facts.intents.iter().any(|it| it.policy == step.policy && it.autoscaling.is_some());
     let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Drain)
-        && !is_autoscaled
+        && (!is_autoscaled || by_policy)
         && !step.change.empties()
         && (step.change.aim().is_some() || step.change.removes());
     let by_hand = threat.remedy();
@@ -141,7 +146,7 @@ impl Threat<'_> {
         match self {
             Self::Taint(taint) => Some(taint.to_string()),
             Self::Label(key) => Some((*key).to_owned()),
-            Self::Upgrade | Self::ScaleDown | Self::Demotion | Self::Deletion | Self::Drain => None,
+            Self::Upgrade | Self::ScaleDown | Self::Autoscaler | Self::Demotion | Self::Deletion | Self::Drain => None,
         }
     }
 
@@ -152,6 +157,9 @@ impl Threat<'_> {
             }
             Self::Taint(_) => format!("the taint {causes} would evict"),
             Self::ScaleDown => format!("AKS chooses which nodes of pool {pool} to remove and could evict"),
+            Self::Autoscaler => {
+                format!("the autoscaler could remove any node of pool {pool} and evict")
+            }
             Self::Demotion => {
                 format!("nothing would mark the nodes of pool {pool} as system nodes any more under")
             }
@@ -177,6 +185,10 @@ impl Threat<'_> {
                 "move these pods to another pool first: cordon the nodes of this pool and restart the workloads, then \
                  uncordon"
             }
+            Self::Autoscaler => {
+                "set autoscaling.minCount to no less than the nodes that the pool has now, or than its present minimum; or \
+                 spec.disruption.systemPods to Relocate, so that the autoscaler may move these pods as their budgets allow"
+            }
             Self::Demotion => {
                 "move these pods to another system pool first: cordon the nodes of this pool and restart the \
                  workloads, then uncordon"
@@ -195,8 +207,8 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag, put_taints,
-        rules, run, scale, taint,
+        autoscale, broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, promote, put_label, put_tag,
+        put_taints, rules, run, scale, taint,
     };
     use crate::{Mode, ProvisioningState, Snapshot, Toleration, TolerationOperator};
 
@@ -326,6 +338,27 @@ mod tests {
         assert_eq!(found(&snapshot, &demote("sys")).unwrap().standing, Standing::Passing);
         run(&mut snapshot, "coredns-2", "sys");
         assert_eq!(found(&snapshot, &demote("sys")).unwrap().standing, Standing::Lasting);
+    }
+
+    #[test]
+    fn the_autoscaler_of_a_system_pool_gets_no_node_that_it_could_not_remove_before() {
+        let mut snapshot = cluster();
+        let refused = found(&snapshot, &autoscale("sys", None, Some((2, 5)))).unwrap();
+        assert!(
+            refused.finding.starts_with("the autoscaler could remove any node of pool sys and evict"),
+            "{refused:?}"
+        );
+        assert_eq!(found(&snapshot, &autoscale("sys", None, Some((3, 5)))), None);
+        assert_eq!(found(&snapshot, &autoscale("apps", None, Some((0, 5)))), None, "a user pool");
+        edit(&mut snapshot.intents).first_mut().unwrap().system_pods = crate::SystemPods::Relocate;
+        assert_eq!(found(&snapshot, &autoscale("sys", None, Some((2, 5)))), None, "the autoscaler asks the budgets");
+        edit(&mut snapshot.intents).first_mut().unwrap().system_pods = crate::SystemPods::Protect;
+        pool_mut(&mut snapshot, "sys").autoscaling = Some(crate::Autoscaling { min: 2, max: 5 });
+        for (to, refused) in
+            [(Some((2, 9)), false), (Some((3, 5)), false), (Some((1, 5)), true), (Some((2, 2)), true), (None, false)]
+        {
+            assert_eq!(found(&snapshot, &autoscale("sys", Some((2, 5)), to)).is_some(), refused, "{to:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::vm_size;
 pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -> Result<Step, Vec<Problem>> {
     let mode = intent.mode.clone().unwrap_or(Mode::User);
     let mut problems: Vec<Problem> = unsuitable(template, &mode, cluster);
-    let Some(count) = intent.count else {
+    let Some(count) = intent.autoscaling.map(|bounds| bounds.min).or(intent.count) else {
         problems.insert(0, Problem::CountMissing);
         return Err(problems);
     };
@@ -24,8 +24,15 @@ pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -
         return Err(problems);
     }
     let (taints, labels, tags) = (intent.taints.clone(), intent.labels.clone(), intent.tags.clone());
-    let change =
-        Change::Create(Box::new(NewPool { mode, count, taints, labels, tags, template: Arc::clone(template) }));
+    let change = Change::Create(Box::new(NewPool {
+        mode,
+        count,
+        autoscaling: intent.autoscaling,
+        taints,
+        labels,
+        tags,
+        template: Arc::clone(template),
+    }));
     Ok(Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change })
 }
 

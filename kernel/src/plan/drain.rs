@@ -12,7 +12,7 @@ use crate::drain::{Aim, Drain};
 use crate::intent::{Intent, SystemPods};
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Budget, Mode, Node, Occupancy, Occupant, Owner, Readiness, Snapshot};
-use crate::step::{Change, Step};
+use crate::step::{Change, Purpose, Step};
 
 /// What a policy's steps come to when chosen nodes are drained where that is needed.
 #[derive(Debug, Default)]
@@ -102,6 +102,11 @@ impl<'a> Yard<'a> {
                 _ => refined.steps.push(step),
             }
         }
+        // Bounds that are to change as well wait until the autoscaler is on again.
+        let turns_off = |step: &Step| matches!(step.change, Change::Autoscaling { to: None, .. });
+        if refined.steps.iter().any(turns_off) {
+            refined.steps.retain(|step| step.change.purpose() != Purpose::Autoscaling || turns_off(step));
+        }
         refined
     }
 
@@ -138,7 +143,9 @@ impl<'a> Yard<'a> {
 
     fn demote(&self, step: Step, refined: &mut Refined) {
         let names: BTreeSet<&str> = self.candidates().iter().map(|candidate| candidate.node.name.as_str()).collect();
-        let may_move = self.intent.system_pods == SystemPods::Relocate && self.pool.autoscaling.is_none();
+        // An autoscaler that is not the policy's can't be turned off meanwhile.
+        let is_ours = self.pool.autoscaling.is_none() || self.intent.autoscaling.is_some();
+        let may_move = self.intent.system_pods == SystemPods::Relocate && is_ours;
         if may_move {
             refined.kept = owned(&names.intersection(&self.begun).copied().collect());
         }
@@ -146,6 +153,11 @@ impl<'a> Yard<'a> {
         if !may_move || self.guarded.is_empty() || !self.guarded.is_subset(&names) {
             refined.steps.push(step);
             return;
+        }
+        // The autoscaler would take away the nodes that are being emptied, or add some for the pods that move.
+        if self.pool.autoscaling.is_some() {
+            let off = Change::Autoscaling { from: self.pool.autoscaling, to: None };
+            refined.steps.push(on_its_own(self.intent, self.pool, off));
         }
         let rest = || step.change.clone();
         self.next(&names, Aim::Demotion, refined, rest);

@@ -130,7 +130,7 @@ fn plan_pool(
     (settings, nodes): (&Settings, &ByPool<'_>),
 ) -> Wish {
     plan.template_drift = intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
-    if intent.count.is_some() && pool.autoscaling.is_some() {
+    if steps::is_of_somebody_else(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }
     let steps = steps::toward(intent, pool);

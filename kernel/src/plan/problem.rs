@@ -36,7 +36,7 @@ pub enum Problem {
         /// ARM's power state.
         state: String,
     },
-    /// The policy sets a count and the cluster autoscaler owns it.
+    /// The policy sets a count, and an autoscaler that somebody else has turned on owns it.
     Autoscaled,
     /// The last attempt failed and the next one is due later.
     BackingOff {
@@ -180,8 +180,8 @@ impl fmt::Display for Problem {
                 write!(f, "the pool is {state}; nothing is changed until it is started (az aks nodepool start)")
             }
             Self::Autoscaled => f.write_str(
-                "the pool is autoscaled, so the cluster autoscaler owns its count: remove spec.count, or turn the \
-                 autoscaler off for this pool",
+                "the pool is autoscaled, and not by this policy, so the cluster autoscaler owns its count: remove spec.count, \
+                 or turn the autoscaler off for this pool (az aks nodepool update --disable-cluster-autoscaler)",
             ),
             Self::BackingOff { attempt, .. } => {
                 let message = shorten(attempt.message.trim_end_matches('.'), 700);
@@ -211,7 +211,8 @@ impl fmt::Display for Problem {
                  policy is changed or the pool is updated in Azure (az aks nodepool update)",
             ),
             Self::CountMissing => f.write_str(
-                "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count",
+                "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count or \
+                 spec.autoscaling",
             ),
             Self::Unsuitable { why } => write!(f, "the pool can't be created: {}", shorten(why, 800)),
         }

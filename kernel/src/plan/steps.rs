@@ -28,11 +28,15 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         Some(change) if change.scales_up() => (Some(change), None),
         change => (None, change),
     };
+    let (autoscaler_off, bounds) = match autoscaling(intent, pool) {
+        Some(change @ Change::Autoscaling { to: None, .. }) => (Some(change), None),
+        change => (None, change),
+    };
     let (taints, labels, tags) = (taints(intent, pool), labels(intent, pool), tags(intent, pool));
     let ordered = if demotes {
-        [scale_up, labels, tags, mode, taints, scale_down]
+        [autoscaler_off, scale_up, labels, tags, mode, taints, bounds, scale_down]
     } else {
-        [taints, mode, scale_up, labels, tags, scale_down]
+        [taints, mode, autoscaler_off, scale_up, labels, tags, bounds, scale_down]
     };
     ordered
         .into_iter()
@@ -60,8 +64,26 @@ fn mode(intent: &Intent, pool: &AgentPool) -> Option<Change> {
 }
 
 fn count(intent: &Intent, pool: &AgentPool) -> Option<Change> {
-    let to = intent.count.filter(|count| *count != pool.count && pool.autoscaling.is_none())?;
+    let owned = intent.autoscaling.is_none() && !is_of_somebody_else(intent, pool);
+    let to = intent.count.filter(|count| *count != pool.count && owned)?;
     Some(Change::Count { from: pool.count, to })
+}
+
+/// Whether the policy sets a count, and the pool has an autoscaler that this policy has never had anything to do with.
+pub(super) fn is_of_somebody_else(intent: &Intent, pool: &AgentPool) -> bool {
+    let wants_none = intent.count.is_some() && intent.autoscaling.is_none();
+    wants_none && pool.autoscaling.is_some() && !intent.owns_autoscaler
+}
+
+/// A policy that says how many nodes there are wants no autoscaler, and turns its own off; one that says neither leaves it
+/// alone.
+fn autoscaling(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let to = match (intent.autoscaling, intent.count) {
+        (None, None) => return None,
+        (None, Some(_)) if is_of_somebody_else(intent, pool) => return None,
+        (to, _) => to,
+    };
+    (to != pool.autoscaling).then_some(Change::Autoscaling { from: pool.autoscaling, to })
 }
 
 fn taints(intent: &Intent, pool: &AgentPool) -> Option<Change> {
@@ -179,11 +201,34 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_an_autoscaled_pool_is_not_compared() {
-        let mut pool = pool("apps", Mode::User, 2);
-        pool.autoscaling = Some(crate::Autoscaling { min: 1, max: 5 });
-        let mut intent = intent("p", "apps");
-        intent.count = Some(4);
-        assert_eq!(toward(&intent, &pool), []);
+    fn the_autoscaler_owns_the_count_and_a_fixed_count_turns_the_policys_own_off_first() {
+        let bounds = |min, max| Some(crate::Autoscaling { min, max });
+        for (present, autoscaling, count, steps) in [
+            (bounds(1, 5), bounds(1, 5), None, vec![]),
+            (bounds(1, 5), None, None, vec![]),
+            (None, bounds(1, 5), None, vec!["turn the autoscaler on, 1 to 5 nodes"]),
+            (
+                bounds(1, 5),
+                bounds(2, 5),
+                None,
+                vec!["change the autoscaler's bounds from 1 to 5 nodes to 2 to 5 nodes"],
+            ),
+            (bounds(1, 5), None, Some(2), vec!["turn the autoscaler off"]),
+            (bounds(1, 5), None, Some(1), vec!["turn the autoscaler off", "scale from 2 to 1 nodes"]),
+            (bounds(1, 5), bounds(1, 5), Some(4), vec![]),
+            (None, None, Some(1), vec!["scale from 2 to 1 nodes"]),
+        ] {
+            let mut pool = pool("apps", Mode::User, 2);
+            pool.autoscaling = present;
+            let mut intent = Intent { autoscaling, count, owns_autoscaler: true, ..intent("p", "apps") };
+            let texts = |intent: &Intent| -> Vec<String> {
+                toward(intent, &pool).iter().map(|step| step.change.to_string()).collect()
+            };
+            assert_eq!(texts(&intent), steps);
+            intent.owns_autoscaler = false;
+            let of_somebody_else = present.is_some() && autoscaling.is_none();
+            assert_eq!(texts(&intent), if of_somebody_else { vec![] } else { steps });
+            assert_eq!(is_of_somebody_else(&intent, &pool), of_somebody_else && count.is_some());
+        }
     }
 }

@@ -106,7 +106,7 @@ fn one_policy_that_can_not_be_planned_stops_no_other() {
 }
 
 #[test]
-fn the_count_of_an_autoscaled_pool_is_a_problem_and_the_rest_is_planned() {
+fn the_count_of_a_pool_that_somebody_else_autoscales_is_a_problem_and_the_rest_is_planned() {
     let mut snapshot = cluster();
     pool_mut(&mut snapshot, "apps").autoscaling = Some(Autoscaling { min: 1, max: 5 });
     for intent in edit(&mut snapshot.intents) {
@@ -120,6 +120,11 @@ fn the_count_of_an_autoscaled_pool_is_a_problem_and_the_rest_is_planned() {
         intent.count = None;
     }
     assert_eq!(policy(&snapshot, "p").problems, []);
+    for intent in edit(&mut snapshot.intents) {
+        (intent.count, intent.owns_autoscaler) = (Some(4), true);
+    }
+    let own = policy(&snapshot, "p");
+    assert_eq!((own.problems, own.steps.len()), (vec![], 3), "mode, autoscaler and count");
 }
 
 #[test]

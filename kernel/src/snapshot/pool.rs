@@ -219,6 +219,12 @@ impl AgentPool {
     }
 }
 
+impl fmt::Display for Autoscaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} nodes", self.min, self.max)
+    }
+}
+
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -68,6 +68,10 @@ fn keys() -> impl Strategy<Value = BTreeSet<String>> {
     labels().prop_map(|labels| labels.into_keys().collect())
 }
 
+fn bounds() -> impl Strategy<Value = Autoscaling> {
+    (0_u32..4, 3_u32..6).prop_map(|(min, max)| Autoscaling { min, max })
+}
+
 fn state() -> impl Strategy<Value = ProvisioningState> {
     let busy = ["Scaling", "Updating", "Upgrading", "Deleting", "Stopping", "Creating", "Frobnicating"];
     let others = busy.iter().map(|name| ProvisioningState::Busy((*name).to_owned()));
@@ -87,7 +91,7 @@ prop_compose! {
         os in mostly(Os::Linux, vec![Os::Other("Windows".into())]),
         power in mostly(Power::Running, vec![Power::NotRunning("Stopped".into())]),
         count in prop_oneof![1 => Just(0_u32), 12 => 1_u32..5],
-        autoscaling in option::weighted(0.15, (0_u32..4, 3_u32..6).prop_map(|(min, max)| Autoscaling { min, max })),
+        autoscaling in option::weighted(0.15, bounds()),
         (taints, labels, tags) in (few_taints(), labels(), tags()),
         requested_version in mostly(Some("1.33"), vec![Some("1.33.5"), Some("1.34"), Some("1.3"), None]),
         current_version in mostly(Some("1.33.5"), vec![None]),
@@ -246,7 +250,8 @@ prop_compose! {
         pool in select(POOLS.to_vec()),
         created in select(vec![10, 600, 6000]),
         mode in option::of(select(vec![Mode::System, Mode::User, Mode::User])),
-        count in option::of(0_u32..6),
+        (count, autoscaling, owns_autoscaler) in
+            (option::of(0_u32..6), option::weighted(0.2, bounds()), any::<bool>()),
         taints in option::of(taints(2)),
         (labels, owned_labels) in (option::of(labels()), keys()),
         (tags, owned_tags) in (option::of(tags()), tags().prop_map(|tags| tags.into_keys().collect())),
@@ -263,8 +268,8 @@ prop_compose! {
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
-            mode, count, taints, labels, owned_labels, tags, owned_tags, attempt, stalled,
-            waits_since, template, creating, deletion, may_lose_workloads, system_pods,
+            mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
+            stalled, waits_since, template, creating, deletion, may_lose_workloads, system_pods,
         }
     }
 }
@@ -377,14 +382,16 @@ fn occupancy(pool: &str, nodes: &[Node], pods: &[Pod], known: u8) -> Option<Know
 
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
-    let wish = (0..7_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, taints(2), labels());
-    (select(pools), wish).prop_map(|(pool, (kind, mode, count, taints, labels))| {
+    let scale = (0_u32..6, option::weighted(0.8, bounds()));
+    let wish = (0..8_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels());
+    (select(pools), wish).prop_map(|(pool, (kind, mode, (count, autoscaling), taints, labels))| {
         let change = match kind {
             0 => Change::Mode { from: pool.mode, to: mode },
             1 => Change::Count { from: pool.count, to: count },
             2 => Change::Taints { from: pool.taints, to: taints },
             3 => Change::Labels { from: pool.labels, to: labels },
             4 => Change::Delete,
+            6 => Change::Autoscaling { from: pool.autoscaling, to: autoscaling },
             5 => Change::Tags { from: pool.tags, to: labels },
             _ => Change::Repair { code: "QuotaExceeded".into() },
         };

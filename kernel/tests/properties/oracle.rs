@@ -92,6 +92,9 @@ impl<'a> Oracle<'a> {
             match change {
                 Change::Taints { to, .. } => taints.extend(to.iter().cloned()),
                 Change::Count { to, .. } => target = target.min(i64::from(*to)),
+                Change::Autoscaling { to: Some(to), .. } if frees_nodes(pool, change) => {
+                    target = target.min(i64::from(to.min))
+                }
                 _ => {}
             }
             if let Some(Aim::Scale { to, .. }) = change.aim() {
@@ -184,6 +187,9 @@ impl<'a> Oracle<'a> {
         let taken = match &step.change {
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
             Change::Count { to, .. } => *to < pool.count,
+            Change::Autoscaling { .. } if !self.relocates(step) => {
+                pool.mode == Mode::System && frees_nodes(pool, &step.change)
+            }
             Change::Drain(drain) if !self.relocates(step) => match drain {
                 Drain::Evict { pod: evicted, .. } => pod.full_name() == *evicted,
                 _ if drain.aim() == Some(Aim::Demotion) => true,
@@ -201,6 +207,14 @@ impl<'a> Oracle<'a> {
         let blamed = |code: &str| code.contains("Drain") || code.contains("Delete");
         broke_off && (too_many || pool.failure.as_ref().is_some_and(|failure| blamed(&failure.code)))
     }
+}
+
+/// Whether the autoscaler may remove nodes afterwards that nothing may remove now: "enabling with a minimum below the
+/// current count, or lowering it there", and a maximum that is lowered below it.
+fn frees_nodes(pool: &AgentPool, change: &Change) -> bool {
+    let Change::Autoscaling { to: Some(to), .. } = change else { return false };
+    let (min, max) = pool.autoscaling.map_or((pool.count, u32::MAX), |bounds| (bounds.min, bounds.max));
+    (to.min < pool.count && to.min < min) || (to.max < pool.count && to.max < max)
 }
 
 /// What the taint manager does: the first toleration that matches decides, and one with seconds only delays.

@@ -30,6 +30,7 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Taints { to, .. } => pool.taints.clone_from(to),
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
+        Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
         Change::Drain(drain) => return drained(snapshot, &step.policy, drain, cluster),
     }
@@ -89,7 +90,7 @@ fn created(name: &str, new: &NewPool) -> AgentPool {
         power: Power::Running,
         state: ProvisioningState::Succeeded,
         count: new.count,
-        autoscaling: None,
+        autoscaling: new.autoscaling,
         taints: new.taints.clone().unwrap_or_default(),
         labels: new.labels.clone().unwrap_or_default(),
         tags: new.tags.clone().unwrap_or_default(),
@@ -211,9 +212,17 @@ proptest! {
                     prop_assert!(wanted.iter().all(is_made));
                     prop_assert!(from != to);
                 }
+                Change::Autoscaling { from, to } => {
+                    let is_for_drain = to.is_none()
+                        && (&intent.mode, intent.system_pods) == (&Some(Mode::User), SystemPods::Relocate);
+                    prop_assert!(*to == intent.autoscaling || is_for_drain);
+                    let gives_way = intent.count.is_some() && intent.owns_autoscaler;
+                    prop_assert!(from != to && (intent.autoscaling.is_some() || gives_way));
+                }
                 Change::Create(new) => {
                     prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
-                    prop_assert_eq!(Some(new.count), intent.count);
+                    prop_assert_eq!(new.autoscaling, intent.autoscaling);
+                    prop_assert_eq!(Some(new.count), intent.autoscaling.map(|bounds| bounds.min).or(intent.count));
                     prop_assert_eq!((&new.taints, &new.labels, &new.tags), (&intent.taints, &intent.labels, &intent.tags));
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }

@@ -173,6 +173,8 @@ fn intent() -> Intent {
         suspended: false,
         mode: None,
         count: None,
+        autoscaling: None,
+        owns_autoscaler: false,
         taints: None,
         labels: None,
         owned_labels: [].into(),

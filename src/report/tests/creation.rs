@@ -85,6 +85,7 @@ fn a_creation_on_its_way_is_told_before_arm_shows_the_pool() {
     let new = NewPool {
         mode: Mode::User,
         count: 2,
+        autoscaling: None,
         taints: None,
         labels: None,
         tags: None,

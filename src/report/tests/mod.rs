@@ -10,7 +10,7 @@ use nodepool_kernel::{
 };
 use serde_json::{Value, json};
 
-use super::{Circumstances, Hold, Rest, malformed, notices, status, take_rest};
+use super::{Circumstances, Hold, Rest, malformed, notices, own_what_is_named, status, take_rest};
 use crate::api::{self, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -56,6 +56,8 @@ fn node(pool: &AgentPool, index: u32) -> Node {
         drain: None,
     }
 }
+
+const BOUNDS: Autoscaling = Autoscaling { min: 1, max: 3 };
 
 /// A system pool of two nodes and a user pool `apps` of one, changed by `edit`, with one policy.
 fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot {
@@ -275,6 +277,60 @@ fn what_the_autoscaler_owns_stalls_only_after_the_other_steps() {
         edit_pool("apps", |pool| pool.labels = [("a".to_owned(), "b".to_owned())].into())(snapshot);
     };
     assert_eq!(standing(&told(&policy, &world(&policy, done), true, None)), "FFTTT PoolIsAutoscaled");
+}
+
+#[test]
+fn a_fixed_count_turns_the_policys_own_autoscaler_off_before_anything_is_scaled() {
+    let mut policy = policy("apps", json!({"count": 1}));
+    policy.status = Some(NodePoolPolicyStatus { owns_autoscaler: true, ..NodePoolPolicyStatus::default() });
+    let snapshot = world(&policy, edit_pool("apps", |pool| pool.autoscaling = Some(Autoscaling { min: 1, max: 3 })));
+    let status = told(&policy, &snapshot, true, None);
+    assert_eq!(standing(&status), "FTFFT Progressing");
+    assert_eq!(status.plan.unwrap().steps, ["turn the autoscaler off", "scale from 2 to 1 nodes"]);
+    assert_eq!(status.drift.iter().map(|drift| drift.field.as_str()).collect::<Vec<_>>(), ["count", "autoscaling"]);
+}
+
+#[test]
+fn the_autoscaler_is_the_policys_while_it_names_bounds_and_until_a_count_has_turned_it_off() {
+    let bounds = json!({"autoscaling": {"minCount": 1, "maxCount": 3}});
+    let on = |snapshot: &mut Snapshot| edit_pool("apps", |pool| pool.autoscaling = Some(BOUNDS))(snapshot);
+    let off = |_: &mut Snapshot| ();
+    let unseen = |snapshot: &mut Snapshot| snapshot.cluster = Known::unknown("no answer");
+    let gone = |snapshot: &mut Snapshot| {
+        if let Known::Seen { value, .. } = &mut snapshot.cluster {
+            value.pools.retain(|pool| pool.name != "apps");
+        }
+    };
+    let cases: [(Value, bool, &dyn Fn(&mut Snapshot), bool); 9] = [
+        (bounds.clone(), false, &off, true),
+        (json!({"count": 2}), false, &on, false),
+        (json!({"count": 2}), true, &on, true),
+        (json!({"count": 2}), true, &unseen, true),
+        (json!({"count": 2}), true, &off, false),
+        (json!({"count": 2}), true, &gone, false),
+        (json!({}), true, &on, false),
+        (json!({"suspend": true, "count": 2}), true, &on, true),
+        (json!({}), false, &unseen, false),
+    ];
+    for (spec, before, edit, owns) in cases {
+        let mut policy = policy("apps", spec.clone());
+        policy.status = Some(NodePoolPolicyStatus { owns_autoscaler: before, ..NodePoolPolicyStatus::default() });
+        assert_eq!(told(&policy, &world(&policy, edit), true, None).owns_autoscaler, owns, "{spec}");
+    }
+    let (policy, mut status) = (policy("apps", bounds), NodePoolPolicyStatus::default());
+    assert!(own_what_is_named(&policy, &mut status) && status.owns_autoscaler, "stored before the write");
+    assert!(!own_what_is_named(&policy, &mut status));
+}
+
+#[test]
+fn an_autoscaled_pool_is_shown_with_its_bounds() {
+    let policy = policy("apps", json!({"autoscaling": {"minCount": 1, "maxCount": 3}}));
+    let snapshot = world(&policy, edit_pool("apps", |pool| pool.autoscaling = Some(BOUNDS)));
+    let status = told(&policy, &snapshot, true, None);
+    let ready = status.condition(condition::READY).unwrap();
+    assert_eq!(ready.message, "User pool with 2 nodes, autoscaled within 1 to 3 nodes, as the policy asks");
+    let pool = status.pool.unwrap();
+    assert_eq!((pool.count, pool.min_count, pool.max_count), (2, Some(1), Some(3)));
 }
 
 #[test]

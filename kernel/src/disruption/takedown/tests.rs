@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::testing::{
-    demote, edit, governed, in_flight, nodes_mut, pod, pool, pool_mut, promote, put_label, put_taints, repair, scale,
-    taint,
+    autoscale, demote, edit, governed, in_flight, nodes_mut, pod, pool, pool_mut, promote, put_label, put_taints,
+    repair, scale, taint,
 };
 use crate::{Mode, PoolFailure, ProvisioningState, Settings, Snapshot};
 
@@ -24,6 +24,29 @@ fn failed(snapshot: &mut Snapshot, count: u32, code: &str) {
     let pool = pool_mut(snapshot, "apps");
     (pool.state, pool.count) = (ProvisioningState::Failed, count);
     pool.failure = Some(PoolFailure { code: code.to_owned(), message: String::new() });
+}
+
+/// How many nodes the autoscaler may take.
+fn freed(snapshot: &Snapshot, step: &Step) -> usize {
+    Takedown::of(&Facts::gather(snapshot, &Settings::default()).unwrap(), step).freed
+}
+
+#[test]
+fn the_autoscaler_may_take_what_is_above_its_minimum_and_nothing_could_take_before() {
+    let mut snapshot = cluster();
+    for (from, to, nodes) in [
+        (None, Some((1, 5)), 2),
+        (None, Some((3, 5)), 0),
+        (None, Some((2, 2)), 1),
+        (Some((2, 5)), Some((0, 5)), 3),
+        (Some((0, 5)), Some((2, 5)), 0),
+        (Some((2, 5)), None, 0),
+    ] {
+        pool_mut(&mut snapshot, "apps").autoscaling = from.map(|(min, max)| crate::Autoscaling { min, max });
+        let step = autoscale("apps", from, to);
+        assert_eq!(freed(&snapshot, &step), nodes, "{step}");
+        assert_eq!(of(&snapshot, &step), [0, 0, if nodes > 0 { 3 } else { 0 }, 0, 0]);
+    }
 }
 
 /// How many replicas and daemons are evicted from nodes that stay, how many pods go with their nodes, and how many nodes

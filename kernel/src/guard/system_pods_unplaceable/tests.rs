@@ -1,5 +1,6 @@
 //! Pods that a step moves, and a cluster for these tests.
 
+mod autoscaler;
 mod waiting;
 
 use std::sync::Arc;

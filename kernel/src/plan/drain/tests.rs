@@ -281,10 +281,34 @@ fn protected_pods_that_must_stay_and_have_come_to_a_cordoned_node_change_the_cho
 }
 
 #[test]
-fn an_autoscaled_pool_is_not_drained() {
+fn a_pool_that_somebody_else_autoscales_is_not_drained() {
     let mut snapshot = cluster(SystemPods::Relocate);
     pool_mut(&mut snapshot, "sys").autoscaling = Some(crate::Autoscaling { min: 3, max: 9 });
     assert_eq!((texts(&snapshot), problems(&snapshot)), (vec![], vec![Problem::Autoscaled]));
     (intent_mut(&mut snapshot).mode, intent_mut(&mut snapshot).count) = (Some(Mode::User), None);
     assert_eq!(texts(&snapshot), ["change the mode from System to User"]);
+}
+
+#[test]
+fn the_policys_own_autoscaler_is_off_while_the_pool_is_drained_for_its_demotion() {
+    let (off, cordon) =
+        ("turn the autoscaler off", "cordon nodes 0, 1, 2, 3, 4 to change the mode from System to User");
+    let (demote, on) = ("change the mode from System to User", "turn the autoscaler on, 3 to 9 nodes");
+    let bounds = Some(crate::Autoscaling { min: 3, max: 9 });
+    let mut snapshot = cluster(SystemPods::Relocate);
+    let wish = intent_mut(&mut snapshot);
+    (wish.mode, wish.count, wish.autoscaling) = (Some(Mode::User), None, bounds);
+    pool_mut(&mut snapshot, "sys").autoscaling = bounds;
+    assert_eq!((texts(&snapshot), problems(&snapshot)), (vec![off.to_owned(), cordon.to_owned()], vec![]));
+    pool_mut(&mut snapshot, "sys").autoscaling = Some(crate::Autoscaling { min: 1, max: 9 });
+    assert_eq!(texts(&snapshot), [off, cordon], "other bounds wait");
+    pool_mut(&mut snapshot, "sys").autoscaling = None;
+    assert_eq!(texts(&snapshot), [cordon, on]);
+    begin_drain(&mut snapshot, "sys", &[0, 1, 2, 3, 4]);
+    edit(&mut snapshot.pods).retain(|pod| pod.owner == Owner::DaemonSet);
+    occupy(&mut snapshot, "sys");
+    assert_eq!(texts(&snapshot), [demote, on]);
+    intent_mut(&mut snapshot).system_pods = SystemPods::Protect;
+    pool_mut(&mut snapshot, "sys").autoscaling = bounds;
+    assert_eq!(texts(&snapshot).last().unwrap(), demote, "nothing is drained");
 }
