@@ -56,7 +56,7 @@ fn node(pool: &AgentPool, index: u32) -> Node {
     }
 }
 
-type Edit<'a> = &'a dyn Fn(&mut Snapshot);
+type Changed<'a> = &'a dyn Fn(&mut Snapshot);
 
 const BOUNDS: Autoscaling = Autoscaling { min: 1, max: 3 };
 
@@ -302,7 +302,7 @@ fn the_autoscaler_is_the_policys_while_it_names_bounds_and_until_a_count_has_tur
             value.pools.retain(|pool| pool.name != "apps");
         }
     };
-    let cases: [(Value, bool, Edit<'_>, bool); 9] = [
+    let cases: [(Value, bool, Changed<'_>, bool); 9] = [
         (bounds.clone(), false, &off, true),
         (json!({"count": 2}), false, &on, false),
         (json!({"count": 2}), true, &on, true),
