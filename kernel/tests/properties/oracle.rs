@@ -93,7 +93,7 @@ impl<'a> Oracle<'a> {
                 Change::Taints { to, .. } => taints.extend(to.iter().cloned()),
                 Change::Count { to, .. } => target = target.min(i64::from(*to)),
                 Change::Autoscaling { to: Some(to), .. } if frees_nodes(pool, change) => {
-                    target = target.min(i64::from(to.min))
+                    target = target.min(i64::from(to.min));
                 }
                 _ => {}
             }

@@ -57,6 +57,8 @@ fn node(pool: &AgentPool, index: u32) -> Node {
     }
 }
 
+type Changed<'a> = &'a dyn Fn(&mut Snapshot);
+
 const BOUNDS: Autoscaling = Autoscaling { min: 1, max: 3 };
 
 /// A system pool of two nodes and a user pool `apps` of one, changed by `edit`, with one policy.
@@ -283,7 +285,7 @@ fn what_the_autoscaler_owns_stalls_only_after_the_other_steps() {
 fn a_fixed_count_turns_the_policys_own_autoscaler_off_before_anything_is_scaled() {
     let mut policy = policy("apps", json!({"count": 1}));
     policy.status = Some(NodePoolPolicyStatus { owns_autoscaler: true, ..NodePoolPolicyStatus::default() });
-    let snapshot = world(&policy, edit_pool("apps", |pool| pool.autoscaling = Some(Autoscaling { min: 1, max: 3 })));
+    let snapshot = world(&policy, edit_pool("apps", |pool| (pool.count, pool.autoscaling) = (2, Some(BOUNDS))));
     let status = told(&policy, &snapshot, true, None);
     assert_eq!(standing(&status), "FTFFT Progressing");
     assert_eq!(status.plan.unwrap().steps, ["turn the autoscaler off", "scale from 2 to 1 nodes"]);
@@ -301,7 +303,7 @@ fn the_autoscaler_is_the_policys_while_it_names_bounds_and_until_a_count_has_tur
             value.pools.retain(|pool| pool.name != "apps");
         }
     };
-    let cases: [(Value, bool, &dyn Fn(&mut Snapshot), bool); 9] = [
+    let cases: [(Value, bool, Changed<'_>, bool); 9] = [
         (bounds.clone(), false, &off, true),
         (json!({"count": 2}), false, &on, false),
         (json!({"count": 2}), true, &on, true),
@@ -328,9 +330,9 @@ fn an_autoscaled_pool_is_shown_with_its_bounds() {
     let snapshot = world(&policy, edit_pool("apps", |pool| pool.autoscaling = Some(BOUNDS)));
     let status = told(&policy, &snapshot, true, None);
     let ready = status.condition(condition::READY).unwrap();
-    assert_eq!(ready.message, "User pool with 2 nodes, autoscaled within 1 to 3 nodes, as the policy asks");
+    assert_eq!(ready.message, "User pool with 1 node, autoscaled within 1 to 3 nodes, as the policy asks");
     let pool = status.pool.unwrap();
-    assert_eq!((pool.count, pool.min_count, pool.max_count), (2, Some(1), Some(3)));
+    assert_eq!((pool.count, pool.min_count, pool.max_count), (1, Some(1), Some(3)));
 }
 
 #[test]
