@@ -283,7 +283,7 @@ fn intents(input: Input<'_, '_>) -> Result<Vec<Intent>> {
 pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
     let pools = seen.cluster.value().map_or(&[][..], |cluster| &cluster.pools);
     let intents = seen.intents.value().map_or(&[][..], Vec::as_slice);
-    let kind = input.int_in_range(0..=11_u8)?;
+    let kind = input.int_in_range(0..=14_u8)?;
     let pool = match drains::of_drain(seen, pools).filter(|_| kind >= 9) {
         _ if pools.is_empty() || input.ratio(1, 10)? => pool(input)?,
         Some(pool) => pool.clone(),

@@ -126,7 +126,7 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
 
 /// How many nodes the autoscaler may take at worst, if the step gives it any that nothing could take before.
 fn freed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
-    let nodes = facts.nodes_of(&pool.name).len();
+    let nodes = facts.nodes_of(&pool.name).len().max(size(pool.count));
     step.change.least_left(pool).map_or(0, |least| nodes.saturating_sub(size(least)))
 }
 

@@ -47,6 +47,8 @@ fn the_autoscaler_may_take_what_is_above_its_minimum_and_nothing_could_take_befo
         assert_eq!(freed(&snapshot, &step), nodes, "{step}");
         assert_eq!(of(&snapshot, &step), [0, 0, if nodes > 0 { 3 } else { 0 }, 0, 0]);
     }
+    edit(&mut snapshot.nodes).retain(|node| !node.name.ends_with('1'));
+    assert_eq!(freed(&snapshot, &autoscale("apps", Some((2, 5)), Some((0, 5)))), 3, "a node that is not shown counts");
 }
 
 /// How many replicas and daemons are evicted from nodes that stay, how many pods go with their nodes, and how many nodes
