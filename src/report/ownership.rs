@@ -1,4 +1,5 @@
-//! What a policy owns: label and tag keys, and the autoscaler. Never forgets a key that is still on the pool while its policy manages the field.
+//! What a policy owns: label and tag keys, and the autoscaler. Never forgets a key that is still on the pool while its policy
+//! manages the field.
 
 use std::collections::BTreeMap;
 

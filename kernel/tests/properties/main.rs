@@ -15,6 +15,8 @@ mod deletion;
 #[cfg(test)]
 mod deterministic;
 #[cfg(test)]
+mod drained;
+#[cfg(test)]
 #[path = "../../fuzz/drains.rs"]
 mod drains;
 #[cfg(test)]

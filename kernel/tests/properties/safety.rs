@@ -6,7 +6,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use crate::cases;
-use crate::clusters::{cluster, cluster_and_drain, cluster_and_step};
+use crate::clusters::{cluster, cluster_and_step};
+use crate::drained::cluster_and_drain;
 use crate::oracle::{Oracle, Strength};
 use crate::places::with_places;
 
