@@ -95,7 +95,8 @@ fn unable(error: &kube::Error) -> Outcome {
         kube::Error::Api(status) => {
             Outcome::NotSent { error: format!("the API server refuses it: {}", status.message) }
         }
-        other => Outcome::NotSent { error: format!("the API server could not be asked: {other}") },
+        // It may have done it: the next pass goes on from what it shows.
+        other => Outcome::Postponed { after: None, error: format!("the API server gave no answer: {other}") },
     }
 }
 
@@ -123,6 +124,6 @@ mod tests {
             assert_eq!(error, "the API server refuses it: the words", "{code}");
         }
         let lost = unable(&kube::Error::Service("cut".into()));
-        assert!(matches!(&lost, Outcome::NotSent { error } if error.contains("could not be asked")), "{lost}");
+        assert!(matches!(&lost, Outcome::Postponed { error, .. } if error.contains("gave no answer")), "{lost}");
     }
 }
