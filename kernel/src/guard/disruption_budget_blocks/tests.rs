@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::testing::{
-    broken, budget, demote, edit, governed, in_flight, node, nodes_mut, pod, pool, pool_mut, put_label, put_taints,
-    rules, scale, with_labels,
+    autoscale, broken, budget, demote, edit, governed, in_flight, node, nodes_mut, pod, pool, pool_mut, put_label,
+    put_taints, rules, scale, with_labels,
 };
 use crate::{Controller, Mode, Owner, Phase, ProvisioningState, Snapshot, UnhealthyPods};
 
@@ -173,6 +173,14 @@ fn what_is_being_taken_down_elsewhere_counts() {
     snapshot.in_flight.clear();
     pool_mut(&mut snapshot, "web").state = ProvisioningState::Busy("Deleting".into());
     assert!(refuses(&snapshot, &evict()), "somebody else's deletion counts too");
+}
+
+#[test]
+fn the_autoscaler_asks_the_budgets_itself() {
+    let mut snapshot = with_budget(dns_on(&[0, 1]), 0);
+    edit(&mut snapshot.budgets).push(budget("second", "app", "dns", 0));
+    assert!(refuses(&snapshot, &scale("apps", 3, 2)));
+    assert!(!refuses(&snapshot, &autoscale("apps", None, Some((0, 5)))), "it leaves a node whose pods they hold");
 }
 
 #[test]
