@@ -234,6 +234,13 @@ fn the_budgets_of_other_pods_are_asked_too() {
         assert_eq!(found(1, 4, &step), None);
     }
     assert_eq!(found(0, 5, &cordon(&[2, 3], TO_THREE)), None, "it is not there");
+    for not_asked in [(|it| it.pod.deleting = true) as fn(&mut Occupant), |it| it.protected = true] {
+        let mut snapshot = cluster();
+        not_asked(app(&mut snapshot, Tenancy::Controlled));
+        let closed = crate::Budget { namespace: "shop".into(), ..budget("web", "app", "web", 0) };
+        edit(snapshot.occupancy.get_mut("sys").unwrap()).budgets = vec![closed];
+        assert_eq!(broken(&snapshot, &cordon(&[3, 4], TO_THREE), Rule::DisruptionBudgetBlocks), None);
+    }
 }
 
 #[test]
@@ -319,6 +326,12 @@ fn one_protected_pod_runs_elsewhere_before_the_next_goes() {
     }
     let leaving = with(&|pod| (pod.deleting, pod.node) = (true, Some(node("sys", 3).name.into()))).unwrap();
     assert!(leaving.finding.ends_with("kube-system/dns-new is on its way out"), "{}", leaving.finding);
+    let mut snapshot = begun();
+    app(&mut snapshot, Tenancy::Controlled);
+    let mut late = edit(&mut snapshot.pods).first().unwrap().clone();
+    (late.name, late.created, late.ready) = ("dns-new".into(), ago(60), false);
+    edit(&mut snapshot.pods).push(late);
+    assert_eq!(broken(&snapshot, &evict_app(), Rule::KubeSystemUnhealthy), None, "other pods go beside that");
     let mut snapshot = begun();
     for workload in edit(&mut snapshot.workloads) {
         workload.ready = 1;
