@@ -126,6 +126,11 @@ fn a_creation_is_judged_as_any_other_step() {
     let elsewhere = |it: &mut Snapshot| edit(&mut it.cluster).subscription = "other".into();
     assert_eq!(found(&elsewhere), [Rule::WrongCluster]);
     assert_eq!(rules(&cluster(&Mode::System), &creation(&["team=a:NoSchedule"])), [Rule::RestrictedSystemTaint]);
+    let mut user = creation(&["team=a:NoSchedule"]);
+    if let Change::Create(new) = &mut user.change {
+        new.mode = Mode::User;
+    }
+    assert_eq!(rules(&cluster(&Mode::User), &user), []);
     assert_eq!(rules(&cluster(&Mode::System), &creation(&["CriticalAddonsOnly=true:NoSchedule"])), []);
 }
 

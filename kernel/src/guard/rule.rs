@@ -185,6 +185,25 @@ mod tests {
     }
 
     #[test]
+    fn places_are_asked_for_the_pods_that_need_one() {
+        let mut refused = refusal(&[
+            (Rule::SystemPodsWouldBeEvicted, Standing::Lasting),
+            (Rule::SystemPodsUnplaceable, Standing::Passing),
+        ]);
+        for (broken, pod) in refused.broken.iter_mut().zip(["a", "b"]) {
+            broken.pods = vec![pod.to_owned()];
+        }
+        let lacks = |refusal: &Refusal| {
+            let mut unread = crate::testing::snapshot(vec![]);
+            unread.places = crate::Known::unknown("it has not been read yet");
+            refusal.lacks_places_of(&unread, &Settings::default()).to_vec()
+        };
+        assert_eq!(lacks(&refused), ["b"]);
+        refused.broken.pop();
+        assert_eq!(lacks(&refused), [""; 0]);
+    }
+
+    #[test]
     fn rules_print_their_names() {
         assert_eq!(Rule::LastHealthySystemPool.to_string(), "LastHealthySystemPool");
     }

@@ -102,8 +102,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Mode { from, .. } => *from == Mode::System,
         Change::Count { .. } => step.change.scales_down(),
         Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
-        Change::Taints { .. } | Change::Labels { .. } | Change::Delete => true,
-        Change::Drain(drain) => !drain.ends(),
+        // To end a drain is judged before all this.
+        Change::Taints { .. } | Change::Labels { .. } | Change::Delete | Change::Drain(_) => true,
         Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
