@@ -53,6 +53,12 @@ async fn lone_pod(bed: &Testbed, namespace: &str, node: &str) -> anyhow::Result<
         Err(error) => Err(error.into()),
     })
     .await?;
+    // Until then the kubelet has the last word on its phase.
+    wait_for("the pod to run", DEADLINE, async || {
+        let phase = pods.get("lone").await?.status.and_then(|status| status.phase).unwrap_or_default();
+        Ok(if phase == "Running" { Ok(()) } else { Err(phase) })
+    })
+    .await?;
     Ok(pods)
 }
 

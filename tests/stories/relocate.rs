@@ -140,7 +140,8 @@ async fn closing_budget(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn too_long(lane: Lane) -> anyhow::Result<Scene> {
-    let scene = five_nodes(lane, &["--drain-deadline-seconds", "2", "--retry-seconds", "3600"]).await?;
+    // Long enough for an eviction to be tried: a pod that is as new as the cordon waits some seconds for it.
+    let scene = five_nodes(lane, &["--drain-deadline-seconds", "20", "--retry-seconds", "3600"]).await?;
     // No eviction ever reaches the API server.
     let lost = scene.bed.api.drop_request(Match::method("POST").path_contains("/eviction"));
     scene.apply(scaled_to(3, "Relocate")).await?;
