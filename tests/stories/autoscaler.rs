@@ -145,7 +145,7 @@ async fn demotion(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn given_up(lane: Lane) -> anyhow::Result<Scene> {
-    let arguments = ["--drain-deadline-seconds", "2", "--retry-seconds", "3600"];
+    let arguments = ["--drain-deadline-seconds", "20", "--retry-seconds", "3600"];
     let scene = two_system_pools(lane, &arguments).await?;
     // No eviction ever reaches the API server.
     let lost = scene.bed.api.drop_request(Match::method("POST").path_contains("/eviction"));
