@@ -9,7 +9,6 @@ use super::support::{Scene, Story, begin, policy, story};
 pub fn stories() -> Vec<Story> {
     vec![
         story("refuse_to_scale_a_system_pool_below_the_floor", below_the_floor),
-        story("refuse_to_scale_a_system_pool_down_under_its_pods", under_its_pods),
         story("a_cluster_with_one_system_node_can_be_changed", one_system_node),
     ]
 }
@@ -30,15 +29,6 @@ async fn below_the_floor(lane: Lane) -> anyhow::Result<Scene> {
         ("deleteMachines", Some(1)),
         "to the floor"
     );
-    Ok(scene)
-}
-
-async fn under_its_pods(lane: Lane) -> anyhow::Result<Scene> {
-    let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("system", 4))).await?;
-    scene.apply(policy("system", json!({"count": 3}))).await?;
-    let refusal = scene.refused("system", "SystemPodsWouldBeEvicted").await?;
-    assert!(refusal.contains("AKS chooses which nodes"), "{refusal}");
-    assert_eq!((scene.writes(), scene.evicted()?), (vec![], vec![]));
     Ok(scene)
 }
 
