@@ -232,15 +232,7 @@ async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_
     .unwrap();
     let template = Arc::new(Template::from_fields(|field| written.value(field.name)));
     assert_eq!(template.values().count(), TEMPLATE_FIELDS.len(), "a field is missing here");
-    let new = NewPool {
-        mode: Mode::User,
-        count: 1,
-        autoscaling: None,
-        taints: None,
-        labels: None,
-        tags: None,
-        template: Arc::clone(&template),
-    };
+    let new = NewPool::new(Mode::User, 1, Arc::clone(&template));
     let write = PoolWrite::creation(&new);
     assert!(write.if_none_match && write.if_match.is_none());
     let answer = arm.create(&write.body).await;

@@ -99,6 +99,14 @@ pub struct NewPool {
     pub template: Arc<Template>,
 }
 
+impl NewPool {
+    /// A pool of which nothing else is asked.
+    #[must_use]
+    pub const fn new(mode: Mode, count: u32, template: Arc<Template>) -> Self {
+        Self { mode, count, autoscaling: None, taints: None, labels: None, tags: None, template }
+    }
+}
+
 /// What kind of change a step makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {

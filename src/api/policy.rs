@@ -62,8 +62,8 @@ pub struct NodePoolPolicySpec {
 
     /// How many nodes the pool has, 0 to 1000, at least 1 for system pools. New nodes take minutes. Of a system pool, and of
     /// one that protected pods run on, the operator chooses, drains and removes the nodes that a smaller count costs (see
-    /// `disruption`); of others AKS does. Not together with `autoscaling`, whose
-    /// place it takes: then it turns the autoscaler off first. Leave it out where somebody else autoscales the pool.
+    /// `disruption`); of others AKS does. Not together with `autoscaling`, whose place it takes: then it turns the
+    /// autoscaler off first. Leave it out where somebody else autoscales the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub count: Option<i32>,
@@ -106,10 +106,9 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))").message("two tag keys differ in case only, which makes no difference to Azure: remove one"))]
     pub tags: Option<BTreeMap<String, String>>,
 
-    /// What the pool is created from if it does not exist, which also needs `count` or
-    /// `autoscaling`; without it, a pool that does not exist
-    /// is not created. A pool that exists is compared with it and never changed for it. A pool that is deleted while its
-    /// policy has a template is created again.
+    /// What the pool is created from if it does not exist, which also needs `count` or `autoscaling`; without it, a pool
+    /// that does not exist is not created. A pool that exists is compared with it and never changed for it. A pool that is
+    /// deleted while its policy has a template is created again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PoolTemplate>,
 

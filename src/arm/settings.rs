@@ -73,15 +73,7 @@ mod tests {
     }
 
     fn new(template: Template) -> NewPool {
-        NewPool {
-            mode: Mode::User,
-            count: 2,
-            autoscaling: None,
-            taints: None,
-            labels: None,
-            tags: None,
-            template: Arc::new(template),
-        }
+        NewPool::new(Mode::User, 2, Arc::new(template))
     }
 
     #[test]

@@ -138,16 +138,10 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
             let end = end_of(&step, rest);
             let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);
             let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
-            let (field_of, step) = (field.unwrap_or_default(), shortened(&step));
-            let entry = HistoryEntry {
-                time: rfc3339(rest.now),
-                field: field_of.clone(),
-                step,
-                outcome: end.to_owned(),
-                detail,
-            };
-            record(&mut status.history, entry);
-            attempt::ended(status, &field_of, end, rest);
+            let (time, outcome) = (rfc3339(rest.now), end.to_owned());
+            let (field, step) = (field.unwrap_or_default(), shortened(&step));
+            record(&mut status.history, HistoryEntry { time, field: field.clone(), step, outcome, detail });
+            attempt::ended(status, &field, end, rest);
         }
         // The operation of another hand is nobody's step.
         Some(_) | None => attempt::found(status, rest),

@@ -231,15 +231,7 @@ mod tests {
     async fn a_creation_that_was_taken_is_waited_for_until_arm_shows_the_pool() {
         let (mut flights, mut creation) = (Flights::default(), write());
         let template = std::sync::Arc::default();
-        let new = NewPool {
-            mode: nodepool_kernel::Mode::User,
-            count: 1,
-            autoscaling: None,
-            taints: None,
-            labels: None,
-            tags: None,
-            template,
-        };
+        let new = NewPool::new(nodepool_kernel::Mode::User, 1, template);
         creation.step.change = Change::Create(Box::new(new));
         let Known::Seen { value: mut absent, .. } = seen(2_000, "Succeeded") else { panic!() };
         absent.pools.clear();

@@ -43,13 +43,8 @@ fn verdicts(snapshot: &Snapshot) -> Vec<String> {
 
 fn creation(taints: &[&str]) -> Step {
     let new = NewPool {
-        mode: Mode::System,
-        count: 3,
-        autoscaling: None,
         taints: Some(taints.iter().map(|text| taint(text)).collect()),
-        labels: None,
-        tags: None,
-        template: template(&[("vmSize", "Standard_D4ds_v5")]),
+        ..NewPool::new(Mode::System, 3, template(&[("vmSize", "Standard_D4ds_v5")]))
     };
     Step { policy: "new".into(), pool: "new".into(), change: Change::Create(Box::new(new)) }
 }

@@ -23,15 +23,12 @@ pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -
     if !problems.is_empty() {
         return Err(problems);
     }
-    let (taints, labels, tags) = (intent.taints.clone(), intent.labels.clone(), intent.tags.clone());
     let change = Change::Create(Box::new(NewPool {
-        mode,
-        count,
         autoscaling: intent.autoscaling,
-        taints,
-        labels,
-        tags,
-        template: Arc::clone(template),
+        taints: intent.taints.clone(),
+        labels: intent.labels.clone(),
+        tags: intent.tags.clone(),
+        ..NewPool::new(mode, count, Arc::clone(template))
     }));
     Ok(Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change })
 }

@@ -82,15 +82,7 @@ fn a_policy_whose_pool_is_to_be_created_stands_as_one_that_has_something_to_do()
 #[test]
 fn a_creation_on_its_way_is_told_before_arm_shows_the_pool() {
     let policy = policy("absent", creating(&json!({})));
-    let new = NewPool {
-        mode: Mode::User,
-        count: 2,
-        autoscaling: None,
-        taints: None,
-        labels: None,
-        tags: None,
-        template: size("Standard_D4ds_v5"),
-    };
+    let new = NewPool::new(Mode::User, 2, size("Standard_D4ds_v5"));
     let step = Step { policy: "absent".into(), pool: "absent".into(), change: Change::Create(Box::new(new)) };
     let accepted = |snapshot: &mut Snapshot| snapshot.in_flight = vec![InFlight { step, since: NOW }];
     let status = told(&policy, &world(&policy, accepted), true, None);
