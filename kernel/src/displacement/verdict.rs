@@ -148,7 +148,10 @@ impl<'a> Search<'_, 'a> {
         gone: Vec<&'a str>,
     ) -> Option<Homeless<'a>> {
         pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        world.remove_all(&pods.iter().map(|pod| (pod.namespace.as_str(), pod.name.as_str())).collect());
+        let displaced = self.displaced;
+        let nodes = displaced.with_nodes.iter().map(|(_, node)| node.name.as_str());
+        let nodes = nodes.chain(displaced.moved.iter().filter_map(|pod| pod.node.as_deref())).collect();
+        world.remove(&pods.iter().map(|pod| (pod.namespace.as_str(), pod.name.as_str())).collect(), &nodes);
         let open = self.after.open(&world);
         let mut without_place = place(&open, waiting).err().unwrap_or_default();
         // Where AKS chooses, the world after is not the one that will be.

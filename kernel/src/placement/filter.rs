@@ -18,17 +18,16 @@ impl World {
     /// # Errors
     /// When there is none: why not, by the first filter that each node fails.
     pub fn feasible(&self, pod: &Pod) -> Result<Vec<&str>, Unplaceable> {
-        self.feasible_sites(pod).map(|sites| sites.into_iter().map(|(_, site)| site.node.name.as_str()).collect())
+        self.feasible_sites(pod).map(|sites| sites.into_iter().map(|site| site.node.name.as_str()).collect())
     }
 
-    pub(super) fn feasible_sites(&self, pod: &Pod) -> Result<Vec<(usize, &Site)>, Unplaceable> {
+    pub(super) fn feasible_sites(&self, pod: &Pod) -> Result<Vec<&Site>, Unplaceable> {
         let filter = Filter::new(self, pod).map_err(|obstacles| Unplaceable::blocked(pod, obstacles))?;
         let mut feasible = Vec::new();
         let mut misfits = Vec::new();
-        let sites = self.sites().iter().enumerate();
-        for (index, site) in sites.filter(|(_, site)| site.barred != Some(Bar::OutOfQuestion)) {
+        for (_, site) in self.sites().filter(|(_, site)| site.barred != Some(Bar::OutOfQuestion)) {
             match filter.misfit(site) {
-                None => feasible.push((index, site)),
+                None => feasible.push(site),
                 Some(misfit) => misfits.push(misfit),
             }
         }

@@ -71,12 +71,12 @@ fn put(world: &mut World, pod: &Pod, choice: Choice) -> Result<String, Unplaceab
 
 impl Choice {
     /// Ties go to the first name.
-    fn of(self, sites: &[(usize, &Site)]) -> Option<String> {
+    fn of(self, sites: &[&Site]) -> Option<String> {
         let room = |site: &Site| {
             let (allocatable, used) = (&site.node.allocatable, &site.used);
             (allocatable.cpu.saturating_sub(used.cpu), allocatable.memory.saturating_sub(used.memory))
         };
-        let sites = sites.iter().map(|(_, site)| *site);
+        let sites = sites.iter().copied();
         let chosen = match self {
             Self::Emptiest => sites.min_by_key(|site| std::cmp::Reverse(room(site))),
             Self::Fullest => sites.min_by_key(|site| room(site)),

@@ -60,12 +60,14 @@ impl<'a> Spreading<'a> {
         let listed = world.listing().namespaces.contains(&pod.namespace);
         let mut counts = BTreeMap::new();
         let mut unknown = BTreeSet::new();
-        let mut domains: Vec<Option<&str>> = Vec::with_capacity(world.sites().len());
-        for site in world.sites() {
+        let mut domains: Vec<Option<&str>> = vec![None; world.numbers()];
+        for (number, site) in world.sites() {
             let node = &*site.node;
             let counted = has_keys(node) && constraint.counts_node(pod, node);
             let domain = node.labels.get(&constraint.topology_key).map(String::as_str).filter(|_| counted);
-            domains.push(domain);
+            if let Some(of_site) = domains.get_mut(number) {
+                *of_site = domain;
+            }
             if let Some(domain) = domain {
                 counts.entry(domain).or_insert(0);
                 if !node.all_pods_listed && !listed {

@@ -68,6 +68,12 @@ pub(crate) fn world(nodes: Vec<Node>) -> World {
     World::new(nodes, Some(namespaces.into()), Listing::default())
 }
 
+/// Takes a pod away from wherever it runs, and tells whether it was there.
+pub(crate) fn take_away(world: &mut World, namespace: &str, name: &str) -> bool {
+    let nodes: Vec<String> = world.nodes().map(|node| node.name.clone()).collect();
+    world.remove(&[(namespace, name)].into(), &nodes.iter().map(String::as_str).collect()) == 1
+}
+
 /// The feasible nodes; none when it is unplaceable.
 pub(crate) fn feasible<'a>(world: &'a World, pod: &Pod) -> Vec<&'a str> {
     world.feasible(pod).unwrap_or_default()

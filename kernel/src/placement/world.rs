@@ -1,7 +1,7 @@
 //! Nodes and the pods on them, kept so that one question costs time in proportion to nodes and pods. Never holds a pod
 //! that is on no node.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::labels::Labels;
@@ -25,11 +25,12 @@ pub struct Listing {
 /// Nodes and what runs on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
-    sites: Vec<Site>,
-    /// Where in `sites` a node is. A copy of the world has the same sites.
+    /// By number; nothing where the node has been taken away. A copy of the world shares those that do not change.
+    sites: Vec<Option<Arc<Site>>>,
+    /// The number of a node's site, also of one that has been taken away.
     index: Arc<BTreeMap<Arc<str>, usize>>,
     /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once. A copy of the
-    /// world shares the namespaces in which nothing changes.
+    /// world shares the namespaces in which nothing changes. Those of nodes that have been taken away count for nothing.
     residents: BTreeMap<String, Arc<BTreeMap<Labels, Vec<Resident>>>>,
     repelling: Vec<Resident>,
     claims_in_use: BTreeMap<(String, String), usize>,
@@ -48,6 +49,8 @@ pub(super) struct Site {
     /// Volumes that pods on it use, with the number of uses.
     pub(super) volumes: BTreeMap<Volume, usize>,
     pub(super) untraced_volumes: u64,
+    /// Namespace and name of each claim that a pod on it uses, once for each use.
+    claims: Vec<(String, String)>,
 }
 
 /// Why a node is no place for the pods that are asked about, although it stays and counts.
@@ -63,7 +66,7 @@ pub(super) enum Bar {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resident {
     pub(super) pod: Arc<Pod>,
-    /// Index into the world's sites.
+    /// The number of its node's site.
     pub(super) site: usize,
 }
 
@@ -79,7 +82,7 @@ impl World {
         nodes.dedup_by(|a, b| a.name == b.name);
         let index = nodes.iter().enumerate().map(|(index, node)| (Arc::from(node.name.as_str()), index)).collect();
         Self {
-            sites: nodes.into_iter().map(Site::empty).collect(),
+            sites: nodes.into_iter().map(|node| Some(Arc::new(Site::empty(node)))).collect(),
             index: Arc::new(index),
             residents: BTreeMap::new(),
             repelling: Vec::new(),
@@ -93,14 +96,13 @@ impl World {
     /// for the scheduler.
     pub fn add(&mut self, node: &str, pod: impl Into<Arc<Pod>>) {
         let pod = pod.into();
-        let Some(&site) = self.index.get(node) else { return };
-        if let Some(site) = self.sites.get_mut(site) {
-            site.take(&pod);
-        }
+        let Some(&number) = self.index.get(node) else { return };
+        let Some(site) = self.site_mut(number) else { return };
+        site.take(&pod);
         for claim in &pod.claims {
             *self.claims_in_use.entry((pod.namespace.clone(), claim.name.clone())).or_default() += 1;
         }
-        let resident = Resident { pod, site };
+        let resident = Resident { pod, site: number };
         if !resident.pod.anti_affinity.is_empty() {
             self.repelling.push(resident.clone());
         }
@@ -111,94 +113,56 @@ impl World {
         }
     }
 
-    /// Takes the pod of that namespace and name away, and tells whether it was there.
-    pub fn remove(&mut self, namespace: &str, name: &str) -> bool {
-        let Some(Resident { pod, site }) = self.take_resident(namespace, name) else { return false };
-        self.repelling.retain(|other| !(other.pod.namespace == namespace && other.pod.name == name));
-        for claim in &pod.claims {
-            release(&mut self.claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
+    /// Takes the pods of these namespaces and names away from these nodes, and tells how many there were.
+    pub fn remove(&mut self, gone: &BTreeSet<(&str, &str)>, nodes: &BTreeSet<&str>) -> usize {
+        // Tens of thousands of residents are looked through, few of which are on these nodes.
+        let mut concerned = vec![false; self.sites.len()];
+        for number in nodes.iter().filter_map(|node| self.index.get(*node)) {
+            if let (Some(is_concerned), Some(Some(_))) = (concerned.get_mut(*number), self.sites.get(*number)) {
+                *is_concerned = true;
+            }
         }
-        if let Some(site) = self.sites.get_mut(site) {
-            site.give_back(&pod);
+        if gone.is_empty() || !concerned.contains(&true) {
+            return 0;
         }
-        true
-    }
-
-    /// Takes the pods of these namespaces and names away.
-    pub fn remove_all(&mut self, gone: &BTreeSet<(&str, &str)>) {
-        if gone.is_empty() {
-            return;
-        }
-        // Tens of thousands of residents are looked up, of which few have such a name.
-        let names: HashSet<&str> = gone.iter().map(|(_, name)| *name).collect();
-        let may_go = |name: &str| gone.len() < 8 || names.contains(name);
-        let stays = |resident: &Resident| {
-            let (namespace, name) = (resident.pod.namespace.as_str(), resident.pod.name.as_str());
-            !may_go(name) || !gone.contains(&(namespace, name))
+        let goes = |resident: &Resident| {
+            let is_on = concerned.get(resident.site) == Some(&true);
+            is_on && gone.contains(&(resident.pod.namespace.as_str(), resident.pod.name.as_str()))
         };
         let mut taken = Vec::new();
         let namespaces: BTreeSet<&str> = gone.iter().map(|(namespace, _)| *namespace).collect();
-        let concerned = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
-        for alike in concerned.flat_map(|(_, by_labels)| Arc::make_mut(by_labels).values_mut()) {
-            taken.extend(alike.extract_if(.., |resident| !stays(resident)));
+        let inhabited = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
+        for alike in inhabited.flat_map(|(_, by_labels)| Arc::make_mut(by_labels).values_mut()) {
+            taken.extend(alike.extract_if(.., |resident| goes(resident)));
         }
-        self.repelling.retain(stays);
-        for Resident { pod, site } in taken {
+        self.repelling.retain(|resident| !goes(resident));
+        for Resident { pod, site } in &taken {
             for claim in &pod.claims {
                 release(&mut self.claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
             }
-            if let Some(site) = self.sites.get_mut(site) {
-                site.give_back(&pod);
+            if let Some(site) = self.site_mut(*site) {
+                site.give_back(pod);
             }
         }
+        taken.len()
     }
 
     /// The world without these nodes and what runs on them.
     #[must_use]
     pub fn without(&self, gone: &BTreeSet<&str>) -> Self {
-        let mut sites = Vec::with_capacity(self.sites.len());
-        // Where each site is now; tens of thousands of residents ask.
-        let mut numbers = Vec::with_capacity(self.sites.len());
-        for site in &self.sites {
-            let stays = !gone.contains(site.node.name.as_str());
-            numbers.push(stays.then_some(sites.len()));
-            sites.extend(stays.then(|| site.clone()));
-        }
-        let number = |site: usize| numbers.get(site).copied().flatten();
-        let index = self.index.iter().filter_map(|(name, site)| Some((Arc::clone(name), number(*site)?)));
-        let index = Arc::new(index.collect());
-        let moved = |resident: &Resident| {
-            let site = number(resident.site)?;
-            Some(Resident { pod: Arc::clone(&resident.pod), site })
-        };
-        let mut residents = BTreeMap::new();
-        let mut claims_in_use = self.claims_in_use.clone();
-        for (namespace, by_labels) in &self.residents {
-            let mut of_namespace = BTreeMap::new();
-            for (labels, alike) in by_labels.iter() {
-                let mut left = Vec::with_capacity(alike.len());
-                for resident in alike {
-                    if let Some(resident) = moved(resident) {
-                        left.push(resident);
-                        continue;
-                    }
-                    let pod = &resident.pod;
-                    for claim in &pod.claims {
-                        release(&mut claims_in_use, &(pod.namespace.clone(), claim.name.clone()));
-                    }
-                }
-                of_namespace.insert(labels.clone(), left);
+        let mut world = self.clone();
+        for number in gone.iter().filter_map(|node| self.index.get(*node)) {
+            let site = world.sites.get_mut(*number).and_then(Option::take);
+            for claim in site.iter().flat_map(|site| &site.claims) {
+                release(&mut world.claims_in_use, claim);
             }
-            residents.insert(namespace.clone(), Arc::new(of_namespace));
         }
-        let repelling = self.repelling.iter().filter_map(moved).collect();
-        let (namespaces, listing) = (self.namespaces.clone(), self.listing.clone());
-        Self { sites, index, residents, repelling, claims_in_use, namespaces, listing }
+        world
     }
 
     /// Changes the labels and taints of a node; it stays where it is under its name.
     pub fn edit(&mut self, node: &str, change: impl FnOnce(&mut Labels, &mut Vec<Taint>)) {
-        if let Some(site) = self.site_mut(node) {
+        if let Some(site) = self.site_of(node) {
             let node = Arc::make_mut(&mut site.node);
             change(&mut node.labels, &mut node.taints);
         }
@@ -207,41 +171,45 @@ impl World {
     /// Lets nothing be placed on a node, although it stays and counts for spreading and affinity: why, in words after
     /// "is" ("not Ready"). The first reason holds.
     pub fn bar(&mut self, node: &str, reason: impl Into<Arc<str>>) {
-        if let Some(site) = self.site_mut(node) {
+        if let Some(site) = self.site_of(node) {
             site.barred.get_or_insert_with(|| Bar::Because(reason.into()));
         }
     }
 
     /// As [`Self::bar`], for a node that nobody would look at, so that no reason names it.
     pub fn leave_out(&mut self, node: &str) {
-        if let Some(site) = self.site_mut(node) {
+        if let Some(site) = self.site_of(node) {
             site.barred = Some(Bar::OutOfQuestion);
         }
     }
 
-    fn site_mut(&mut self, node: &str) -> Option<&mut Site> {
-        let site = *self.index.get(node)?;
-        self.sites.get_mut(site)
+    fn site_of(&mut self, node: &str) -> Option<&mut Site> {
+        let number = *self.index.get(node)?;
+        self.site_mut(number)
     }
 
-    fn take_resident(&mut self, namespace: &str, name: &str) -> Option<Resident> {
-        Arc::make_mut(self.residents.get_mut(namespace)?).values_mut().find_map(|alike| {
-            let position = alike.iter().position(|resident| resident.pod.name == name)?;
-            Some(alike.swap_remove(position))
-        })
+    fn site_mut(&mut self, number: usize) -> Option<&mut Site> {
+        self.sites.get_mut(number)?.as_mut().map(Arc::make_mut)
     }
 
     /// The nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.sites.iter().map(|site| &*site.node)
+        self.sites().map(|(_, site)| &*site.node)
     }
 
-    pub(super) fn sites(&self) -> &[Site] {
-        &self.sites
+    /// The nodes with what is used on them, by name, each with its number.
+    pub(super) fn sites(&self) -> impl Iterator<Item = (usize, &Site)> {
+        self.sites.iter().enumerate().filter_map(|(number, site)| Some((number, site.as_deref()?)))
     }
 
+    /// One more than the highest number of a node.
+    pub(super) fn numbers(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// What a pod runs on; nothing if that has been taken away.
     pub(super) fn site(&self, resident: &Resident) -> Option<&Site> {
-        self.sites.get(resident.site)
+        self.sites.get(resident.site)?.as_deref()
     }
 
     /// The listed pods of a namespace whose labels pass.
@@ -293,6 +261,7 @@ impl Site {
             ports: Vec::new(),
             volumes: BTreeMap::new(),
             untraced_volumes: 0,
+            claims: Vec::new(),
         }
     }
 
@@ -304,6 +273,7 @@ impl Site {
             *self.volumes.entry(volume.clone()).or_default() += 1;
         }
         self.untraced_volumes = self.untraced_volumes.saturating_add(u64::from(pod.untraced_volumes));
+        self.claims.extend(pod.claims.iter().map(|claim| (pod.namespace.clone(), claim.name.clone())));
     }
 
     fn give_back(&mut self, pod: &Pod) {
@@ -318,6 +288,12 @@ impl Site {
             release(&mut self.volumes, volume);
         }
         self.untraced_volumes = self.untraced_volumes.saturating_sub(u64::from(pod.untraced_volumes));
+        for claim in &pod.claims {
+            let is_it = |(namespace, name): &(String, String)| *namespace == pod.namespace && *name == claim.name;
+            if let Some(position) = self.claims.iter().position(is_it) {
+                self.claims.swap_remove(position);
+            }
+        }
     }
 }
 

@@ -327,7 +327,7 @@ fn what_other_steps_move_takes_room_too() {
         fill(&mut snapshot, pool);
     }
     let node = edit(&mut snapshot.nodes)[2].name.clone();
-    places(&mut snapshot).world.remove("apps", &node);
+    testing::take_away(&mut places(&mut snapshot).world, "apps", &node);
     placed(&mut snapshot, "coredns-sys").requests.cpu = 3000;
     assert_eq!(found(&snapshot, &demote("sys")), None);
     snapshot.in_flight = in_flight([put_taints("apps", &["a=b:NoExecute"])]);
@@ -433,7 +433,7 @@ fn a_pod_that_is_moved_leaves_its_room_behind() {
     let back = placed(&mut snapshot, "coredns-apps");
     (back.node_selector, back.node_name) = (selector, Some(node));
     let daemon = ("kube-system", "proxy-apps");
-    places(&mut snapshot).world.remove(daemon.0, daemon.1);
+    testing::take_away(&mut places(&mut snapshot).world, daemon.0, daemon.1);
     assert_eq!(found(&snapshot, &put_label("apps", "tier")), None);
     placed(&mut snapshot, "coredns-apps").requests.cpu = 1501;
     assert!(found(&snapshot, &put_label("apps", "tier")).is_some());

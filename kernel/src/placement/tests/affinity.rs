@@ -1,6 +1,6 @@
 //! Affinity and anti-affinity between pods.
 
-use crate::placement::testing::{feasible, labels, node, pod, term, why, world};
+use crate::placement::testing::{feasible, labels, node, pod, take_away, term, why, world};
 use crate::placement::{Namespaces, Pod, PodTerm, Selector, Test, World};
 
 /// Two nodes in zone 1, one in zone 2, one without a zone; the pod `db` on the first.
@@ -74,7 +74,7 @@ fn one_pod_that_repels_is_named() {
     }
     assert_eq!(why(&world, &pod("p")), "0 of 1 node: 1 has a pod that must not run with it (apps/b)");
     for name in ["z", "b", "m"] {
-        assert!(world.remove("apps", name));
+        assert!(take_away(&mut world, "apps", name));
     }
     assert_eq!(feasible(&world, &pod("p")), ["a"]);
 }

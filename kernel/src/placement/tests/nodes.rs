@@ -1,6 +1,6 @@
 //! What a node is and has: cordon, name, taints, selection, ports, room.
 
-use crate::placement::testing::{feasible, labels, node, pod, why, world};
+use crate::placement::testing::{feasible, labels, node, pod, take_away, why, world};
 use crate::placement::{HostPort, Node, NodeTerm, Pod, Requirement, Resources, Test};
 use crate::taint::{Taint, TaintEffect, Toleration, TolerationOperator};
 
@@ -65,7 +65,7 @@ fn a_host_port_is_taken_once() {
     world.add("b", with("dns-b", "10.0.0.2"));
     assert_eq!(feasible(&world, &with("p", "10.0.0.1")), ["b"]);
     assert_eq!(why(&world, &with("p", "")), "0 of 2 nodes: 2 have the host port 53/TCP taken");
-    assert!(world.remove("apps", "dns"));
+    assert!(take_away(&mut world, "apps", "dns"));
     assert_eq!(feasible(&world, &with("p", "")), ["a"]);
 }
 
@@ -80,7 +80,7 @@ fn room_is_what_running_pods_leave() {
         why(&world, &of("p", 501)),
         "0 of 2 nodes: 1 runs as many pods as allowed, 1 lacks cpu (wants 501m, free 500m)"
     );
-    assert!(world.remove("apps", "x") && !world.remove("apps", "x") && !world.remove("none", "x"));
+    assert!(take_away(&mut world, "apps", "x") && !take_away(&mut world, "apps", "x") && !take_away(&mut world, "none", "x"));
     assert_eq!(feasible(&world, &of("p", 4000)), ["a"]);
     world.add("nowhere", of("z", 4000));
     assert_eq!(feasible(&world, &of("p", 4000)), ["a"], "a pod on a node that is not there takes no room");

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::placement::testing::{app, labels, node, pod, spread, term};
+use crate::placement::testing::{app, labels, node, pod, spread, take_away, term};
 use crate::placement::{
     Claim, HostPort, Labels, Listing, Namespaces, Node, Pod, PodTerm, Resources, Selector, Spread, Test, Volume, World,
     place,
@@ -157,12 +157,32 @@ proptest! {
         let mut world = parts.world();
         for (node, pod) in &parts.running {
             world.add(node, Pod { name: "guest".into(), ..pod.clone() });
-            prop_assert!(world.remove(&pod.namespace, "guest"));
+            prop_assert!(take_away(&mut world, &pod.namespace, "guest"));
         }
         let untouched = parts.world();
         for pod in &parts.wanted {
             prop_assert_eq!(untouched.feasible(pod), world.feasible(pod));
         }
+    }
+
+    #[test]
+    fn a_world_without_nodes_is_one_that_never_had_them(parts in parts(), gone in proptest::collection::vec(any::<bool>(), 5)) {
+        let goes = |name: &str| parts.nodes.iter().zip(&gone).any(|(node, gone)| node.name == name && *gone);
+        let mut rest = parts.clone();
+        rest.nodes.retain(|node| !goes(&node.name));
+        rest.running.retain(|(node, _)| !goes(node));
+        let names = parts.nodes.iter().map(|node| node.name.as_str()).filter(|name| goes(name)).collect();
+        let mut world = parts.world().without(&names);
+        for (node, pod) in parts.running.iter().filter(|(node, _)| goes(node)) {
+            prop_assert_eq!(world.remove(&[(pod.namespace.as_str(), pod.name.as_str())].into(), &names), 0);
+            world.add(node, pod.clone());
+        }
+        let rest = rest.world();
+        prop_assert!(world.nodes().eq(rest.nodes()));
+        for pod in &parts.wanted {
+            prop_assert_eq!(world.feasible(pod), rest.feasible(pod));
+        }
+        prop_assert_eq!(place(&world, &parts.wanted), place(&rest, &parts.wanted));
     }
 
     #[test]

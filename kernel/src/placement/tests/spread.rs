@@ -1,6 +1,6 @@
 //! Topology spread constraints.
 
-use crate::placement::testing::{feasible, labels, node, pod, spread, why, world};
+use crate::placement::testing::{feasible, labels, node, pod, spread, take_away, why, world};
 use crate::placement::{Node, Pod, Selector, Spread, World};
 use crate::taint::{Taint, TaintEffect};
 
@@ -64,7 +64,7 @@ fn policies_say_which_nodes_count() {
 #[test]
 fn pods_that_go_are_not_counted_nor_those_of_other_namespaces() {
     let mut world = zones();
-    assert!(world.remove("apps", "w2"));
+    assert!(take_away(&mut world, "apps", "w2"));
     assert_eq!(feasible(&world, &web(over_zones())), ["a", "b", "c"]);
     world.add("b", Pod { labels: labels(&[("app", "web")]), deleting: true, ..pod("going") });
     world.add("b", Pod { labels: labels(&[("app", "web")]), namespace: "other".into(), ..pod("foreign") });

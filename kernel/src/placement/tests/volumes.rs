@@ -1,6 +1,6 @@
 //! Volumes: where they are, how many fit, who uses them.
 
-use crate::placement::testing::{feasible, node, pod, why, world};
+use crate::placement::testing::{feasible, node, pod, take_away, why, world};
 use crate::placement::{Claim, Node, NodeTerm, Pod, Requirement, Test, Volume, zone_labels};
 
 fn disk(handle: &str) -> Volume {
@@ -61,9 +61,9 @@ fn a_node_attaches_so_many_volumes_of_a_driver() {
         "0 of 2 nodes: 2 can't attach more than 2 volumes of disk"
     );
     world.add("a", with("y", vec![claim("v1")]));
-    assert!(world.remove("apps", "x"));
+    assert!(take_away(&mut world, "apps", "x"));
     assert_eq!(feasible(&world, &with("p", vec![claim("v2"), claim("v3")])), ["b"], "another pod still uses it");
-    assert!(world.remove("apps", "y"));
+    assert!(take_away(&mut world, "apps", "y"));
     assert_eq!(feasible(&world, &with("p", vec![claim("v2"), claim("v3")])), ["a", "b"]);
 }
 
@@ -75,7 +75,7 @@ fn attachments_without_a_pod_and_volumes_that_cannot_be_traced_take_places() {
     assert_eq!(feasible(&world, &with("p", vec![])), ["a", "b"]);
     world.add("b", Pod { untraced_volumes: 2, ..pod("x") });
     assert_eq!(feasible(&world, &with("p", vec![claim("v1")])), [""; 0]);
-    assert!(world.remove("apps", "x"));
+    assert!(take_away(&mut world, "apps", "x"));
     assert_eq!(feasible(&world, &with("p", vec![claim("v1")])), ["b"]);
 }
 
@@ -105,6 +105,6 @@ fn a_claim_for_one_pod_is_used_by_one_pod_in_the_whole_cluster() {
     );
     let elsewhere = Pod { namespace: "other".into(), ..with("p", vec![own.clone()]) };
     assert_eq!(feasible(&world, &elsewhere), ["a", "b"], "a claim of the same name in another namespace is another");
-    assert!(world.remove("apps", "x"));
+    assert!(take_away(&mut world, "apps", "x"));
     assert_eq!(feasible(&world, &with("p", vec![own])), ["a", "b"]);
 }
