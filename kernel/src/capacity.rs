@@ -1,7 +1,8 @@
 //! How many system nodes and pools the cluster can count on, at worst. Never counts what it cannot see.
 
-use std::collections::HashSet;
 use std::fmt;
+
+use foldhash::HashSet;
 
 use crate::drain::Drain;
 use crate::facts::{Facts, worsen};

@@ -1,6 +1,6 @@
 //! Which planned steps go now, which wait for another and which are refused, over all policies. Never carries out any.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
@@ -70,7 +70,7 @@ pub fn decide(plan: &Plan, snapshot: &Snapshot, settings: &Settings) -> Vec<Verd
         reducing: in_flight.iter().filter(|step| facts.reduces(step)).map(in_words).min(),
         draining: steps.iter().map(|(_, step)| *step).filter(|step| is_drain_under_way(step, &facts)).collect(),
         approved: Vec::new(),
-        refused: HashSet::new(),
+        refused: HashSet::default(),
     };
     steps
         .into_iter()

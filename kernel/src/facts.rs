@@ -1,8 +1,10 @@
 //! A snapshot that is complete and fresh enough to decide on. Never exists while a part is unknown or stale.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use crate::drain::{Aim, Drain};
 use crate::guard::{Broken, Rule, Standing};
@@ -98,8 +100,8 @@ impl<'a> Facts<'a> {
             assumed_off: None,
             identity: OnceCell::new(),
             in_flight: Vec::new(),
-            half_upgraded: HashSet::new(),
-            numbers: HashMap::new(),
+            half_upgraded: HashSet::default(),
+            numbers: HashMap::default(),
             placed: Vec::new(),
         };
         facts.place(nodes, pods);

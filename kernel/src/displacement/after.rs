@@ -1,7 +1,9 @@
 //! The cluster after a step at its worst: taints and labels that come, nodes that are no place any more. Never takes a
 //! node away: which one goes is another question.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::HashMap;
 
 use super::Displacement;
 use crate::capacity::{Outlook, UnusableReason, Usability, is_leaving, is_running_system, may_remain, usability};

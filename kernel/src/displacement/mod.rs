@@ -6,7 +6,9 @@ mod verdict;
 
 pub(crate) use verdict::{Homeless, Lack, find};
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use foldhash::HashSet;
 
 use crate::disruption::Takedown;
 use crate::drain::Aim;

@@ -1,6 +1,8 @@
 //! Whether all pods of a displacement find another place, whichever nodes go. Never says what a person should do.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use foldhash::HashSet;
 
 use super::Displacement;
 use super::after::After;

@@ -3,9 +3,10 @@
 //! Source: Kubernetes 1.35, `pkg/registry/core/pod/storage/eviction.go` (`Create`, `canIgnorePDB`, `checkAndDecrement`,
 //! `getPodDisruptionBudgets`).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::names::{capped_list, counted};
 use crate::placement::Labels;
@@ -148,7 +149,7 @@ pub(crate) struct Guarding<'a> {
 impl<'a> Guarding<'a> {
     /// With all budgets.
     pub(crate) fn new(budgets: &'a [Budget]) -> Self {
-        Self { budgets, known: HashMap::new() }
+        Self { budgets, known: HashMap::default() }
     }
 
     /// What taking this pod down asks of its budgets.

@@ -25,8 +25,9 @@ impl World {
         let filter = Filter::new(self, pod).map_err(|obstacles| Unplaceable::blocked(pod, obstacles))?;
         let mut feasible = Vec::new();
         let mut misfits = Vec::new();
-        for (_, site) in self.sites().filter(|(_, site)| site.barred != Some(Bar::OutOfQuestion)) {
-            match filter.misfit(site) {
+        let sites = self.sites().map(|(number, site)| (site, self.bar_at(number)));
+        for (site, bar) in sites.filter(|(_, bar)| *bar != Some(&Bar::OutOfQuestion)) {
+            match filter.misfit(site, bar) {
                 None => feasible.push(site),
                 Some(misfit) => misfits.push(misfit),
             }
@@ -62,9 +63,9 @@ impl<'a> Filter<'a> {
     }
 
     /// Why the pod can't be placed there: the first filter that fails, in the scheduler's default order.
-    fn misfit(&self, site: &Site) -> Option<Misfit> {
+    fn misfit(&self, site: &Site, bar: Option<&Bar>) -> Option<Misfit> {
         let (pod, node) = (self.pod, &*site.node);
-        self.availability(site)
+        self.availability(site, bar)
             .or_else(|| untolerated(pod, node).map(|taint| Misfit::Taint(taint.clone())))
             .or_else(|| (!pod.selects(node)).then_some(Misfit::NotSelected))
             .or_else(|| room(pod, site))
@@ -74,11 +75,11 @@ impl<'a> Filter<'a> {
     }
 
     /// Upstream `nodeunschedulable` and `nodename`, and what the caller says of the node.
-    fn availability(&self, site: &Site) -> Option<Misfit> {
+    fn availability(&self, site: &Site, bar: Option<&Bar>) -> Option<Misfit> {
         let node = &*site.node;
         if let Some(reason) = &node.unavailable {
             Some(Misfit::Unavailable(reason.clone()))
-        } else if let Some(Bar::Because(reason)) = &site.barred {
+        } else if let Some(Bar::Because(reason)) = bar {
             Some(Misfit::Unavailable(reason.to_string()))
         } else if !node.all_pods_listed {
             Some(Misfit::PodsUnknown)

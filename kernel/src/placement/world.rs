@@ -27,6 +27,8 @@ pub struct Listing {
 pub struct World {
     /// By number; nothing where the node has been taken away. A copy of the world shares those that do not change.
     sites: Vec<Option<Arc<Site>>>,
+    /// By number: why the node is no place, if it is none.
+    bars: Vec<Option<Bar>>,
     /// The number of a node's site, also of one that has been taken away.
     index: Arc<BTreeMap<Arc<str>, usize>>,
     /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once. A copy of the
@@ -42,7 +44,6 @@ pub struct World {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Site {
     pub(super) node: Arc<Node>,
-    pub(super) barred: Option<Bar>,
     pub(super) used: Resources,
     pub(super) pods: Amount,
     pub(super) ports: Vec<HostPort>,
@@ -82,6 +83,7 @@ impl World {
         nodes.dedup_by(|a, b| a.name == b.name);
         let index = nodes.iter().enumerate().map(|(index, node)| (Arc::from(node.name.as_str()), index)).collect();
         Self {
+            bars: vec![None; nodes.len()],
             sites: nodes.into_iter().map(|node| Some(Arc::new(Site::empty(node)))).collect(),
             index: Arc::new(index),
             residents: BTreeMap::new(),
@@ -162,7 +164,8 @@ impl World {
 
     /// Changes the labels and taints of a node; it stays where it is under its name.
     pub fn edit(&mut self, node: &str, change: impl FnOnce(&mut Labels, &mut Vec<Taint>)) {
-        if let Some(site) = self.site_of(node) {
+        let number = self.index.get(node).copied();
+        if let Some(site) = number.and_then(|number| self.site_mut(number)) {
             let node = Arc::make_mut(&mut site.node);
             change(&mut node.labels, &mut node.taints);
         }
@@ -171,21 +174,20 @@ impl World {
     /// Lets nothing be placed on a node, although it stays and counts for spreading and affinity: why, in words after
     /// "is" ("not Ready"). The first reason holds.
     pub fn bar(&mut self, node: &str, reason: impl Into<Arc<str>>) {
-        if let Some(site) = self.site_of(node) {
-            site.barred.get_or_insert_with(|| Bar::Because(reason.into()));
+        if let Some(bar) = self.bar_of(node) {
+            bar.get_or_insert_with(|| Bar::Because(reason.into()));
         }
     }
 
     /// As [`Self::bar`], for a node that nobody would look at, so that no reason names it.
     pub fn leave_out(&mut self, node: &str) {
-        if let Some(site) = self.site_of(node) {
-            site.barred = Some(Bar::OutOfQuestion);
+        if let Some(bar) = self.bar_of(node) {
+            *bar = Some(Bar::OutOfQuestion);
         }
     }
 
-    fn site_of(&mut self, node: &str) -> Option<&mut Site> {
-        let number = *self.index.get(node)?;
-        self.site_mut(number)
+    fn bar_of(&mut self, node: &str) -> Option<&mut Option<Bar>> {
+        self.bars.get_mut(*self.index.get(node)?)
     }
 
     fn site_mut(&mut self, number: usize) -> Option<&mut Site> {
@@ -205,6 +207,11 @@ impl World {
     /// One more than the highest number of a node.
     pub(super) fn numbers(&self) -> usize {
         self.sites.len()
+    }
+
+    /// Why the node of that number is no place, if it is none.
+    pub(super) fn bar_at(&self, number: usize) -> Option<&Bar> {
+        self.bars.get(number)?.as_ref()
     }
 
     /// What a pod runs on; nothing if that has been taken away.
@@ -255,7 +262,6 @@ impl Site {
     fn empty(node: Node) -> Self {
         Self {
             node: Arc::new(node),
-            barred: None,
             used: Resources::default(),
             pods: 0,
             ports: Vec::new(),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use foldhash::HashSet;
+
 use super::problem::Problem;
 use super::steps::on_its_own;
 use super::victims::{Candidate, choose};
@@ -64,7 +66,7 @@ pub(super) fn refine(
         let kept = if is_on_its_way(pool, snapshot, nodes.len(), mine.len()) { owned(&mine) } else { BTreeSet::new() };
         return Refined { steps, kept, opened: held.map_or(opened, str::to_owned), problem: None };
     }
-    let names: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let names: HashSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let guarded = pods.iter().filter(|pod| pod.owner != Owner::DaemonSet);
     let guarded = guarded.filter_map(|pod| names.get(pod.node.as_deref()?).copied()).collect();
     let begun = if held.is_some() { BTreeSet::new() } else { mine };

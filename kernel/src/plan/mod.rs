@@ -9,7 +9,7 @@ mod steps;
 mod uncordon;
 mod victims;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 pub use problem::Problem;
 pub use release::Release;
@@ -76,7 +76,7 @@ pub fn plan(snapshot: &Snapshot, settings: &Settings) -> Plan {
 type ByPool<'a> = Option<HashMap<&'a str, Vec<&'a Node>>>;
 
 fn by_pool(snapshot: &Snapshot) -> ByPool<'_> {
-    let mut by_pool: HashMap<&str, Vec<&Node>> = HashMap::new();
+    let mut by_pool: HashMap<&str, Vec<&Node>> = HashMap::default();
     for node in snapshot.nodes.value()? {
         if let Some(pool) = &node.pool {
             by_pool.entry(pool).or_default().push(node);

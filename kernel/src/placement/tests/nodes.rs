@@ -80,7 +80,11 @@ fn room_is_what_running_pods_leave() {
         why(&world, &of("p", 501)),
         "0 of 2 nodes: 1 runs as many pods as allowed, 1 lacks cpu (wants 501m, free 500m)"
     );
-    assert!(take_away(&mut world, "apps", "x") && !take_away(&mut world, "apps", "x") && !take_away(&mut world, "none", "x"));
+    assert!(
+        take_away(&mut world, "apps", "x")
+            && !take_away(&mut world, "apps", "x")
+            && !take_away(&mut world, "none", "x")
+    );
     assert_eq!(feasible(&world, &of("p", 4000)), ["a"]);
     world.add("nowhere", of("z", 4000));
     assert_eq!(feasible(&world, &of("p", 4000)), ["a"], "a pod on a node that is not there takes no room");
