@@ -4,7 +4,7 @@ use foldhash::HashSet;
 
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
-use crate::guard::{Approved, Refusal, judge};
+use crate::guard::{Approved, Refusal, Standing, judge};
 use crate::intent::Intent;
 use crate::names::shorten;
 use crate::plan::{Plan, PolicyPlan, Problem};
@@ -94,7 +94,7 @@ struct Pass<'a> {
     /// The next steps of drains of system nodes that have begun.
     draining: Vec<&'a Step>,
     approved: Vec<&'a Step>,
-    /// Policies of which a demotion, or what leads to it, is refused.
+    /// Policies of which a demotion, or what leads to it, is refused, and not just for a moment.
     refused: HashSet<String>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Pass<'a> {
             return Verdict::Waits { step: step.clone(), reason };
         }
         match judge(step.clone(), facts) {
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => self.refuse(refusal, facts),
             Ok(approved) => {
                 self.note(step, facts);
                 facts.fold(step);
@@ -114,9 +114,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn refuse(&mut self, refusal: Box<Refusal>) -> Verdict {
-        if refusal.step.change.demotes() || refusal.step.change.aim() == Some(Aim::Demotion) {
-            self.refused.insert(refusal.step.policy.clone());
+    fn refuse(&mut self, refusal: Box<Refusal>, facts: &Facts<'_>) -> Verdict {
+        let Step { policy, change, .. } = &refusal.step;
+        let is_stalled = || facts.intents.iter().any(|intent| intent.policy == *policy && intent.stalled);
+        let leads = change.demotes() || change.aim() == Some(Aim::Demotion);
+        if leads && (refusal.standing() != Standing::Passing || is_stalled()) {
+            self.refused.insert(policy.clone());
         }
         Verdict::Refused(refusal)
     }

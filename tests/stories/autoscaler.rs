@@ -25,7 +25,8 @@ fn autoscaling(min: u32, max: u32) -> Value {
     json!({"minCount": min, "maxCount": max})
 }
 
-fn turned_on(min: u32, max: u32) -> Value {
+/// What a write sends that turns it on.
+pub fn turned_on(min: u32, max: u32) -> Value {
     json!({"enableAutoScaling": true, "minCount": min, "maxCount": max})
 }
 
@@ -125,12 +126,13 @@ async fn system(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 /// Two system pools, of which the first is autoscaled by its policy.
-async fn two_system_pools(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
+pub async fn two_system_pools(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 2).autoscaling(2, 5));
     begin_with(builder.pool(PoolSpec::system("two", 3)), arguments).await
 }
 
-fn demoted() -> Value {
+/// A policy that retires the first of them, and goes on scaling it.
+pub fn demoted() -> Value {
     json!({"mode": "User", "autoscaling": autoscaling(2, 5), "disruption": {"systemPods": "Relocate"}})
 }
 

@@ -5,20 +5,22 @@ use std::collections::BTreeSet;
 use std::mem::replace;
 
 use nodepool_operator::api::{DRAIN_ANNOTATION, outcome};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::door::{Held, Request};
 use testbed::{Lane, Match, wait_for};
 
+use super::autoscaler::{demoted, turned_on, two_system_pools};
 use super::drains::{
     ends_with, evicted_by_operator, evicted_once, five_nodes, homes, is_cordoned, is_marked, is_open, marked,
     removed_only, scaled_to,
 };
-use super::support::{DEADLINE, Scene, Story, holds, story};
+use super::support::{DEADLINE, Scene, Story, holds, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("a_drain_goes_on_after_a_crash_before_and_after_each_of_its_effects", drains),
         story("a_drain_is_given_up_whenever_the_operator_crashes", gives_up),
+        story("the_autoscaler_is_on_again_wherever_the_operator_crashes_in_a_drain", autoscaled),
         story("a_removal_that_never_arrived_is_made_again", lost_request),
         story("a_removal_whose_answer_is_lost_is_looked_up_and_not_repeated", lost_answer),
     ]
@@ -57,7 +59,12 @@ fn effect(request: &Request) -> Option<String> {
         let opens = body["metadata"]["annotations"][DRAIN_ANNOTATION].is_null();
         (if opens { "node opened" } else { "node cordoned" }).to_owned()
     } else {
-        format!("{} {}", request.method, request.path)
+        match (&body["properties"]["mode"], &body["properties"]["enableAutoScaling"]) {
+            (Value::Null, Value::Bool(true)) => "autoscaler turned on".to_owned(),
+            (Value::Null, Value::Bool(false)) => "autoscaler turned off".to_owned(),
+            (Value::String(_), Value::Null) => "mode changed".to_owned(),
+            _ => format!("{} {}", request.method, request.path),
+        }
     })
 }
 
@@ -156,6 +163,26 @@ async fn gives_up(lane: Lane) -> anyhow::Result<Scene> {
     is_open(&scene, "system").await?;
     assert_eq!((evicted_by_operator(&scene)?, scene.writes()), (vec![], vec![]));
     assert_eq!(scene.status("system").await?.attempt.map(|attempt| attempt.failures), Some(1));
+    Ok(scene)
+}
+
+async fn autoscaled(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = two_system_pools(lane, &[]).await?;
+    let homes = homes(&scene, "system").await?;
+    scene.operator.kill().await?;
+    scene.apply(policy("system", demoted())).await?;
+    let is_over = async |scene: &Scene| {
+        let status = scene.status("system").await?;
+        let is_as_asked = status.observed_generation == Some(1) && holds(&status, "Ready") && holds(&status, "InSync");
+        Ok(is_as_asked && scene.in_arm("system", "enableAutoScaling") == true)
+    };
+    let killed = kill_at_each_effect(&mut scene, is_over).await?;
+    let writes = [json!({"enableAutoScaling": false}), json!({"mode": "User"}), turned_on(2, 5)];
+    was_killed_at(&killed, &["autoscaler turned off", "mode changed", "autoscaler turned on"]);
+    was_killed_at(&killed, &["node cordoned", "pod evicted", "node opened"]);
+    assert_eq!(scene.writes(), writes.map(|changed| write("system", changed)), "nothing twice");
+    evicted_once(&scene, &homes, &homes.keys().cloned().collect());
+    is_open(&scene, "system").await?;
     Ok(scene)
 }
 

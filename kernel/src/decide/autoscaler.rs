@@ -67,7 +67,7 @@ impl<'a> Preparation<'a> {
         let judged = judge(self.drain.clone(), facts);
         facts.assumed_off = None;
         match judged {
-            Err(refusal) if step == self.drain => pass.refuse(refusal),
+            Err(refusal) if step == self.drain => pass.refuse(refusal, facts),
             Err(_) => waits(format!("a step that is refused, {}", in_words(self.drain))),
             Ok(_) if step == self.drain => waits(format!("the step before it, {}", in_words(self.off))),
             Ok(_) => pass.judge(policy, step, facts),

@@ -98,9 +98,23 @@ fn it_stays_on_while_the_drain_is_refused_and_comes_back_if_nothing_has_been_clo
     let waits = format!("waits: {OFF}: a step that is refused, pool sys: {CORDON}");
     assert_eq!(verdicts(&snapshot), [waits, refused.clone()]);
     set_autoscaling(&mut snapshot, None);
+    assert_eq!(verdicts(&snapshot), [refused.clone(), after(ON, CORDON)], "the add-ons may be well in a moment");
+    edit(&mut snapshot.intents)[0].stalled = true;
     assert_eq!(verdicts(&snapshot), [refused, format!("approved: {ON}")]);
     begin_drain(&mut snapshot, "sys", &[0, 1, 2]);
     assert_eq!(verdicts(&snapshot), [format!("KubeSystemUnhealthy: {EVICT}"), after(ON, EVICT)], "it may go on yet");
+}
+
+#[test]
+fn it_comes_back_if_the_drain_is_refused_for_good_and_not_while_its_places_are_read() {
+    let mut snapshot = cluster();
+    set_autoscaling(&mut snapshot, None);
+    snapshot.places = Known::unknown("they have not been asked for");
+    let unplaceable = format!("SystemPodsUnplaceable: {CORDON}");
+    assert_eq!(verdicts(&snapshot), [unplaceable, after(ON, CORDON)]);
+    edit(&mut snapshot.intents)[0].system_pods = SystemPods::Protect;
+    let refused = format!("SystemPodsWouldBeEvicted: {DEMOTE}");
+    assert_eq!(verdicts(&snapshot), [refused, format!("approved: {ON}")]);
 }
 
 #[test]
