@@ -5,7 +5,7 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults differential worlds mutants unit interop bench fuzz lint crds check-generated deny assets fmt
+.PHONY: help demo test story faults differential worlds mutants unit interop bench fuzz lint crds fields check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,11 +55,14 @@ assets: ## Builds the control plane's executables, once per machine (some minute
 crds: ## Writes the CRD anew from the types
 	$(CARGO) run --quiet -p nodepool-operator -- crd > crds/.generated && mv crds/.generated crds/nodepoolpolicies.aks.nodepool.dev.yaml
 
+fields: ## Writes docs/fields.md anew from the types
+	$(CARGO) run --quiet -p nodepool-operator -- fields > docs/.generated && mv docs/.generated docs/fields.md
+
 lint: ## Checks format and lints
 	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-check-generated: crds ## Checks that generated files are committed as they are generated
-	git diff --exit-code -- crds
+check-generated: crds fields ## Checks that generated files are committed as they are generated
+	git diff --exit-code -- crds docs/fields.md
 
 deny: ## Checks licences, advisories and sources of all dependencies (needs cargo-deny)
 	$(CARGO) deny --all-features check

@@ -24,14 +24,21 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Prints the CustomResourceDefinition.
     Crd,
+    /// Prints the reference of all fields of a policy, in Markdown.
+    Fields,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::main(*arguments),
-        Command::Crd => match api::crd_yaml().map(|yaml| std::io::stdout().write_all(yaml.as_bytes())) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
-        },
+        Command::Crd => print(api::crd_yaml()),
+        Command::Fields => print(api::fields_page()),
+    }
+}
+
+fn print(made: Result<String, Box<dyn std::error::Error>>) -> ExitCode {
+    match made.map(|text| std::io::stdout().write_all(text.as_bytes())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }

@@ -18,6 +18,7 @@ mod guard;
 mod intent;
 mod keys;
 mod known;
+mod mutability;
 mod names;
 pub mod placement;
 mod plan;
@@ -39,6 +40,7 @@ pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
 pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, SystemPods, winner};
 pub use keys::Keys;
 pub use known::Known;
+pub use mutability::Mutability;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};
 pub use settings::Settings;
 pub use snapshot::{

@@ -23,6 +23,8 @@ pub struct Settings {
     pub add_ons_stable_for: Span,
     /// How long nodes may be cordoned for a drain before it is given up.
     pub drain_deadline: Span,
+    /// The api-version that ARM is spoken to in, which decides what can be changed on a pool that exists.
+    pub api_version: String,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             required_add_ons: ["coredns", "konnectivity-agent", "metrics-server"].map(str::to_owned).into(),
             add_ons_stable_for: Span::from_secs(30),
             drain_deadline: Span::from_secs(3600),
+            api_version: "2025-10-01".to_owned(),
         }
     }
 }

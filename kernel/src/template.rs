@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::mutability::Mutability;
+
 /// A field of the template.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TemplateField {
@@ -99,6 +101,8 @@ pub struct TemplateDrift {
     pub wanted: String,
     /// What the pool has; `none` if it has nothing.
     pub actual: String,
+    /// How AKS would take the change; `None` if that is not known.
+    pub mutability: Option<Mutability>,
 }
 
 impl Template {
@@ -129,9 +133,10 @@ impl Template {
         self.values.get(name) == Some(&FieldValue::Flag(true))
     }
 
-    /// In which of the template's fields `pool` is another. Fields that the template leaves out are not compared.
+    /// In which of the template's fields `pool` is another, and how a change of each would be taken in this api-version. Fields
+    /// that the template leaves out are not compared.
     #[must_use]
-    pub fn drift(&self, pool: &Self) -> Vec<TemplateDrift> {
+    pub fn drift(&self, pool: &Self, api_version: &str) -> Vec<TemplateDrift> {
         let differs = |(field, wanted): (&'static TemplateField, &FieldValue)| {
             let actual = match pool.values.get(field.name) {
                 Some(actual) if wanted.is_same(actual) => return None,
@@ -140,7 +145,12 @@ impl Template {
                 None => field.unset.unwrap_or_default().to_owned(),
             };
             let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-            Some(TemplateDrift { field: field.name, wanted: or_none(wanted.to_string()), actual: or_none(actual) })
+            Some(TemplateDrift {
+                field: field.name,
+                wanted: or_none(wanted.to_string()),
+                actual: or_none(actual),
+                mutability: Mutability::of(field.property, api_version),
+            })
         };
         self.values().filter_map(differs).collect()
     }
@@ -173,7 +183,8 @@ impl fmt::Display for FieldValue {
 
 impl fmt::Display for TemplateDrift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, not {}", self.field, self.actual, self.wanted)
+        write!(f, "{} is {}, not {}", self.field, self.actual, self.wanted)?;
+        self.mutability.map_or(Ok(()), |mutability| write!(f, " ({mutability})"))
     }
 }
 
@@ -202,23 +213,33 @@ mod tests {
         let decimal = |text: &str| FieldValue::Decimal(text.into());
         for (name, wanted, actual, drift) in [
             ("osSKU", text("azurelinux"), Some(text("AzureLinux")), None),
-            ("vmSize", text("Standard_D4"), Some(text("Standard_D2")), Some("vmSize is Standard_D2, not Standard_D4")),
+            (
+                "vmSize",
+                text("Standard_D4"),
+                Some(text("Standard_D2")),
+                Some("vmSize is Standard_D2, not Standard_D4 (Replace)"),
+            ),
             ("zones", list(&["2", "1"]), Some(list(&["1", "2"])), None),
             ("zones", list(&[]), None, None),
-            ("zones", list(&["1"]), None, Some("zones is none, not 1")),
-            ("zones", list(&[]), Some(list(&["1", "3"])), Some("zones is 1, 3, not none")),
+            ("zones", list(&["1"]), None, Some("zones is none, not 1 (Replace)")),
+            ("zones", list(&[]), Some(list(&["1", "3"])), Some("zones is 1, 3, not none (Replace)")),
             ("priority", text("Regular"), None, None),
-            ("priority", text("Spot"), None, Some("priority is Regular, not Spot")),
+            ("priority", text("Spot"), None, Some("priority is Regular, not Spot (Replace)")),
             ("spotMaxPrice", decimal("-1"), None, None),
             ("spotMaxPrice", decimal("0.50"), Some(decimal("0.5")), None),
-            ("spotMaxPrice", decimal("0.5"), Some(decimal("0.6")), Some("spotMaxPrice is 0.6, not 0.5")),
+            ("spotMaxPrice", decimal("0.5"), Some(decimal("0.6")), Some("spotMaxPrice is 0.6, not 0.5 (Replace)")),
             ("enableFIPS", FieldValue::Flag(false), None, None),
-            ("enableFIPS", FieldValue::Flag(true), None, Some("enableFIPS is false, not true")),
-            ("maxPods", FieldValue::Number(30), Some(FieldValue::Number(110)), Some("maxPods is 110, not 30")),
-            ("hostGroupID", text("/h"), None, Some("hostGroupID is none, not /h")),
+            ("enableFIPS", FieldValue::Flag(true), None, Some("enableFIPS is false, not true (Rolling)")),
+            (
+                "maxPods",
+                FieldValue::Number(30),
+                Some(FieldValue::Number(110)),
+                Some("maxPods is 110, not 30 (Replace)"),
+            ),
+            ("hostGroupID", text("/h"), None, Some("hostGroupID is none, not /h (Replace)")),
         ] {
             let pool = template(&actual.map(|actual| (name, actual)).into_iter().collect::<Vec<_>>());
-            let found = template(&[(name, wanted)]).drift(&pool);
+            let found = template(&[(name, wanted)]).drift(&pool, "2025-10-01");
             assert_eq!(found.first().map(ToString::to_string).as_deref(), drift, "{name}");
         }
     }
@@ -226,7 +247,7 @@ mod tests {
     #[test]
     fn a_field_that_the_template_leaves_out_is_not_compared() {
         let pool = template(&[("vmSize", text("Standard_D4")), ("enableFIPS", FieldValue::Flag(true))]);
-        assert_eq!(template(&[("vmSize", text("standard_d4"))]).drift(&pool), []);
+        assert_eq!(template(&[("vmSize", text("standard_d4"))]).drift(&pool, "2025-10-01"), []);
         assert!(pool.is_on("enableFIPS") && !pool.is_on("enableUltraSSD"));
         assert_eq!((pool.text("vmSize"), pool.text("osSKU")), ("Standard_D4", ""));
     }

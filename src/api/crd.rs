@@ -16,6 +16,11 @@ pub const fn stored_as() -> &'static str {
 /// # Errors
 /// The types can't be expressed as YAML, which is a defect of this program.
 pub fn crd_yaml() -> Result<String, Box<dyn std::error::Error>> {
+    Ok(serde_saphyr::to_string(&definition()?)?)
+}
+
+/// The same as a value.
+pub(super) fn definition() -> Result<Value, serde_json::Error> {
     let mut crd = serde_json::to_value(NodePoolPolicy::crd())?;
     tidy(&mut crd);
     let schema = "/spec/versions/0/schema/openAPIV3Schema";
@@ -23,7 +28,7 @@ pub fn crd_yaml() -> Result<String, Box<dyn std::error::Error>> {
         // kstatus takes an object without a matching generation as in progress instead of as current.
         status.insert("default".into(), json!({"observedGeneration": -1}));
     }
-    Ok(serde_saphyr::to_string(&crd)?)
+    Ok(crd)
 }
 
 /// Removes what the API server does not know or would warn about: `nullable` (an absent field is not `null`), titles

@@ -2,6 +2,7 @@
 
 mod crd;
 mod deletion;
+mod fields;
 mod intent;
 mod mark;
 mod policy;
@@ -11,6 +12,7 @@ mod template;
 
 pub use crd::{crd_yaml, stored_as};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
+pub use fields::{fields_page, fields_stored_as};
 pub use intent::{intent, time};
 pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
 pub use policy::{

@@ -161,7 +161,9 @@ pub struct Autoscaling {
     pub max_count: i32,
 }
 
-/// What deleting the object does to the pool.
+/// What deleting this object does to the pool. `Orphan` leaves the pool as it is. `Delete` deletes it: the object stays until
+/// the pool is gone, or with the reason in its status while that is refused; AKS drains the nodes. The pool is left as it is
+/// also if another policy names it, or this one is suspended or only observes. Without it: `Orphan`.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeletionPolicy {
     /// Leaves the pool as it is.

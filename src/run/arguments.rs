@@ -240,6 +240,7 @@ impl Arguments {
     pub fn kernel_settings(&self) -> Settings {
         let span = |duration: Duration| Span::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         Settings {
+            api_version: self.arm_api_version.clone(),
             min_ready_system_nodes: self.min_ready_system_nodes,
             ready_for: span(self.system_node_ready_seconds),
             stale_after: span(self.stale_after_seconds),

@@ -201,7 +201,10 @@ async fn adopted(lane: Lane) -> anyhow::Result<Scene> {
     let in_sync = status.condition(condition::IN_SYNC).map(|it| (it.status, it.reason.as_str()));
     assert_eq!(in_sync, Some((ConditionStatus::False, "TemplateDiffers")));
     let said = message(&status, condition::IN_SYNC);
-    assert!(said.contains("template.vmSize is Standard_D4ds_v5, not Standard_E8ds_v5; template.zones is "), "{said}");
+    assert!(
+        said.contains("template.vmSize is Standard_D4ds_v5, not Standard_E8ds_v5 (Replace); template.zones is "),
+        "{said}"
+    );
     assert!(!said.contains("osSKU"), "case means nothing: {said}");
     let said = message(&status, condition::READY);
     assert_eq!(said, "System pool with 2 nodes, as the policy asks, but for the template's vmSize, zones");

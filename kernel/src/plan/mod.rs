@@ -129,7 +129,11 @@ fn plan_pool(
     snapshot: &Snapshot,
     (settings, nodes): (&Settings, &ByPool<'_>),
 ) -> Wish {
-    plan.template_drift = intent.template.as_ref().map(|template| template.drift(&pool.settings)).unwrap_or_default();
+    plan.template_drift = intent
+        .template
+        .as_ref()
+        .map(|template| template.drift(&pool.settings, &settings.api_version))
+        .unwrap_or_default();
     if steps::is_of_somebody_else(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }

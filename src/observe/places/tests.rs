@@ -91,6 +91,6 @@ fn pods_that_are_alike_are_kept_once_and_count_each() {
         Pod { namespace: "n".into(), name: name.into(), requests, ..Pod::default() }
     };
     assert!(crowd.world.feasible(&asks("q", 1000)).is_ok() && crowd.world.feasible(&asks("q", 1001)).is_err());
-    crowd.world.remove_all(&[("n", "p0")].into());
+    assert_eq!(crowd.world.remove(&[("n", "p0")].into(), &["a"].into()), 1);
     assert!(crowd.world.feasible(&asks("q", 2000)).is_ok() && crowd.world.feasible(&asks("q", 2001)).is_err());
 }

@@ -125,13 +125,16 @@ fn a_pool_that_differs_from_the_template_is_ready_and_told() {
     let other = told(&policy, &world(&policy, with("Standard_D2")), true, None);
     assert_eq!(standing(&other), "TFFFT UpToDate");
     let said = message(&other, condition::IN_SYNC);
-    assert!(said.starts_with("template.vmSize is Standard_D2, not Standard_D4ds_v5: a pool that exists is"), "{said}");
+    assert!(
+        said.starts_with("template.vmSize is Standard_D2, not Standard_D4ds_v5 (Replace): a pool that exists is"),
+        "{said}"
+    );
     assert_eq!(
         message(&other, condition::READY),
         "User pool with 1 node, as the policy asks, but for the template's vmSize"
     );
     let drift: Vec<_> = other.drift.iter().map(|drift| (drift.field.as_str(), drift.difference.as_str())).collect();
-    assert_eq!(drift, [("template.vmSize", "vmSize is Standard_D2, not Standard_D4ds_v5")]);
+    assert_eq!(drift, [("template.vmSize", "vmSize is Standard_D2, not Standard_D4ds_v5 (Replace)")]);
     let mut both = policy.clone();
     both.spec.count = Some(2);
     let both = told(&both, &world(&both, with("Standard_D2")), true, None);
