@@ -85,6 +85,7 @@ fn every_link_leads_somewhere() {
         "docs/concepts.md",
         "docs/create.md",
         "docs/fields.md",
+        "docs/replace-system-pool.md",
         "docs/safety.md",
         "docs/status.md",
         "docs/operations.md",

@@ -76,7 +76,7 @@ pub fn fields_page() -> Result<String, Box<dyn std::error::Error>> {
     for Field { path, schema } in fields {
         let (property, change) = change(&path).ok_or_else(|| format!("spec.{path} is in no table of properties"))?;
         let property = property.map_or_else(|| "none".to_owned(), |property| format!("`{property}`"));
-        let text = schema["description"].as_str().unwrap_or_default().replace('|', "\\|");
+        let text = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('|', "\\|");
         writeln!(page, "| `{path}` | {} | {property} | {change} | {text} |", values(&schema))?;
     }
     Ok(page)
@@ -84,9 +84,9 @@ pub fn fields_page() -> Result<String, Box<dyn std::error::Error>> {
 
 /// The fields below, those of objects one by one. The items of a list are one field with it.
 fn collect(above: &str, schema: &Value, found: &mut Vec<Field>) {
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+    for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-        if schema["properties"].is_object() {
+        if schema.get("properties").is_some() {
             collect(&path, schema, found);
         } else {
             found.push(Field { path, schema: schema.clone() });
@@ -109,16 +109,16 @@ fn change(path: &str) -> Option<(Option<&'static str>, String)> {
 
 /// Which values the API server takes, as far as the schema tells it in a few words.
 fn values(schema: &Value) -> String {
-    let number = |name: &str| schema[name].as_f64().map(|number| format!("{number:.0}"));
-    if let Some(named) = schema["enum"].as_array() {
+    let number = |name: &str| schema.get(name).and_then(Value::as_f64).map(|number| format!("{number:.0}"));
+    if let Some(named) = schema.get("enum").and_then(Value::as_array) {
         let named: Vec<String> = named.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect();
         return named.join(", ");
     }
-    match (schema["type"].as_str().unwrap_or_default(), number("minimum"), number("maximum")) {
+    match (schema.get("type").and_then(Value::as_str).unwrap_or_default(), number("minimum"), number("maximum")) {
         ("integer", Some(least), Some(most)) => format!("{least} to {most}"),
         ("integer", ..) => "number".to_owned(),
         ("boolean", ..) => "`true`, `false`".to_owned(),
-        ("array", ..) if schema["items"]["properties"].is_object() => "list of objects".to_owned(),
+        ("array", ..) if schema.pointer("/items/properties").is_some() => "list of objects".to_owned(),
         ("array", ..) => "list of texts".to_owned(),
         ("object", ..) => "texts by key".to_owned(),
         _ => "text".to_owned(),

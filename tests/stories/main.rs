@@ -22,6 +22,7 @@ mod health;
 mod identity;
 mod lifecycle;
 mod machine;
+mod manual;
 mod metrics;
 mod occupancy;
 #[path = "../arm/options.rs"]
@@ -104,6 +105,7 @@ fn all() -> Vec<Story> {
     stories.extend(foreign_hands::stories());
     stories.extend(ordinary_days::stories());
     stories.extend(drain_hands::stories());
+    stories.extend(manual::stories());
     stories.extend(occupancy::stories());
     stories
 }
