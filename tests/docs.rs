@@ -76,6 +76,25 @@ fn every_field_of_the_template_is_described_with_its_property() {
 }
 
 #[test]
+fn every_complaint_has_stories_that_are_told() {
+    let sources: Vec<String> = std::fs::read_dir(root().join("tests/stories"))
+        .unwrap()
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    let page = read("docs/complaints.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
+    assert!(rows.len() > 20, "docs/complaints.md has {} rows", rows.len());
+    for row in rows {
+        let stories: Vec<&str> = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!stories.is_empty(), "{row} names no story");
+        for story in stories {
+            let told = format!("story(\"{story}\"");
+            assert!(sources.iter().any(|source| source.contains(&told)), "docs/complaints.md: no story {story}");
+        }
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let pages = [
         "README.md",
@@ -83,6 +102,7 @@ fn every_link_leads_somewhere() {
         "SECURITY.md",
         "docs/README.md",
         "docs/concepts.md",
+        "docs/complaints.md",
         "docs/create.md",
         "docs/fields.md",
         "docs/replace-system-pool.md",

@@ -62,7 +62,7 @@ pub struct Circumstances<'a> {
     pub failures: i32,
     /// How many times as long as usual an operation may take before it is overdue.
     pub patience: f64,
-    /// What the nodes of the pool lack, in words, while its creation is over in ARM and not in Kubernetes.
+    /// What the nodes of the pool lack, in words after its name, while the last step is over in ARM and not in Kubernetes.
     pub joining: Option<String>,
     /// Whether ARM has been read since somebody last wrote a policy.
     pub looked: bool,

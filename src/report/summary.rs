@@ -210,7 +210,7 @@ fn running(about: &Circumstances<'_>, operation: Option<&Operation>) -> Option<P
         }
         (None, None) => {
             let lacking = about.joining.as_deref().filter(|_| about.hold.is_none())?;
-            format!("pool {} has been created; of its nodes, {lacking}", about.plan.pool)
+            format!("pool {} {lacking}", about.plan.pool)
         }
     };
     if let Some(operation) = operation

@@ -7,7 +7,7 @@ use nodepool_kernel::{Plan, PolicyPlan, Snapshot, Time};
 
 use super::jitter::jittered;
 use super::pass::Pass;
-use crate::api::NodePoolPolicy;
+use crate::api::{NodePoolPolicy, NodePoolPolicyStatus, Operation};
 use crate::observe::{PolicyRow, now};
 use crate::report::{Rest, take_absence, take_rest};
 
@@ -31,7 +31,9 @@ impl Pass {
                 continue;
             };
             let is_under_way = snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name);
-            if is_under_way || self.joins.lacking(&policy, snapshot).is_some() {
+            // A step that is to follow does not wait for what nodes show, unless they are new.
+            let is_last = || plan.steps.is_empty() || policy.status.as_ref().is_some_and(is_creation);
+            if is_under_way || (is_last() && self.joins.lacking(&policy, snapshot).is_some()) {
                 continue;
             }
             let generation = policy.metadata.generation.unwrap_or_default();
@@ -66,6 +68,10 @@ impl Pass {
         self.store.change_status(policy, |working| *working = status);
         true
     }
+}
+
+fn is_creation(status: &NodePoolPolicyStatus) -> bool {
+    status.operation.as_ref().is_some_and(Operation::creates)
 }
 
 /// The next attempt after so many failures in a row.

@@ -57,7 +57,7 @@ impl Pass {
             self.refresh().await;
             (snapshot, plan) = self.plan();
         }
-        if Joins::are_any(&snapshot) && self.joins.look(&self.store.policies(), &snapshot, &self.observer).await {
+        if self.joins.look(&self.store.policies(), &snapshot, &self.observer).await {
             (snapshot, plan) = self.plan();
         }
         if self.know_dependents(&snapshot, &plan).await {
@@ -382,7 +382,7 @@ impl Pass {
             Verdict::Waits { .. } => true,
             Verdict::Approved(_) => false,
         };
-        if verdicts.iter().any(passes) || Joins::are_any(snapshot) {
+        if verdicts.iter().any(passes) || self.joins.are_any() {
             at_latest(Some(started + self.arguments.arm_poll_seconds));
         }
         if verdicts.iter().any(

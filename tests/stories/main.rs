@@ -7,6 +7,7 @@
 mod autoscaler;
 mod bad_input;
 mod capacity;
+mod complaints;
 mod crashes;
 mod create;
 mod deletion;
@@ -84,6 +85,7 @@ fn all() -> Vec<Story> {
     stories.extend(create::stories());
     stories.extend(system::stories());
     stories.extend(capacity::stories());
+    stories.extend(complaints::stories());
     stories.extend(eviction::stories());
     stories.extend(identity::stories());
     stories.extend(foreign::stories());

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition};
 use serde_json::{Value, json};
 use testbed::audit::Cause;
 use testbed::bed::{Builder, EMULATOR_USER};
@@ -180,6 +180,11 @@ impl Scene {
             Ok(if self.policies.get_opt(name).await?.is_none() { Ok(()) } else { Err("it is still there") })
         })
         .await
+    }
+
+    /// What a policy asks for, as the API server has it.
+    pub async fn spec(&self, name: &str) -> anyhow::Result<NodePoolPolicySpec> {
+        Ok(self.policies.get(name).await?.spec)
     }
 
     /// The policy's status.

@@ -96,7 +96,11 @@ fn a_creation_on_its_way_is_told_before_arm_shows_the_pool() {
 fn a_new_pool_is_ready_when_its_nodes_are() {
     let mut policy = policy("apps", creating(&json!({"count": 1, "template": {"vmSize": "a"}})));
     policy.status = Some(begun());
-    let waits = joining(&policy, &world(&policy, |_| ()), Some("0 of 1 are Ready in Kubernetes"));
+    let waits = joining(
+        &policy,
+        &world(&policy, |_| ()),
+        Some("has been created; of its nodes, 0 of 1 are Ready in Kubernetes"),
+    );
     assert_eq!(waits.operation, policy.status.as_ref().unwrap().operation, "it has not ended");
     let said = "pool apps has been created; of its nodes, 0 of 1 are Ready in Kubernetes";
     assert_eq!(message(&waits, condition::READY), said);
@@ -107,7 +111,11 @@ fn a_new_pool_is_ready_when_its_nodes_are() {
 
     let hours_ago = Operation { since: "2027-01-15T05:00:00Z".into(), ..begun().operation.unwrap() };
     policy.status.as_mut().unwrap().operation = Some(hours_ago);
-    let stuck = joining(&policy, &world(&policy, |_| ()), Some("0 of 1 are Ready in Kubernetes"));
+    let stuck = joining(
+        &policy,
+        &world(&policy, |_| ()),
+        Some("has been created; of its nodes, 0 of 1 are Ready in Kubernetes"),
+    );
     assert!(standing(&stuck).ends_with("OperationOverdue"), "{}", standing(&stuck));
 }
 
