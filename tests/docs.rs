@@ -55,14 +55,22 @@ fn every_setting_is_in_the_table_with_its_variable_and_default() {
     }
 }
 
+/// The CRD of that plural, as it is stored.
+fn crd(plural: &str) -> serde_json::Value {
+    let definitions = nodepool_operator::api::definitions().unwrap();
+    let definition = definitions.iter().find(|definition| definition.plural == plural).unwrap();
+    serde_saphyr::from_str(&read(&definition.stored_as)).unwrap()
+}
+
 #[test]
-fn every_field_of_the_status_is_described() {
-    let page = read("docs/status.md");
-    let definition = read(nodepool_operator::api::stored_as());
-    let crd: serde_json::Value = serde_saphyr::from_str(&definition).unwrap();
-    let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
-    for field in fields.as_object().unwrap().keys() {
-        assert!(page.contains(&format!("`{field}")), "docs/status.md does not describe {field}");
+fn every_field_of_a_status_is_described() {
+    for (plural, page) in [("nodepoolpolicies", "docs/status.md"), ("nodepoolinventories", "docs/inventory.md")] {
+        let text = read(page);
+        let crd = crd(plural);
+        let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+        for field in fields.as_object().unwrap().keys() {
+            assert!(text.contains(&format!("`{field}")), "{page} does not describe {field}");
+        }
     }
 }
 
@@ -86,6 +94,7 @@ fn every_link_leads_somewhere() {
         "docs/create.md",
         "docs/safety.md",
         "docs/status.md",
+        "docs/inventory.md",
         "docs/operations.md",
         "docs/arm-client.md",
         "docs/reliability.md",

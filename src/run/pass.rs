@@ -33,6 +33,8 @@ pub(super) struct Pass {
     pub(super) settings: Settings,
     pub(super) arm: Arc<ArmClient>,
     pub(super) client: kube::Client,
+    /// For watches, which may be silent for long.
+    pub(super) watch_client: kube::Client,
     pub(super) observer: Observer,
     pub(super) store: Arc<Store>,
     pub(super) publisher: Publisher,

@@ -98,6 +98,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         finalizers: Finalizers::new(clients.request.clone()),
         client: clients.request.clone(),
         bulletin: Bulletin::default(),
+        watch_client: clients.watch.clone(),
         planned: BTreeMap::new(),
         stopping: stopping.clone(),
         arguments,

@@ -20,6 +20,8 @@ mod foreign;
 mod foreign_hands;
 mod health;
 mod identity;
+mod inventory;
+mod inventory_findings;
 mod lifecycle;
 mod machine;
 mod metrics;
@@ -28,6 +30,7 @@ mod occupancy;
 #[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
 mod options;
 mod ordinary_days;
+mod pause;
 mod placement;
 mod relocate;
 mod relocate_crashes;
@@ -105,5 +108,8 @@ fn all() -> Vec<Story> {
     stories.extend(ordinary_days::stories());
     stories.extend(drain_hands::stories());
     stories.extend(occupancy::stories());
+    stories.extend(inventory::stories());
+    stories.extend(inventory_findings::stories());
+    stories.extend(pause::stories());
     stories
 }

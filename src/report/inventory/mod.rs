@@ -6,8 +6,6 @@ mod image;
 mod pools;
 mod summary;
 mod system;
-#[cfg(test)]
-mod tests;
 
 use nodepool_kernel::{Health, Known, Settings, Snapshot, Span, health};
 

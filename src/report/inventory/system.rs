@@ -38,7 +38,9 @@ fn headroom(about: &Survey<'_>, health: &Health, unknown: &mut Vec<String>) -> O
         };
         let tenants = seen(&node.tenants, &format!("the pods on system node {name}"), about, unknown)?;
         add(&mut offered, &offers);
-        tenants.iter().for_each(|tenant| add(&mut asked, &tenant.room));
+        for tenant in tenants {
+            add(&mut asked, &tenant.room);
+        }
     }
     if !unwatched.is_empty() {
         unknown.push(format!("the room on system nodes: {} not watched", capped_list(unwatched)));

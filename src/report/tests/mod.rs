@@ -3,6 +3,7 @@
 mod creation;
 mod drain;
 mod history;
+mod inventory;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
@@ -188,6 +189,7 @@ fn edit_pool(name: &'static str, edit: impl FnOnce(&mut AgentPool) + 'static) ->
 #[test]
 fn every_policy_stands_as_kstatus_reads_it() {
     let nothing = || -> Edit { Box::new(|_| ()) };
+    let paused = || -> Edit { Box::new(|snapshot| snapshot.paused = Known::seen(NOW, true)) };
     let failed = |pool: &mut AgentPool| {
         pool.state = ProvisioningState::Failed;
         pool.failure = Some(PoolFailure { code: "NodesNotReady".into(), message: "late".into() });
@@ -198,6 +200,10 @@ fn every_policy_stands_as_kstatus_reads_it() {
         ("apps", json!({"count": 2}), nothing(), "FTFFT Progressing"),
         ("system", demote.clone(), nothing(), "FFTFF LastHealthySystemPool"),
         ("system", json!({"mode": "User", "suspend": true}), nothing(), "TFFFF Suspended"),
+        ("system", demote.clone(), paused(), "TFFFF Paused"),
+        ("apps", json!({"count": 2, "suspend": true}), paused(), "TFFFT Paused"),
+        ("apps", json!({"count": 1}), paused(), "TFFTT Paused"),
+        ("absent", json!({"count": 2}), paused(), "FFFUT PoolNotFound"),
         ("system", json!({"mode": "User", "enforcement": "Observe"}), nothing(), "TFFFF ObserveOnly"),
         (
             "apps",
@@ -251,6 +257,12 @@ fn every_policy_stands_as_kstatus_reads_it() {
             "apps",
             json!({"count": 2}),
             Box::new(|snapshot| snapshot.pods = Known::unknown("no answer")),
+            "FTFFT StaleObservation",
+        ),
+        (
+            "apps",
+            json!({"count": 2}),
+            Box::new(|snapshot| snapshot.paused = Known::unknown("no answer")),
             "FTFFT StaleObservation",
         ),
     ];
