@@ -55,19 +55,14 @@ fn every_setting_is_in_the_table_with_its_variable_and_default() {
     }
 }
 
-/// The CRD of that plural, as it is stored.
-fn crd(plural: &str) -> serde_json::Value {
-    let definitions = nodepool_operator::api::definitions().unwrap();
-    let definition = definitions.iter().find(|definition| definition.plural == plural).unwrap();
-    serde_saphyr::from_str(&read(&definition.stored_as)).unwrap()
-}
-
 #[test]
 fn every_field_of_a_status_is_described() {
     for (plural, page) in [("nodepoolpolicies", "docs/status.md"), ("nodepoolinventories", "docs/inventory.md")] {
-        let text = read(page);
-        let crd = crd(plural);
+        let definitions = nodepool_operator::api::definitions().unwrap();
+        let definition = definitions.iter().find(|definition| definition.plural == plural).unwrap();
+        let crd: serde_json::Value = serde_saphyr::from_str(&read(&definition.stored_as)).unwrap();
         let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+        let text = read(page);
         for field in fields.as_object().unwrap().keys() {
             assert!(text.contains(&format!("`{field}")), "{page} does not describe {field}");
         }

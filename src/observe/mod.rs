@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use dependents::Dependents;
 pub use fresh::Fresh;
-use occupancy::Occupied;
 pub use inventory::{InventoryRow, Sight};
+use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, PolicyVersion, Store};
 pub use tenants::{Room, Tenancies, Tenant};

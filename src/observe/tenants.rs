@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn an_application_is_what_neither_the_cluster_nor_a_daemon_set_brings() {
-        let daemon = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": true}]);
+        let daemon =
+            json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": true}]);
         let owned = row(|pod| pod["metadata"]["ownerReferences"] = daemon.clone());
         let protected = row(|pod| pod["metadata"]["namespace"] = json!("kube-system"));
         let mirror = row(|pod| pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"}));

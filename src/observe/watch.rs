@@ -217,8 +217,12 @@ async fn inventory(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
 }
 
 /// Follows a watch for ever. After an error it lists anew, so that the end of the trouble is certain and not guessed.
-async fn relisting<K, F>(api: Api<K>, config: watcher::Config, name: &str, mut take: impl FnMut(Result<Event<K>, String>) -> F)
-where
+async fn relisting<K, F>(
+    api: Api<K>,
+    config: watcher::Config,
+    name: &str,
+    mut take: impl FnMut(Result<Event<K>, String>) -> F,
+) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     F: Future<Output = ()>,
 {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use nodepool_operator::api::{
-    ConditionStatus, INVENTORY, NodePoolInventory, NodePoolInventoryStatus, NodePoolPolicy, PoolEntry, condition,
+    ConditionStatus, INVENTORY, NodePoolInventory, NodePoolInventorySpec, NodePoolInventoryStatus, NodePoolPolicy,
+    PoolEntry, condition,
 };
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, OPERATOR_USER, Testbed, wait_for};
@@ -100,7 +101,7 @@ fn facts(pool: &PoolEntry) -> Value {
 /// The same as ARM's emulator and the API server have it.
 async fn expected(scene: &Scene) -> anyhow::Result<BTreeMap<String, Value>> {
     let pools = scene.bed.emulator.edit(|cluster| cluster.pools.clone()).unwrap_or_default();
-    let policies = Api::<NodePoolPolicy>::all(scene.bed.cluster.client()).list(&Default::default()).await?.items;
+    let policies = Api::<NodePoolPolicy>::all(scene.bed.cluster.client()).list(&ListParams::default()).await?.items;
     let mut all = BTreeMap::new();
     for pool in pools {
         let property = |name: &str| pool.get(name).cloned().unwrap_or_default();
@@ -213,8 +214,8 @@ async fn ownership(lane: Lane) -> anyhow::Result<Scene> {
 
 async fn another_name(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
-    let other = NodePoolInventory::new("other", Default::default());
-    let refusal = inventories(&scene).create(&Default::default(), &other).await.err().context("it was taken")?;
+    let other = NodePoolInventory::new("other", NodePoolInventorySpec::default());
+    let refusal = inventories(&scene).create(&PostParams::default(), &other).await.err().context("it was taken")?;
     assert!(refusal.to_string().contains("there is one NodePoolInventory: name it cluster"), "{refusal}");
     Ok(scene)
 }
@@ -225,7 +226,8 @@ async fn wrong_cluster(lane: Lane) -> anyhow::Result<Scene> {
         .kube_system(KubeSystem::None)
         .cluster(|cluster| cluster.issuer_url = Some(elsewhere.to_owned()));
     let scene = begin(builder.pool(PoolSpec::system("system", 2))).await?;
-    let status = inventory(&scene, "to be Stalled", |status| is(status, condition::STALLED, ConditionStatus::True)).await?;
+    let status =
+        inventory(&scene, "to be Stalled", |status| is(status, condition::STALLED, ConditionStatus::True)).await?;
     let stalled = status.condition(condition::STALLED).context("no condition")?;
     assert_eq!(stalled.reason, "WrongCluster");
     assert!(stalled.message.contains(elsewhere) && stalled.message.contains("--cluster-resource-id"), "{stalled:?}");
@@ -243,7 +245,8 @@ async fn sample(lane: Lane) -> anyhow::Result<Scene> {
     let system = PoolSpec::system("system", 2).taint("CriticalAddonsOnly=true:NoSchedule").zones(&["1"]);
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(system);
     let scene = begin(builder.pool(PoolSpec::user("gpu", 1).vm_size("Standard_NC6s_v3"))).await?;
-    super::drains::deploy(&scene.bed, "kube-system", "coredns", 2).await?;
+    let on_system = json!({"nodeSelector": {"kubernetes.azure.com/mode": "system"}});
+    super::drains::deploy_with(&scene.bed, "kube-system", "coredns", 2, on_system).await?;
     scene.apply(policy("system", json!({"mode": "System", "count": 2}))).await?;
     scene.ready("system").await?;
     inventory(&scene, "to be at rest", |status| {
@@ -265,7 +268,8 @@ async fn sample(lane: Lane) -> anyhow::Result<Scene> {
         None => shown,
     };
     let page = std::fs::read_to_string(PAGE)?;
-    let (before, rest) = page.split_once("<!-- sample -->\n").context("docs/inventory.md has no place for the sample")?;
+    let (before, rest) =
+        page.split_once("<!-- sample -->\n").context("docs/inventory.md has no place for the sample")?;
     let (old, after) = rest.split_once("<!-- end of the sample -->").context("the sample has no end")?;
     if std::env::var_os(WRITE).is_some() {
         std::fs::write(PAGE, format!("{before}<!-- sample -->\n{shown}<!-- end of the sample -->{after}"))?;
@@ -290,7 +294,9 @@ async fn table(scene: &Scene) -> anyhow::Result<String> {
         let cells = cells.as_array().cloned().unwrap_or_default();
         cells.iter().map(|cell| of(cell).as_str().map_or_else(|| of(cell).to_string(), str::to_owned)).collect()
     };
-    let mut rows = vec![texts(&table["columnDefinitions"], &|column| json!(column["name"].as_str().unwrap_or_default().to_uppercase()))];
+    let mut rows = vec![texts(&table["columnDefinitions"], &|column| {
+        json!(column["name"].as_str().unwrap_or_default().to_uppercase())
+    })];
     rows.extend(table["rows"].as_array().context("no rows")?.iter().map(|row| texts(&row["cells"], &Value::clone)));
     for row in &mut rows {
         row.pop();
@@ -305,5 +311,5 @@ async fn table(scene: &Scene) -> anyhow::Result<String> {
 }
 
 fn indented(yaml: &str) -> String {
-    yaml.lines().map(|line| format!("  {line}\n")).collect()
+    yaml.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }

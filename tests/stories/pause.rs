@@ -111,7 +111,8 @@ async fn at_the_last_moment(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.ready("apps").await?;
     let look = scene.bed.arm.hold(testbed::Match::method("GET").path_ends_with("/agentPools/apps").times(1));
-    let reads = scene.bed.api.hold(testbed::Match::method("GET").path_ends_with("/nodepoolinventories/cluster").times(1));
+    let reads =
+        scene.bed.api.hold(testbed::Match::method("GET").path_ends_with("/nodepoolinventories/cluster").times(1));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     reads.arrived().await?;
     let object = json!({
@@ -159,8 +160,8 @@ async fn forbidden(lane: Lane) -> anyhow::Result<Scene> {
     scene.looks_again().await?;
     assert_eq!(scene.writes(), []);
     // With the right the operator goes on by itself.
-    let rules = json!({"rules": whole.rules});
-    roles.patch("nodepool-operator", &PatchParams::default(), &Patch::Merge(&rules)).await?;
+    let again = json!({"rules": whole.rules});
+    roles.patch("nodepool-operator", &PatchParams::default(), &Patch::Merge(&again)).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 3}))]);
     wait_for("the operator to write the inventory", DEADLINE.min(Duration::from_mins(1)), async || {

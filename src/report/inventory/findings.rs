@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodepool_kernel::{
-    AgentPool, Cluster, Mode, Node, Owner, Phase, Pod, Power, TaintEffect, capped_list, winner,
-};
+use nodepool_kernel::{AgentPool, Cluster, Mode, Node, Owner, Phase, Pod, Power, TaintEffect, capped_list, winner};
 
 use super::image::{is_old, made};
 use super::pools::is_behind;
@@ -196,9 +194,7 @@ fn one_zone(nodes: &[Node]) -> Option<Finding> {
     system().next()?;
     match (zones.len(), zones.first()) {
         (0, _) => Some(information(reason, "the system nodes are in no availability zone", remedy)),
-        (1, Some(zone)) => {
-            Some(warning(reason, &format!("all system nodes that are in a zone are in {zone}"), remedy))
-        }
+        (1, Some(zone)) => Some(warning(reason, &format!("all system nodes that are in a zone are in {zone}"), remedy)),
         _ => None,
     }
 }

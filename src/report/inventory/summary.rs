@@ -18,9 +18,8 @@ pub(super) fn numbers(about: &Survey<'_>, health: Option<&Health>, findings: &[F
         pools: small(cluster.pools.len()),
         system_pools: format!("{}/{}", shown(health.map(|health| health.healthy_pools)), system().count()),
         usable_nodes: format!("{}/{nodes}", shown(health.map(|health| health.usable_nodes))),
-        without_policy: intents.map(|intents| {
-            small(cluster.pools.iter().filter(|pool| winner(intents, &pool.name).is_none()).count())
-        }),
+        without_policy: intents
+            .map(|intents| small(cluster.pools.iter().filter(|pool| winner(intents, &pool.name).is_none()).count())),
         findings: small(findings.iter().filter(|finding| finding.severity == FindingSeverity::Warning).count()),
     })
 }
@@ -68,10 +67,16 @@ fn healthy(system: Option<&SystemHealth>) -> Draft {
         complaints => format!(": {complaints}"),
     };
     if *healthy_pools == 0 {
-        return draft(type_, false, "NoHealthySystemPool", shortened(&format!("no healthy system pool{}", complaints())));
+        return draft(
+            type_,
+            false,
+            "NoHealthySystemPool",
+            shortened(&format!("no healthy system pool{}", complaints())),
+        );
     }
     if usable_nodes < floor {
-        let nodes = if *usable_nodes == 1 { "1 system node is".to_owned() } else { format!("{usable_nodes} system nodes are") };
+        let nodes =
+            if *usable_nodes == 1 { "1 system node is".to_owned() } else { format!("{usable_nodes} system nodes are") };
         let message = format!("{nodes} usable, fewer than the {floor} that must remain{}", complaints());
         return draft(type_, false, "BelowFloor", shortened(&message));
     }

@@ -76,8 +76,7 @@ fn shown_after(old: &NodePoolInventoryStatus, change: Change<'_>) -> NodePoolInv
     let (mut snapshot, mut sight) = cluster();
     change(&mut snapshot, &mut sight);
     let settings = Settings::default();
-    let about =
-        Survey { snapshot: &snapshot, sight: &sight, settings: &settings, image_may_be: MONTH, generation: 2 };
+    let about = Survey { snapshot: &snapshot, sight: &sight, settings: &settings, image_may_be: MONTH, generation: 2 };
     inventory(old, &about)
 }
 
@@ -178,8 +177,7 @@ fn pools_that_are_not_as_they_should_be_are_named() {
         move |snapshot: &mut Snapshot, _: &mut Sight| {
             let apps = pool_mut(snapshot, "apps");
             let size = FieldValue::Text("Standard_NC6s_v3".into());
-            apps.settings =
-                Arc::new(Template::from_fields(|field| (field.name == "vmSize").then(|| size.clone())));
+            apps.settings = Arc::new(Template::from_fields(|field| (field.name == "vmSize").then(|| size.clone())));
             apps.taints = taint.iter().map(|taint| taint.parse::<Taint>().unwrap()).collect();
         }
     };
@@ -271,7 +269,10 @@ fn the_health_of_the_system_pools_is_a_condition_of_its_own() {
     assert_eq!((reason.as_str(), message.as_str()), ("AddOnsNotReady", "kube-system/coredns has 1/2 pods Ready"));
     let missing = |snapshot: &mut Snapshot, _: &mut Sight| edit(&mut snapshot.workloads).clear();
     assert!(health(&shown(&missing)).2.contains("the Deployment does not exist"));
-    assert!(told(&shown(&unwell)).contains(&"Ready True Observed".to_owned()), "an unhealthy cluster is seen all the same");
+    assert!(
+        told(&shown(&unwell)).contains(&"Ready True Observed".to_owned()),
+        "an unhealthy cluster is seen all the same"
+    );
 }
 
 #[test]
