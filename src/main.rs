@@ -1,4 +1,4 @@
-//! `nodepool-operator`: runs the operator, or prints its CRD.
+//! `nodepool-operator`: runs the operator, or prints its CRDs.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,8 +22,11 @@ struct Cli {
 enum Command {
     /// Runs the operator until it is told to stop (SIGTERM, SIGINT).
     Run(Box<run::Arguments>),
-    /// Prints the CustomResourceDefinition.
-    Crd,
+    /// Prints the CustomResourceDefinitions.
+    Crd {
+        /// Only that of this plural, for example nodepoolpolicies
+        plural: Option<String>,
+    },
     /// Prints the reference of all fields of a policy, in Markdown.
     Fields,
 }
@@ -31,14 +34,14 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::main(*arguments),
-        Command::Crd => print(api::crd_yaml()),
+        Command::Crd { plural } => print(api::crd_yaml(plural.as_deref())),
         Command::Fields => print(api::fields_page()),
     }
 }
 
 fn print(made: Result<String, Box<dyn std::error::Error>>) -> ExitCode {
-    match made.map(|text| std::io::stdout().write_all(text.as_bytes())) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+    match made {
+        Ok(text) if !text.is_empty() && std::io::stdout().write_all(text.as_bytes()).is_ok() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }

@@ -56,13 +56,16 @@ fn every_setting_is_in_the_table_with_its_variable_and_default() {
 }
 
 #[test]
-fn every_field_of_the_status_is_described() {
-    let page = read("docs/status.md");
-    let definition = read(nodepool_operator::api::stored_as());
-    let crd: serde_json::Value = serde_saphyr::from_str(&definition).unwrap();
-    let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
-    for field in fields.as_object().unwrap().keys() {
-        assert!(page.contains(&format!("`{field}")), "docs/status.md does not describe {field}");
+fn every_field_of_a_status_is_described() {
+    for (plural, page) in [("nodepoolpolicies", "docs/status.md"), ("nodepoolinventories", "docs/inventory.md")] {
+        let definitions = nodepool_operator::api::definitions().unwrap();
+        let definition = definitions.iter().find(|definition| definition.plural == plural).unwrap();
+        let crd: serde_json::Value = serde_saphyr::from_str(&read(&definition.stored_as)).unwrap();
+        let fields = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+        let text = read(page);
+        for field in fields.as_object().unwrap().keys() {
+            assert!(text.contains(&format!("`{field}")), "{page} does not describe {field}");
+        }
     }
 }
 
@@ -108,6 +111,7 @@ fn every_link_leads_somewhere() {
         "docs/replace-system-pool.md",
         "docs/safety.md",
         "docs/status.md",
+        "docs/inventory.md",
         "docs/operations.md",
         "docs/arm-client.md",
         "docs/reliability.md",

@@ -6,6 +6,7 @@ use nodepool_kernel::{Mutability, TEMPLATE_FIELDS};
 use serde_json::Value;
 
 use super::crd;
+use super::policy::NodePoolPolicy;
 
 /// Where the generated reference is stored in the repository.
 #[must_use]
@@ -68,7 +69,7 @@ struct Field {
 /// # Errors
 /// A field that is not in the table, or the types can't be expressed: defects of this program.
 pub fn fields_page() -> Result<String, Box<dyn std::error::Error>> {
-    let crd = crd::definition()?;
+    let crd = crd::value::<NodePoolPolicy>()?;
     let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").cloned().unwrap_or_default();
     let mut fields = Vec::new();
     collect("", &spec, &mut fields);

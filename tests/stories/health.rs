@@ -8,8 +8,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use anyhow::ensure;
 use mlua::serde::SerializeOptions;
 use mlua::{Lua, LuaSerdeExt as _, Table};
-use nodepool_operator::api::{NodePoolPolicy, condition};
-use serde_json::json;
+use nodepool_operator::api::{ConditionStatus, NodePoolInventory, NodePoolPolicy, condition};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::support::holds;
 
@@ -31,12 +32,33 @@ pub fn judge(policy: &NodePoolPolicy) -> anyhow::Result<()> {
     let (health, message) = health(policy)?;
     let wanted = wanted(policy);
     ensure!(health == wanted, "Argo CD makes {health} ({message}) of {policy:?}, not {wanted}");
+    write_down(&health, &json!(policy))
+}
+
+fn write_down(health: &str, object: &Value) -> anyhow::Result<()> {
     if let Ok(file) = std::env::var(SEEN) {
-        let line = json!({"health": health, "policy": policy});
+        let line = json!({"health": health, "policy": object});
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
         file.write_all(format!("{line}\n").as_bytes())?;
     }
     Ok(())
+}
+
+/// Sees that Argo CD makes of the inventory what its conditions say, by the same health check.
+pub fn judge_inventory(inventory: &NodePoolInventory) -> anyhow::Result<()> {
+    let status = inventory.status.as_ref().filter(|it| it.observed_generation == inventory.metadata.generation);
+    let holds = |type_: &str| {
+        let condition = status.and_then(|status| status.condition(type_));
+        condition.is_some_and(|condition| condition.status == ConditionStatus::True)
+    };
+    let wanted = match (holds(condition::STALLED), holds(condition::READY)) {
+        (true, _) => "Degraded",
+        (false, true) => "Healthy",
+        (false, false) => "Progressing",
+    };
+    let (health, message) = health(inventory)?;
+    ensure!(health == wanted, "Argo CD makes {health} ({message}) of {inventory:?}, not {wanted}");
+    write_down(&health, &json!(inventory))
 }
 
 /// What a person would say of the policy.
@@ -51,10 +73,10 @@ fn wanted(policy: &NodePoolPolicy) -> &'static str {
 }
 
 /// What the health check says, and why.
-fn health(policy: &NodePoolPolicy) -> anyhow::Result<(String, String)> {
+fn health(object: &impl Serialize) -> anyhow::Result<(String, String)> {
     let lua = Lua::new();
     let options = SerializeOptions::new().serialize_none_to_null(false).serialize_unit_to_null(false);
-    lua.globals().set("obj", lua.to_value_with(policy, options)?)?;
+    lua.globals().set("obj", lua.to_value_with(object, options)?)?;
     let answer: Table = lua.load(SCRIPT).eval()?;
     Ok((answer.get("status")?, answer.get("message")?))
 }

@@ -21,6 +21,8 @@ mod foreign;
 mod foreign_hands;
 mod health;
 mod identity;
+mod inventory;
+mod inventory_findings;
 mod lifecycle;
 mod machine;
 mod manual;
@@ -30,6 +32,7 @@ mod occupancy;
 #[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
 mod options;
 mod ordinary_days;
+mod pause;
 mod placement;
 mod relocate;
 mod relocate_crashes;
@@ -109,5 +112,8 @@ fn all() -> Vec<Story> {
     stories.extend(drain_hands::stories());
     stories.extend(manual::stories());
     stories.extend(occupancy::stories());
+    stories.extend(inventory::stories());
+    stories.extend(inventory_findings::stories());
+    stories.extend(pause::stories());
     stories
 }

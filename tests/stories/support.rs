@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::health;
+use super::{health, inventory};
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -327,10 +327,11 @@ impl Scene {
         Ok(departures.into_iter().filter(|gone| gone.namespace == "kube-system").map(|gone| gone.pod).collect())
     }
 
-    /// However a story goes: nothing that the operator did made a pod of kube-system leave its node, and the nodes are
+    /// However a story goes: the inventory tells the truth; nothing that the operator did made a pod of kube-system leave its node, and the nodes are
     /// what ARM says.
-    async fn ends_well(self) -> anyhow::Result<()> {
+    async fn ends_well(mut self) -> anyhow::Result<()> {
         self.bed.emulator.idle().await;
+        inventory::tells_the_truth(&mut self).await?;
         let by_azure = |user: &str| user == EMULATOR_USER && !self.azure_drains;
         let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || by_azure(user);
         let departures = self.bed.audit.departures()?;

@@ -3,6 +3,7 @@
 mod creation;
 mod drain;
 mod history;
+mod inventory;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
@@ -69,6 +70,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         id: "id".into(),
         subscription: "s".into(),
         node_resource_group: Some("MC".into()),
+        kubernetes_version: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
@@ -85,6 +87,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
     };
     let mut snapshot = Snapshot {
         now: NOW,
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, vec![api::intent(policy)]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::unknown("not read"),
@@ -137,7 +140,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
     let verdicts = decide(&plan, snapshot, &settings);
     let about = Circumstances {
         now: NOW,
-        hold: Hold::of(policy),
+        hold: Hold::of(policy, snapshot.paused.value() == Some(&true)),
         plan: &plan.policies[0],
         verdicts: verdicts.iter().collect(),
         pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(policy.pool_name())),
@@ -186,6 +189,7 @@ fn edit_pool(name: &'static str, edit: impl FnOnce(&mut AgentPool) + 'static) ->
 #[test]
 fn every_policy_stands_as_kstatus_reads_it() {
     let nothing = || -> Edit { Box::new(|_| ()) };
+    let paused = || -> Edit { Box::new(|snapshot| snapshot.paused = Known::seen(NOW, true)) };
     let failed = |pool: &mut AgentPool| {
         pool.state = ProvisioningState::Failed;
         pool.failure = Some(PoolFailure { code: "NodesNotReady".into(), message: "late".into() });
@@ -196,6 +200,10 @@ fn every_policy_stands_as_kstatus_reads_it() {
         ("apps", json!({"count": 2}), nothing(), "FTFFT Progressing"),
         ("system", demote.clone(), nothing(), "FFTFF LastHealthySystemPool"),
         ("system", json!({"mode": "User", "suspend": true}), nothing(), "TFFFF Suspended"),
+        ("system", demote.clone(), paused(), "TFFFF Paused"),
+        ("apps", json!({"count": 2, "suspend": true}), paused(), "TFFFT Paused"),
+        ("apps", json!({"count": 1}), paused(), "TFFTT Paused"),
+        ("absent", json!({"count": 2}), paused(), "FFFUT PoolNotFound"),
         ("system", json!({"mode": "User", "enforcement": "Observe"}), nothing(), "TFFFF ObserveOnly"),
         (
             "apps",
@@ -249,6 +257,12 @@ fn every_policy_stands_as_kstatus_reads_it() {
             "apps",
             json!({"count": 2}),
             Box::new(|snapshot| snapshot.pods = Known::unknown("no answer")),
+            "FTFFT StaleObservation",
+        ),
+        (
+            "apps",
+            json!({"count": 2}),
+            Box::new(|snapshot| snapshot.paused = Known::unknown("no answer")),
             "FTFFT StaleObservation",
         ),
     ];
