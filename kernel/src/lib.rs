@@ -36,7 +36,7 @@ pub use decide::{GivenUp, Verdict, decide, given_up};
 pub use dependents::{Census, Site, Tenancy, Tenant};
 pub use drain::{Aim, Drain};
 pub use guard::{Approved, Broken, Refusal, Rule, Standing, guard};
-pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, SystemPods, winner};
+pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, PowerWish, SystemPods, winner};
 pub use keys::Keys;
 pub use known::Known;
 pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};

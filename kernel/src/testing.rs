@@ -130,6 +130,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
         system_pods: crate::SystemPods::Protect,
@@ -306,4 +307,12 @@ pub(crate) fn governed(pools: Vec<AgentPool>, pool: &str) -> Snapshot {
     let mut snapshot = snapshot(pools);
     edit(&mut snapshot.intents).push(intent("p", pool));
     snapshot
+}
+
+pub(crate) fn stop(pool: &str) -> Step {
+    step(pool, Change::Stop)
+}
+
+pub(crate) fn start(pool: &str) -> Step {
+    step(pool, Change::Start)
 }

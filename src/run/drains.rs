@@ -130,6 +130,7 @@ mod tests {
             problems: vec![],
             steps: changes.into_iter().map(step).collect(),
             drift: vec![],
+            kept_back: vec![],
             template_drift: vec![],
             release: None,
         };

@@ -249,6 +249,7 @@ fn intent(case: &Case) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
         system_pods: nodepool_kernel::SystemPods::Protect,

@@ -185,6 +185,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
         system_pods: SystemPods::Protect,

@@ -9,12 +9,15 @@ mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
 mod operation_in_progress;
+#[cfg(test)]
+mod power_tests;
 mod restricted_system_taint;
 mod rule;
 mod stale_observation;
 mod system_capacity_floor;
 mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
+mod system_pool_must_run;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
@@ -56,13 +59,14 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 13] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 14] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
         held::check,
         operation_in_progress::check,
         restricted_system_taint::check,
+        system_pool_must_run::check,
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,

@@ -23,6 +23,8 @@ pub enum Rule {
     OperationInProgress,
     /// AKS or its add-ons do not accept the taints on a system pool.
     RestrictedSystemTaint,
+    /// AKS does not stop system pools.
+    SystemPoolMustRun,
     /// No healthy system pool would remain.
     LastHealthySystemPool,
     /// Fewer usable system nodes than the floor would remain.
@@ -41,7 +43,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -49,6 +51,7 @@ impl Rule {
         Self::ObserveOnly,
         Self::OperationInProgress,
         Self::RestrictedSystemTaint,
+        Self::SystemPoolMustRun,
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
@@ -69,6 +72,7 @@ impl Rule {
             Self::ObserveOnly => "ObserveOnly",
             Self::OperationInProgress => "OperationInProgress",
             Self::RestrictedSystemTaint => "RestrictedSystemTaint",
+            Self::SystemPoolMustRun => "SystemPoolMustRun",
             Self::LastHealthySystemPool => "LastHealthySystemPool",
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",

@@ -185,6 +185,7 @@ fn intent() -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
         system_pods: SystemPods::Protect,

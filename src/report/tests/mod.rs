@@ -116,6 +116,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         problems,
         steps: steps.to_vec(),
         drift,
+        kept_back: vec![],
         template_drift: vec![],
         release: None,
     };
