@@ -14,8 +14,8 @@ pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};
 pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
 pub use policy::{
-    Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, SystemPods, Taint,
-    TaintEffect,
+    Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, PowerState,
+    SystemPods, Taint, TaintEffect,
 };
 pub use requested::{REQUESTED_AT, is_look_due, requested_at};
 pub use status::{

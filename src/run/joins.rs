@@ -1,4 +1,4 @@
-//! New pools whose nodes have not all joined: a pool that ARM calls created is ready only when Kubernetes shows its nodes
+//! New and started pools whose nodes have not all joined: a pool that ARM calls created or running is ready only when Kubernetes shows its nodes
 //! Ready, with the labels and taints of the pool. Never judges a pool that is at rest for longer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::observe::{Observer, PolicyRow};
 /// Names shown in a message.
 const SHOWN: usize = 3;
 
-/// What is known of the pools whose creation has not ended.
+/// What is known of the pools whose creation or start has not ended.
 #[derive(Default)]
 pub(super) struct Joins {
     /// The policies whose new pools have all that they should, as far as has been looked.
@@ -19,7 +19,7 @@ pub(super) struct Joins {
 }
 
 impl Joins {
-    /// What the new nodes of the policy's pool lack, in words, if its creation has begun, has ended in ARM, and they lack
+    /// What the new nodes of the policy's pool lack, in words, if its creation or start has begun, has ended in ARM, and they lack
     /// something.
     pub(super) fn lacking(&self, policy: &NodePoolPolicy, snapshot: &Snapshot) -> Option<String> {
         let pool = created(policy, snapshot)?;
@@ -60,12 +60,12 @@ impl Joins {
     }
 }
 
-/// The pool of the policy, if its creation is all that is known to have been begun and ARM shows it at rest.
+/// The pool of the policy, if its creation or start is all that is known to have been begun and ARM shows it at rest.
 fn created<'a>(policy: &NodePoolPolicy, snapshot: &'a Snapshot) -> Option<&'a AgentPool> {
     let operation = policy.status.as_ref()?.operation.as_ref()?;
     let pool = snapshot.cluster.value()?.pool(policy.pool_name())?;
     let is_under_way = snapshot.in_flight.iter().any(|write| write.step.pool == pool.name);
-    (Operation::creates(operation) && !is_under_way && pool.state == ProvisioningState::Succeeded).then_some(pool)
+    (Operation::brings_nodes(operation) && !is_under_way && pool.state == ProvisioningState::Succeeded).then_some(pool)
 }
 
 /// What the nodes of a new pool lack, as far as their rows tell.

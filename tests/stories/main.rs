@@ -29,6 +29,7 @@ mod occupancy;
 mod options;
 mod ordinary_days;
 mod placement;
+mod power;
 mod relocate;
 mod relocate_crashes;
 mod relocate_trouble;
@@ -98,6 +99,7 @@ fn all() -> Vec<Story> {
     stories.extend(steady::stories());
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
+    stories.extend(power::stories());
     stories.extend(relocate::stories());
     stories.extend(relocate_crashes::stories());
     stories.extend(relocate_trouble::stories());

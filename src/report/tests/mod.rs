@@ -3,6 +3,7 @@
 mod creation;
 mod drain;
 mod history;
+mod power;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
