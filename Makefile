@@ -52,8 +52,10 @@ fuzz: ## Feeds the emulator requests, the ARM client answers and the kernel snap
 assets: ## Builds the control plane's executables, once per machine (some minutes the first time)
 	@$(CARGO) run --quiet -p testbed -- assets > /dev/null
 
-crds: ## Writes the CRD anew from the types
-	$(CARGO) run --quiet -p nodepool-operator -- crd > crds/.generated && mv crds/.generated crds/nodepoolpolicies.aks.nodepool.dev.yaml
+crds: ## Writes the CRDs anew from the types
+	@for plural in nodepoolpolicies nodepoolinventories; do \
+		$(CARGO) run --quiet -p nodepool-operator -- crd $$plural > crds/.generated && mv crds/.generated crds/$$plural.aks.nodepool.dev.yaml || exit 1; \
+	done
 
 lint: ## Checks format and lints
 	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings

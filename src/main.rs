@@ -1,4 +1,4 @@
-//! `nodepool-operator`: runs the operator, or prints its CRD.
+//! `nodepool-operator`: runs the operator, or prints its CRDs.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,15 +22,18 @@ struct Cli {
 enum Command {
     /// Runs the operator until it is told to stop (SIGTERM, SIGINT).
     Run(Box<run::Arguments>),
-    /// Prints the CustomResourceDefinition.
-    Crd,
+    /// Prints the CustomResourceDefinitions.
+    Crd {
+        /// Only that of this plural, for example nodepoolpolicies
+        plural: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::main(*arguments),
-        Command::Crd => match api::crd_yaml().map(|yaml| std::io::stdout().write_all(yaml.as_bytes())) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
+        Command::Crd { plural } => match api::crd_yaml(plural.as_deref()) {
+            Ok(yaml) if !yaml.is_empty() && std::io::stdout().write_all(yaml.as_bytes()).is_ok() => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
         },
     }

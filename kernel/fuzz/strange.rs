@@ -415,6 +415,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         id: one(input, &NAMES)?,
         subscription: "sub".into(),
         node_resource_group: (rare != 0).then(|| "MC".into()),
+        kubernetes_version: None,
         issuer_url: (rare > 20).then(|| "https://issuer.example/".into()),
         state: if rare < 4 { state(input)? } else { ProvisioningState::Succeeded },
         power: if rare == 5 { Power::NotRunning(String::new()) } else { Power::Running },
@@ -425,8 +426,10 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     if input.ratio(1, 3)? {
         drains::begin(input, &mut cluster.pools, &mut intents, &mut nodes)?;
     }
+    let paused = input.ratio(1, 30)?;
     let mut snapshot = Snapshot {
         now,
+        paused: known(input, now, paused)?,
         intents: known(input, now, intents)?,
         cluster: known(input, now, cluster)?,
         issuer: known(input, now, "https://issuer.example".to_owned())?,

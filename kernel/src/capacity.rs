@@ -136,6 +136,11 @@ const fn cluster_of<'a>(facts: &'a Facts<'_>, outlook: Outlook) -> &'a Cluster {
     }
 }
 
+/// What the system pools are worth now, with whatever is in progress at its worst.
+pub(crate) fn now(facts: &Facts<'_>) -> Capacity {
+    capacity(facts, &facts.cluster, "", None, Outlook::Worst)
+}
+
 /// Whether a pool is a system pool of a kind that can be healthy at all, and runs.
 pub(crate) fn is_running_system(pool: &AgentPool) -> bool {
     let of_kind = pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet;
@@ -245,7 +250,7 @@ pub(crate) fn explain_others(facts: &Facts<'_>, subject: &str) -> String {
 }
 
 /// What one system pool can be counted on for, in words.
-fn explain(facts: &Facts<'_>, pool: &AgentPool) -> String {
+pub(crate) fn explain(facts: &Facts<'_>, pool: &AgentPool) -> String {
     let name = &pool.name;
     if pool.os != Os::Linux || pool.kind != PoolKind::ScaleSet {
         return format!("system pool {name} is not a Linux scale set");

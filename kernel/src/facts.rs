@@ -22,6 +22,8 @@ use crate::time::{Span, Time};
 pub(crate) struct Facts<'a> {
     pub(crate) now: Time,
     pub(crate) settings: &'a Settings,
+    /// Whether somebody has paused all writes.
+    pub(crate) paused: bool,
     pub(crate) intents: &'a [Intent],
     pub(crate) issuer: &'a Known<String>,
     /// The cluster as ARM reports it.
@@ -68,20 +70,22 @@ impl<'a> Facts<'a> {
     pub(crate) fn gather(snapshot: &'a Snapshot, settings: &'a Settings) -> Result<Self, Broken> {
         let mut missing = Vec::new();
         let (now, limit) = (snapshot.now, settings.stale_after);
+        let paused = note(&mut missing, "whether all writes are paused", &snapshot.paused, now, limit);
         let intents = note(&mut missing, "the policies", &snapshot.intents, now, limit);
         let cluster = note(&mut missing, "the cluster in ARM", &snapshot.cluster, now, limit);
         let nodes = note(&mut missing, "the nodes", &snapshot.nodes, now, limit);
         let pods = note(&mut missing, "the protected pods", &snapshot.pods, now, limit);
         let budgets = note(&mut missing, "the disruption budgets", &snapshot.budgets, now, limit);
         let workloads = note(&mut missing, "the add-ons", &snapshot.workloads, now, limit);
-        let (Some(intents), Some(cluster), Some(nodes), Some(pods), Some(budgets), Some(workloads)) =
-            (intents, cluster, nodes, pods, budgets, workloads)
+        let (Some(paused), Some(intents), Some(cluster), Some(nodes), Some(pods), Some(budgets), Some(workloads)) =
+            (paused, intents, cluster, nodes, pods, budgets, workloads)
         else {
             return Err(stale(&missing));
         };
         let mut facts = Self {
             now,
             settings,
+            paused: *paused,
             intents,
             issuer: &snapshot.issuer,
             observed: cluster,

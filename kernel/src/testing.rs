@@ -158,6 +158,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        kubernetes_version: None,
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,
@@ -171,6 +172,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
     Snapshot {
         now: NOW,
         occupancy: cluster.pools.iter().map(vacant).collect(),
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, vec![]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),

@@ -32,6 +32,13 @@ pub(crate) fn is_too_small_for_system(size: &str) -> bool {
     })
 }
 
+/// Whether machines of this size have a graphics processor: the families NC, ND, NG and NV.
+#[must_use]
+pub(crate) fn has_gpu(size: &str) -> bool {
+    let families = ["NC", "ND", "NG", "NV"];
+    parts(size).is_some_and(|(of, _, _)| families.iter().any(|family| of.eq_ignore_ascii_case(family)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +50,16 @@ mod tests {
         }
         for size in ["Standard_D4ds_v5", "Standard_NP10s", "Standard_DS2_v2", "Standard_NC40ads_H100_v5", "", "x"] {
             assert!(!is_arm64(size), "{size}");
+        }
+    }
+
+    #[test]
+    fn graphics_processors_are_told_by_the_family() {
+        for size in ["Standard_NC40ads_H100_v5", "Standard_ND96asr_v4", "standard_nv36ads_a10_v5", "Standard_NC6s_v3"] {
+            assert!(has_gpu(size), "{size}");
+        }
+        for size in ["Standard_NP10s", "Standard_D4ds_v5", "Standard_N4", "", "x"] {
+            assert!(!has_gpu(size), "{size}");
         }
     }
 

@@ -1,17 +1,24 @@
-//! The API as people see it: `NodePoolPolicy`, its schema and its status. Never talks to anything.
+//! The API as people see it: `NodePoolPolicy` and `NodePoolInventory`, their schemas and statuses. Never talks to anything.
 
 mod crd;
 mod deletion;
 mod intent;
+mod inventory;
+mod inventory_status;
 mod mark;
 mod policy;
 mod requested;
 mod status;
 mod template;
 
-pub use crd::{crd_yaml, stored_as};
+pub use crd::{Definition, crd_yaml, definitions};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};
+pub use inventory::{INVENTORY, NodePoolInventory, NodePoolInventorySpec};
+pub use inventory_status::{
+    AddOn, ClusterIdentity, Finding, FindingSeverity, Headroom, NodePoolInventoryStatus, PoolEntry, Summary,
+    SystemHealth,
+};
 pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
 pub use policy::{
     Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, PowerState,

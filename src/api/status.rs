@@ -95,6 +95,10 @@ pub mod condition {
     pub const IN_SYNC: &str = "InSync";
     /// No planned step is refused.
     pub const SAFE: &str = "Safe";
+    /// Of the inventory: the system pools and the add-ons are as the rules want them.
+    pub const SYSTEM_HEALTHY: &str = "SystemHealthy";
+    /// Of the inventory: all writes are paused.
+    pub const PAUSED: &str = "Paused";
 }
 
 /// What became of a step, as history and attempts have it.

@@ -44,8 +44,13 @@ impl Observer {
         let (arm, kubernetes, removal) =
             tokio::join!(self.fresh_arm(step), self.fresh_kubernetes(step), Box::pin(self.fresh_removal(step)));
         let (cluster, document) = arm?;
-        let FreshKubernetes { nodes, pods, budgets, workloads } = kubernetes;
+        let FreshKubernetes { nodes, pods, budgets, workloads, paused } = kubernetes;
         let mut snapshot = self.snapshot(in_flight.to_vec());
+        snapshot.paused = match (snapshot.paused, paused) {
+            // Where the kind is not known either, nothing of that name is found.
+            (Known::Unknown { reason }, _) | (_, Err(reason)) => Known::Unknown { reason },
+            (Known::Seen { .. }, Ok(paused)) => Known::seen(at, paused),
+        };
         if let Some(FreshRemoval { intents, dependents }) = removal {
             snapshot.intents =
                 intents.map_or_else(|error| Known::unknown(in_words(error)), |intents| Known::seen(at, intents));
@@ -146,12 +151,13 @@ impl Observer {
 
     async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {
         let (all, seen) = (ListParams::default().limit(PAGE), now());
-        let ((nodes, pods), budgets, workloads) = tokio::join!(
+        let ((nodes, pods), budgets, workloads, paused) = tokio::join!(
             self.fresh_nodes_and_pods(step),
             self.protected(&all, |budget| Some(rows::budget(budget))),
             self.protected(&all, |deployment| Some(rows::workload(deployment, seen))),
+            self.paused_now(),
         );
-        FreshKubernetes { nodes, pods, budgets, workloads }
+        FreshKubernetes { nodes, pods, budgets, workloads, paused }
     }
 
     /// The nodes that the step can touch, and the protected pods on them, or all where that costs less.
@@ -237,6 +243,7 @@ struct FreshKubernetes {
     pods: kube::Result<FreshPods>,
     budgets: kube::Result<Vec<Budget>>,
     workloads: kube::Result<Vec<Workload>>,
+    paused: Result<bool, String>,
 }
 
 /// The rows of everything that is listed, page by page, as of one moment.

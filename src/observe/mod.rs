@@ -2,13 +2,16 @@
 
 mod dependents;
 mod fresh;
+mod inventory;
 mod occupancy;
 mod places;
+mod restarts;
 mod rows;
 pub mod scheduling;
 mod sharing;
 mod storage;
 mod store;
+mod tenants;
 mod watch;
 mod watched;
 
@@ -23,9 +26,11 @@ use tokio::time::Instant;
 
 use dependents::Dependents;
 pub use fresh::Fresh;
+pub use inventory::{InventoryRow, Sight};
 use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, PolicyVersion, Store};
+pub use tenants::{Room, Tenancies, Tenant};
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
@@ -86,6 +91,7 @@ impl Observer {
         let (cluster, issuer) = self.with_view(|view| (view.cluster.clone(), view.issuer.clone()));
         Snapshot {
             now,
+            paused: self.store.paused(now),
             intents: self.store.intents(now),
             cluster,
             issuer,

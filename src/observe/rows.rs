@@ -75,9 +75,14 @@ pub(super) fn taint(taint: &core::Taint) -> Taint {
 
 /// The row of a protected pod; `None` for pods that need no protection: finished ones and static mirror pods.
 pub(super) fn pod(pod: &core::Pod) -> Option<Pod> {
-    let mirror = |annotations: &BTreeMap<String, String>| annotations.contains_key("kubernetes.io/config.mirror");
-    let is_mirror = pod.metadata.annotations.as_ref().is_some_and(mirror);
+    let is_mirror = is_mirror(pod);
     Some(any_pod(pod)).filter(|pod| !is_mirror && pod.phase != Phase::Finished)
+}
+
+/// Whether the pod only shows what a kubelet runs by itself.
+pub(super) fn is_mirror(pod: &core::Pod) -> bool {
+    let mirror = |annotations: &BTreeMap<String, String>| annotations.contains_key("kubernetes.io/config.mirror");
+    pod.metadata.annotations.as_ref().is_some_and(mirror)
 }
 
 /// The row of any pod.

@@ -7,8 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
 
+use super::inventory::InventoryRow;
+use super::restarts::Restarts;
 use super::rows;
 use super::sharing::Sharing;
+use super::tenants::Tenants;
 use super::watched::Watched;
 use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
 
@@ -21,6 +24,9 @@ pub struct Store {
     pub(super) budgets: Watched<Budget>,
     pub(super) sharing: Sharing,
     pub(super) workloads: Watched<Workload>,
+    pub(super) inventory: Watched<InventoryRow>,
+    pub(super) restarts: Restarts,
+    pub(super) tenants: Tenants,
     statuses: Mutex<BTreeMap<String, Written>>,
 }
 
@@ -65,7 +71,9 @@ struct Written {
 impl Store {
     /// The row of a protected pod, which shares what it has in common with others.
     pub(super) fn pod_row(&self, pod: &core::Pod) -> Option<Pod> {
-        rows::pod(pod).map(|row| self.sharing.row(row))
+        let row = rows::pod(pod).map(|row| self.sharing.row(row))?;
+        self.restarts.note(pod, &row);
+        Some(row)
     }
 
     /// The policies by name.

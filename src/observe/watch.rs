@@ -15,13 +15,15 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::inventory::InventoryRow;
 use super::store::{PolicyRow, Store};
 use super::watched::Watched;
 use super::{PAGE, now, rows};
-use crate::api::{FINALIZER, NodePoolPolicy};
+use crate::api::{FINALIZER, NodePoolInventory, NodePoolPolicy};
 use crate::run::Wake;
 
 const POLICIES: &str = "policies";
+const INVENTORIES: &str = "inventory";
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
@@ -33,7 +35,17 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
     let nodes = Table { wake: Arc::clone(wake), name: "nodes".to_owned(), prefix: String::new() };
     let (api, shared) = (Api::<Node>::all(client.clone()), Arc::clone(store));
     shared.nodes.expect(&nodes.name);
-    tasks.spawn(async move { nodes.follow(api, &shared.nodes, |node| Some(rows::node(node))).await });
+    tasks.spawn(async move {
+        let row = |node: &Node| {
+            let row = rows::node(node);
+            if row.labelled_system {
+                shared.tenants.note(node);
+            }
+            Some(row)
+        };
+        nodes.follow(api, &shared.nodes, row).await;
+    });
+    tasks.spawn(inventory(client.clone(), Arc::clone(store), Arc::clone(wake)));
     for namespace in namespaces {
         let table = |kind: &str| Table {
             wake: Arc::clone(wake),
@@ -64,11 +76,11 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
 }
 
 /// One watch that feeds one table.
-struct Table {
-    wake: Arc<Wake>,
-    name: String,
+pub(super) struct Table {
+    pub(super) wake: Arc<Wake>,
+    pub(super) name: String,
     /// What the keys of this watch's rows begin with.
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl Table {
@@ -78,7 +90,22 @@ impl Table {
         T: Clone + PartialEq,
     {
         let key = |object: &K| format!("{}{}", self.prefix, object.name_any());
-        relisting(api, &self.name, async |event| {
+        self.follow_with(api, all(), key, table, row).await;
+    }
+
+    /// The same of the objects that `config` selects, whose keys `key` tells.
+    pub(super) async fn follow_with<K, T>(
+        &self,
+        api: Api<K>,
+        config: watcher::Config,
+        key: impl Fn(&K) -> String,
+        table: &Watched<T>,
+        row: impl Fn(&K) -> Option<T>,
+    ) where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+        T: Clone + PartialEq,
+    {
+        relisting(api, config, &self.name, async |event| {
             let changed = match event {
                 Ok(Event::Init) => {
                     table.relist(&self.name);
@@ -108,7 +135,7 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
     let table = &store.policies;
     table.expect(POLICIES);
     let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(client);
-    relisting(api, POLICIES, async |event| {
+    relisting(api, all(), POLICIES, async |event| {
         let changed = match event {
             Ok(Event::Init) => {
                 table.relist(POLICIES);
@@ -156,16 +183,52 @@ fn is_news(old: &PolicyRow, new: &PolicyRow) -> bool {
     }
 }
 
+/// All objects of a kind, page by page: from resourceVersion 0 the API server sends everything at once, whatever the limit.
+fn all() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// Watches the inventory. A change of status alone, most likely our own, is no news.
+async fn inventory(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
+    let table = &store.inventory;
+    table.expect(INVENTORIES);
+    let api = Api::<DeserializeGuard<NodePoolInventory>>::all(client);
+    relisting(api, all(), INVENTORIES, async |event| {
+        let changed = match event {
+            Ok(Event::Init) => {
+                table.relist(INVENTORIES);
+                false
+            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                table.replace(INVENTORIES, object.name_any(), InventoryRow::of(object), InventoryRow::differs)
+            }
+            Ok(Event::Delete(object)) => table.remove(&object.name_any()),
+            Ok(Event::InitDone) => table.listed(INVENTORIES, now(), |_| true),
+            Err(error) => {
+                table.troubled(INVENTORIES, now(), error);
+                false
+            }
+        };
+        if changed {
+            wake.facts_changed();
+        }
+    })
+    .await;
+}
+
 /// Follows a watch for ever. After an error it lists anew, so that the end of the trouble is certain and not guessed.
-async fn relisting<K, F>(api: Api<K>, name: &str, mut take: impl FnMut(Result<Event<K>, String>) -> F)
-where
+async fn relisting<K, F>(
+    api: Api<K>,
+    config: watcher::Config,
+    name: &str,
+    mut take: impl FnMut(Result<Event<K>, String>) -> F,
+) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     F: Future<Output = ()>,
 {
     let mut retry = FIRST_RETRY;
     loop {
-        // Page by page: from resourceVersion 0 the API server sends everything at once, whatever the limit.
-        let events = watcher(api.clone(), watcher::Config::default().page_size(PAGE));
+        let events = watcher(api.clone(), config.clone());
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
@@ -191,13 +254,17 @@ where
 /// What is wrong with a watch, with the API server's own message where there is one.
 fn explain(name: &str, error: &watcher::Error) -> String {
     use watcher::Error as E;
-    let missing = |status: &kube::core::Status| status.code == 404 && name == POLICIES;
+    let kind = match name {
+        POLICIES => Some("NodePoolPolicy"),
+        INVENTORIES => Some("NodePoolInventory"),
+        _ => None,
+    };
+    let missing = |status: &kube::core::Status| kind.filter(|_| status.code == 404);
     let detail = match error {
         E::InitialListFailed(kube::Error::Api(status)) | E::WatchStartFailed(kube::Error::Api(status))
-            if missing(status) =>
+            if let Some(kind) = missing(status) =>
         {
-            "the API server does not know NodePoolPolicy; install it: nodepool-operator crd | kubectl apply -f -"
-                .to_owned()
+            format!("the API server does not know {kind}; install it: nodepool-operator crd | kubectl apply -f -")
         }
         E::InitialListFailed(kube::Error::Api(status))
         | E::WatchStartFailed(kube::Error::Api(status))

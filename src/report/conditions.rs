@@ -19,7 +19,15 @@ pub(super) fn draft(type_: &'static str, holds: bool, reason: &str, message: imp
 /// The conditions in the order in which people look for them, with the transition times of the old ones where the
 /// status is unchanged.
 pub(super) fn merge(old: &[Condition], drafts: Vec<Draft>, generation: i64, now: &str) -> Vec<Condition> {
-    let order = [condition::READY, condition::RECONCILING, condition::STALLED, condition::IN_SYNC, condition::SAFE];
+    let order = [
+        condition::READY,
+        condition::RECONCILING,
+        condition::STALLED,
+        condition::IN_SYNC,
+        condition::SAFE,
+        condition::SYSTEM_HEALTHY,
+        condition::PAUSED,
+    ];
     let mut conditions: Vec<Condition> = drafts
         .into_iter()
         .map(|draft| {

@@ -4,6 +4,7 @@ mod attempt;
 mod conditions;
 mod events;
 mod history;
+mod inventory;
 mod ownership;
 mod publish;
 mod status;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use events::{Notice, Severity, notices};
 pub use history::{Rest, take_absence, take_given_up, take_outcome, take_rest};
+pub use inventory::{Survey, inventory};
 pub use ownership::own_what_is_named;
-pub use publish::{FIELD_MANAGER, PublishError, Publisher};
+pub use publish::{FIELD_MANAGER, InventoryError, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

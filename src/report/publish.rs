@@ -1,13 +1,16 @@
-//! Writes statuses and events to the API server. Never touches a policy's spec or metadata.
+//! Writes statuses and events to the API server, and creates the inventory's object. Never touches a spec or metadata that is
+//! there.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
 use super::events::{Notice, Severity};
-use crate::api::{NodePoolPolicy, NodePoolPolicyStatus};
+use crate::api::{
+    INVENTORY, NodePoolInventory, NodePoolInventorySpec, NodePoolInventoryStatus, NodePoolPolicy, NodePoolPolicyStatus,
+};
 
 /// The field manager of the status, and the name under which events are reported.
 pub const FIELD_MANAGER: &str = "nodepool-operator";
@@ -21,6 +24,24 @@ const NOTE_LIMIT: usize = 1024;
 pub struct PublishError {
     policy: String,
     detail: String,
+}
+
+/// Why the inventory could not be created, or its status not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the inventory could not be {done}: {detail}")]
+pub struct InventoryError {
+    done: &'static str,
+    detail: String,
+}
+
+impl InventoryError {
+    fn new(done: &'static str, error: kube::Error) -> Self {
+        let detail = match error {
+            kube::Error::Api(answer) => answer.message,
+            error => error.to_string(),
+        };
+        Self { done, detail }
+    }
 }
 
 /// Writes statuses and events.
@@ -60,6 +81,40 @@ impl Publisher {
             Err(error) => error.to_string(),
         };
         Err(PublishError { policy: name.to_owned(), detail })
+    }
+
+    /// Creates the inventory's object, with nothing in its spec.
+    ///
+    /// # Errors
+    /// Says what the API server answered. One that is there by now is no error.
+    pub async fn create_inventory(&self) -> Result<(), InventoryError> {
+        let inventory = NodePoolInventory::new(INVENTORY, NodePoolInventorySpec::default());
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match Api::all(self.client.clone()).create(&params, &inventory).await {
+            Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
+            Err(error) => Err(InventoryError::new("created", error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Writes the inventory's status by server-side apply, to the object of that uid.
+    ///
+    /// # Errors
+    /// Says what the API server answered. An inventory that is gone by now is no error.
+    pub async fn inventory(&self, uid: Option<&str>, status: &NodePoolInventoryStatus) -> Result<(), InventoryError> {
+        let patch = json!({
+            "apiVersion": NodePoolInventory::api_version(&()),
+            "kind": NodePoolInventory::kind(&()),
+            "metadata": { "name": INVENTORY, "uid": uid },
+            "status": status,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let api: Api<NodePoolInventory> = Api::all(self.client.clone());
+        match api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await {
+            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(()),
+            Err(error) => Err(InventoryError::new("written", error)),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Sends an event about a policy. An event that can't be sent is logged and lost: the status says the same.

@@ -15,9 +15,11 @@ use crate::api::{
 const POD_LIMIT: usize = 10;
 const MESSAGE_LIMIT: usize = 1000;
 
-/// Why nothing is done for a policy, by its own will.
+/// Why nothing is done for a policy, by somebody's will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
+    /// All writes are paused.
+    Paused,
     /// `spec.suspend` is true.
     Suspended,
     /// `spec.enforcement` is `Observe`.
@@ -25,9 +27,12 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// The hold that the policy asks for.
+    /// The hold that the policy asks for, or that holds for all.
     #[must_use]
-    pub fn of(policy: &NodePoolPolicy) -> Option<Self> {
+    pub fn of(policy: &NodePoolPolicy, paused: bool) -> Option<Self> {
+        if paused {
+            return Some(Self::Paused);
+        }
         match (policy.spec.suspend, policy.spec.enforcement) {
             (Some(true), _) => Some(Self::Suspended),
             (_, Some(Enforcement::Observe)) => Some(Self::ObserveOnly),

@@ -122,8 +122,10 @@ fn standing(about: &Circumstances<'_>, operation: Option<&Operation>, refusals: 
     if let Some(release) = &about.plan.release {
         return leaving(about, release);
     }
-    if about.hold == Some(Hold::Suspended) {
-        return suspended(about);
+    match about.hold {
+        Some(Hold::Paused) => return held(about, "Paused", "all writes are paused"),
+        Some(Hold::Suspended) => return held(about, "Suspended", "the policy is suspended"),
+        Some(Hold::ObserveOnly) | None => {}
     }
     if let Some(running) = running(about, operation) {
         return running;
@@ -168,19 +170,19 @@ fn goes_on(verdict: &Verdict) -> bool {
     }
 }
 
-/// A suspended policy is neither at work nor stuck: it tells how the live pool is.
-fn suspended(about: &Circumstances<'_>) -> Progress {
+/// A policy that is suspended, or paused with all others, is neither at work nor stuck: it tells how the live pool is.
+fn held(about: &Circumstances<'_>, by: &str, why: &str) -> Progress {
     let held = |well: bool, reason: &str, message: String| Progress::Held {
         well,
         reason: reason.to_owned(),
-        message: format!("the policy is suspended; {message}"),
+        message: format!("{why}; {message}"),
     };
     if let Some(problem) = about.plan.problems.first() {
         return held(false, problem.reason(), problem.to_string());
     }
     match (settled(about), undone(about)) {
-        (Progress::Reached(_), Some(undone)) => held(true, "Suspended", undone),
-        (Progress::Reached(message), None) => held(true, "Suspended", message),
+        (Progress::Reached(_), Some(undone)) => held(true, by, undone),
+        (Progress::Reached(message), None) => held(true, by, message),
         (
             Progress::Held { reason, message, .. }
             | Progress::Moving(reason, message)

@@ -74,6 +74,10 @@ pub struct Arguments {
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub pod_namespace: Option<String>,
 
+    /// How old a node image may be before the inventory tells of it
+    #[arg(long, env = "NODE_IMAGE_MAX_AGE_DAYS", value_name = "DAYS", default_value_t = 30)]
+    pub node_image_max_age_days: u32,
+
     /// How often ARM is read while nothing happens, to see edits made elsewhere
     #[arg(long, env = "ARM_REFRESH_SECONDS", value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub arm_refresh_seconds: Duration,

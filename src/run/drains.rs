@@ -108,6 +108,7 @@ mod tests {
         let unknown = "it has not been read yet";
         Snapshot {
             now: NOW,
+            paused: Known::unknown(unknown),
             intents: Known::unknown(unknown),
             cluster: Known::unknown(unknown),
             issuer: Known::unknown(unknown),

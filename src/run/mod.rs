@@ -6,6 +6,7 @@ mod ends;
 mod farewell;
 mod finalizers;
 mod flights;
+mod inventory;
 mod jitter;
 mod joins;
 mod ledger;

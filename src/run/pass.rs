@@ -15,6 +15,7 @@ use super::ends::retry_at;
 use super::farewell;
 use super::finalizers::Finalizers;
 use super::flights::Flights;
+use super::inventory::Bulletin;
 use super::joins::Joins;
 use super::ledger::Ledger;
 use super::wake::Wake;
@@ -40,6 +41,7 @@ pub(super) struct Pass {
     pub(super) flights: Flights,
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
+    pub(super) bulletin: Bulletin,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
@@ -82,6 +84,7 @@ impl Pass {
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
         self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
+        self.report_inventory(&snapshot).await;
         self.next_pass(&snapshot, &verdicts)
     }
 
@@ -307,7 +310,7 @@ impl Pass {
         let attempt = attempt.filter(|attempt| Some(attempt.generation) == policy.metadata.generation);
         let about = Circumstances {
             now: snapshot.now,
-            hold: Hold::of(policy),
+            hold: Hold::of(policy, snapshot.paused.value() == Some(&true)),
             plan,
             verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
             pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
@@ -375,6 +378,7 @@ impl Pass {
         at_latest(self.dependents_due());
         at_latest(self.occupancy_due());
         at_latest(self.flights.next_poll());
+        at_latest(self.bulletin.due());
         at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::arguments::Arguments;
 use super::finalizers::Finalizers;
 use super::flights::Flights;
+use super::inventory::Bulletin;
 use super::jitter::jittered;
 use super::joins::Joins;
 use super::ledger::Ledger;
@@ -96,6 +97,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         joins: Joins::default(),
         finalizers: Finalizers::new(clients.request.clone()),
         client: clients.request.clone(),
+        bulletin: Bulletin::default(),
         planned: BTreeMap::new(),
         stopping: stopping.clone(),
         arguments,

@@ -92,6 +92,7 @@ fn seen(count: i32) -> Snapshot {
     let policy = NodePoolPolicy::new("apps", spec);
     Snapshot {
         now: NOW,
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, vec![intent(&policy)]),
         cluster: Known::seen(NOW, cluster(&id, &managed_cluster()).unwrap()),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),

@@ -183,6 +183,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "s".into(),
         node_resource_group: Some("n".into()),
+        kubernetes_version: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
@@ -190,6 +191,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
     };
     Snapshot {
         now,
+        paused: Known::seen(now, false),
         intents: Known::seen(now, cases.iter().map(intent).collect()),
         cluster: Known::seen(now, cluster),
         issuer: Known::unknown("it is not asked"),

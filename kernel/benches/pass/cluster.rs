@@ -43,6 +43,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        kubernetes_version: None,
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,
@@ -50,6 +51,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
     };
     Snapshot {
         now: NOW,
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, (0..POOLS).map(|number| intent(number, each, asked)).collect()),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),

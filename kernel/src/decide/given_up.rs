@@ -21,8 +21,12 @@ pub struct GivenUp {
 }
 
 /// The drains to give up, with cordoned nodes: those of which a step is refused for good, and those that have taken too long.
+/// None while all writes are paused, or nobody knows: a drain stands still then, and its nodes stay as they are.
 #[must_use]
 pub fn given_up(plan: &Plan, verdicts: &[Verdict], snapshot: &Snapshot, settings: &Settings) -> Vec<GivenUp> {
+    if snapshot.paused.value() != Some(&false) {
+        return Vec::new();
+    }
     let nodes: Vec<&Node> = snapshot.nodes.value().into_iter().flatten().filter(|it| it.drained().is_some()).collect();
     let of = |policy: &PolicyPlan| {
         let is_own = |node: &&Node| node.pool.as_deref() == Some(&policy.pool) && node.is_drained_for(&policy.policy);

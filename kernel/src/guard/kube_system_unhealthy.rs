@@ -8,7 +8,7 @@ use crate::snapshot::{Mode, Workload};
 use crate::step::{Change, Step};
 
 /// The add-on without which names are not resolved: it is required also where it is missing.
-const ALWAYS_REQUIRED: &str = "coredns";
+pub const ALWAYS_REQUIRED: &str = "coredns";
 
 /// Refuses a disruptive step on a system pool while a required add-on does not run as wished, or has done so only for a
 /// moment, as after the step before.

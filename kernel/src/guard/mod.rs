@@ -21,9 +21,10 @@ mod system_pool_must_run;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
+pub use kube_system_unhealthy::ALWAYS_REQUIRED;
 pub use rule::{Broken, Refusal, Rule, Standing};
 pub(crate) use system_pods_would_be_evicted::evicting_taint;
-pub(crate) use wrong_cluster::is_proven;
+pub(crate) use wrong_cluster::{is_proven, proof};
 
 use crate::facts::Facts;
 use crate::settings::Settings;
@@ -76,8 +77,8 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         workloads_depend_on_pool::check,
     ];
     if step.change.ends_drain() {
-        // Whatever else is known or not: nodes that this operator cordoned may be opened again.
-        return match drain::check_end(facts, &step) {
+        // Whatever else is known or not: nodes that this operator cordoned may be opened again, unless all writes are paused.
+        return match held::check_pause(facts).or_else(|| drain::check_end(facts, &step)) {
             None => Ok(Approved(step)),
             Some(broken) => Err(Box::new(Refusal { step, broken: vec![broken] })),
         };

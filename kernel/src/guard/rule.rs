@@ -15,6 +15,8 @@ pub enum Rule {
     StaleObservation,
     /// Another, older policy governs the pool.
     ConflictingPolicy,
+    /// Somebody has paused all writes.
+    Paused,
     /// The policy is suspended.
     Suspended,
     /// The policy only observes.
@@ -43,10 +45,11 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
+        Self::Paused,
         Self::Suspended,
         Self::ObserveOnly,
         Self::OperationInProgress,
@@ -68,6 +71,7 @@ impl Rule {
             Self::WrongCluster => "WrongCluster",
             Self::StaleObservation => "StaleObservation",
             Self::ConflictingPolicy => "ConflictingPolicy",
+            Self::Paused => "Paused",
             Self::Suspended => "Suspended",
             Self::ObserveOnly => "ObserveOnly",
             Self::OperationInProgress => "OperationInProgress",
@@ -93,7 +97,7 @@ impl fmt::Display for Rule {
 /// Whether a refusal can end without anybody's doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// The policy itself says not to write: nothing is wrong.
+    /// Somebody says not to write, in the policy or for all of them: nothing is wrong.
     Held,
     /// It depends on something in progress and may pass by itself.
     Passing,

@@ -18,6 +18,19 @@ pub(crate) fn is_proven(facts: &Facts<'_>) -> bool {
     facts.identity.get_or_init(|| doubt(facts)).is_none()
 }
 
+/// By what ARM's cluster is proven to be this one, in words.
+pub(crate) fn proof(facts: &Facts<'_>) -> Result<String, Broken> {
+    if let Some(doubt) = facts.identity.get_or_init(|| doubt(facts)) {
+        return Err(doubt.clone());
+    }
+    let group = shorten(facts.cluster.node_resource_group.as_deref().unwrap_or_default(), 240);
+    let nodes = format!("the provider ids of nodes, which are in the resource group {group}");
+    Ok(match facts.cluster.issuer_url.as_deref().filter(|url| !url.is_empty()) {
+        Some(issuer) => format!("the service account issuer {}, and {nodes}", shorten(issuer, 240)),
+        None => nodes,
+    })
+}
+
 fn doubt(facts: &Facts<'_>) -> Option<Broken> {
     let (standing, finding) = issuer(facts).or_else(|| nodes(facts))?;
     Some(Broken {

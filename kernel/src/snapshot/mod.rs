@@ -31,6 +31,8 @@ use crate::time::Time;
 pub struct Snapshot {
     /// The time of the pass.
     pub now: Time,
+    /// Whether somebody has paused all writes (`NodePoolInventory`, `spec.paused`).
+    pub paused: Known<bool>,
     /// The policies.
     pub intents: Known<Vec<Intent>>,
     /// The managed cluster and its pools, as ARM reports them.
@@ -66,6 +68,8 @@ pub struct Cluster {
     pub node_resource_group: Option<String>,
     /// `properties.oidcIssuerProfile.issuerURL`.
     pub issuer_url: Option<String>,
+    /// `properties.currentKubernetesVersion`, else `kubernetesVersion`: what the control plane runs.
+    pub kubernetes_version: Option<String>,
     /// `properties.provisioningState` of the cluster itself.
     pub state: ProvisioningState,
     /// `properties.powerState` of the cluster.

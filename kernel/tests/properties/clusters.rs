@@ -353,6 +353,7 @@ fn assemble(
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        kubernetes_version: None,
         issuer_url: Some(issuer.clone()),
         state,
         power: Power::Running,
@@ -360,6 +361,7 @@ fn assemble(
     };
     Snapshot {
         now: NOW,
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, intents),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, issuer),

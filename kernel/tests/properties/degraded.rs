@@ -1,10 +1,10 @@
 //! Less information never approves more.
 
-use nodepool_kernel::{Known, Readiness, Settings, Snapshot, Time, guard};
+use nodepool_kernel::{Known, Readiness, Settings, Snapshot, Time, Verdict, decide, given_up, guard, plan};
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::clusters::{NOW, ago, cluster_and_step};
+use crate::clusters::{NOW, ago, cluster, cluster_and_step};
 
 /// The part unknown, or seen at another time.
 fn spoil<T: Clone>(known: &mut Known<T>, at: Option<Time>) {
@@ -22,6 +22,7 @@ fn spoil_part(snapshot: &mut Snapshot, part: usize, at: Option<Time>) {
         3 => spoil(&mut snapshot.pods, at),
         4 => spoil(&mut snapshot.budgets, at),
         5 => spoil(&mut snapshot.workloads, at),
+        6 => spoil(&mut snapshot.paused, at),
         _ => spoil(&mut snapshot.issuer, at),
     }
 }
@@ -39,14 +40,14 @@ proptest! {
     #![proptest_config(cases(500))]
 
     #[test]
-    fn nothing_passes_while_a_part_is_unknown_or_too_old((snapshot, step) in cluster_and_step(), part in 0..6_usize, old in any::<bool>()) {
+    fn nothing_passes_while_a_part_is_unknown_or_too_old((snapshot, step) in cluster_and_step(), part in 0..7_usize, old in any::<bool>()) {
         let mut degraded = snapshot;
         spoil_part(&mut degraded, part, old.then(|| ago(301)));
         prop_assert!(guard(step, &degraded, &Settings::default()).is_err());
     }
 
     #[test]
-    fn an_older_view_never_approves_more((snapshot, step) in cluster_and_step(), part in 0..7_usize, age in 0_i64..400) {
+    fn an_older_view_never_approves_more((snapshot, step) in cluster_and_step(), part in 0..8_usize, age in 0_i64..400) {
         let mut degraded = snapshot.clone();
         spoil_part(&mut degraded, part, Some(ago(age)));
         if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
@@ -55,9 +56,20 @@ proptest! {
     }
 
     #[test]
+    fn nothing_passes_while_all_writes_are_paused_or_nobody_knows(snapshot in cluster(), known in any::<bool>()) {
+        let paused = if known { Known::seen(NOW, true) } else { Known::unknown("no answer") };
+        let held = Snapshot { paused, ..snapshot };
+        let settings = Settings::default();
+        let planned = plan(&held, &settings);
+        let verdicts = decide(&planned, &held, &settings);
+        prop_assert!(!verdicts.iter().any(|verdict| matches!(verdict, Verdict::Approved(_))), "{verdicts:?}");
+        prop_assert_eq!(given_up(&planned, &verdicts, &held, &settings), vec![]);
+    }
+
+    #[test]
     fn an_unknown_issuer_never_approves_more((snapshot, step) in cluster_and_step()) {
         let mut degraded = snapshot.clone();
-        spoil_part(&mut degraded, 6, None);
+        spoil_part(&mut degraded, 7, None);
         if guard(step.clone(), &snapshot, &Settings::default()).is_err() {
             prop_assert!(guard(step, &degraded, &Settings::default()).is_err());
         }

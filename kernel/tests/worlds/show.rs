@@ -200,6 +200,7 @@ impl World {
             id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
             subscription: "sub".into(),
             node_resource_group: Some("MC_rg".into()),
+            kubernetes_version: None,
             issuer_url: Some(ISSUER.into()),
             state: ProvisioningState::Succeeded,
             power: Power::Running,
@@ -209,6 +210,7 @@ impl World {
         let sent = pools().filter_map(|(each, name)| Some(step(each, name, each.own?.write)));
         Snapshot {
             now: NOW,
+            paused: Known::seen(NOW, false),
             intents: Known::seen(NOW, vec![intent()]),
             cluster: Known::seen(NOW, cluster),
             issuer: Known::seen(NOW, ISSUER.into()),

@@ -14,6 +14,7 @@ mod tests;
 
 pub use nodes::node;
 pub use pods::{resident, respawned};
+pub(super) use requests::{allocatable, requests};
 pub(super) use selectors::selector;
 pub use storage::Storage;
 

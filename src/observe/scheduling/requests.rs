@@ -80,7 +80,7 @@ fn of_pod(name: &str) -> bool {
 ///
 /// With a status, what containers were given counts where it is more, whether or not a resize is thought feasible.
 /// Without one the specification is a template: limits become requests where there is none, as they do for pods.
-pub(super) fn requests(spec: &core::PodSpec, status: Option<&core::PodStatus>) -> Resources {
+pub(in crate::observe) fn requests(spec: &core::PodSpec, status: Option<&core::PodStatus>) -> Resources {
     let template = status.is_none();
     let mut sums = Sums::default();
     for container in &spec.containers {
@@ -129,7 +129,7 @@ fn of_container(container: &core::Container, status: Option<&core::PodStatus>) -
 
 /// What a node offers and how many pods it may run. What is absent or can't be read is zero; what is finer than a unit is
 /// left out.
-pub(super) fn allocatable(status: Option<&core::NodeStatus>) -> (Resources, Amount) {
+pub(in crate::observe) fn allocatable(status: Option<&core::NodeStatus>) -> (Resources, Amount) {
     let read = |name: &str, written: &Written| {
         Quantity::parse(&written.0)
             .filter(|quantity| *quantity < Quantity::MAX)

@@ -39,7 +39,7 @@ fn joining(policy: &NodePoolPolicy, snapshot: &Snapshot, lacking: Option<&str>) 
     let verdicts = decide(&plan, snapshot, &Settings::default());
     let about = Circumstances {
         now: NOW,
-        hold: Hold::of(policy),
+        hold: Hold::of(policy, snapshot.paused.value() == Some(&true)),
         plan: &plan.policies[0],
         verdicts: verdicts.iter().collect(),
         pool: snapshot.cluster.value().and_then(|cluster| cluster.pool("apps")),

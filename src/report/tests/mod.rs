@@ -70,6 +70,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         id: "id".into(),
         subscription: "s".into(),
         node_resource_group: Some("MC".into()),
+        kubernetes_version: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
@@ -86,6 +87,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
     };
     let mut snapshot = Snapshot {
         now: NOW,
+        paused: Known::seen(NOW, false),
         intents: Known::seen(NOW, vec![api::intent(policy)]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::unknown("not read"),
@@ -139,7 +141,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
     let verdicts = decide(&plan, snapshot, &settings);
     let about = Circumstances {
         now: NOW,
-        hold: Hold::of(policy),
+        hold: Hold::of(policy, snapshot.paused.value() == Some(&true)),
         plan: &plan.policies[0],
         verdicts: verdicts.iter().collect(),
         pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(policy.pool_name())),

@@ -25,6 +25,17 @@ fn begun(snapshot: &mut Snapshot, since: Time) {
 }
 
 #[test]
+fn a_drain_stands_still_while_all_writes_are_paused_or_nobody_knows() {
+    let now = |paused| crate::Known::seen(NOW, paused);
+    for (paused, ends) in [(now(false), true), (now(true), false), (crate::Known::unknown("no answer"), false)] {
+        let mut snapshot = cluster();
+        begun(&mut snapshot, ago(3600));
+        snapshot.paused = paused;
+        assert_eq!(!found(&snapshot).is_empty(), ends);
+    }
+}
+
+#[test]
 fn a_drain_has_its_time() {
     for (seconds, ends) in [(0, false), (3599, false), (3600, true)] {
         let mut snapshot = cluster();

@@ -1,0 +1,154 @@
+//! The inventory's own object as it was seen, and what only the inventory is about. Never takes an object that can't be
+//! understood for one that does not pause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::core::DeserializeGuard;
+use kube::{Api, Resource};
+use nodepool_kernel::{Known, Node, Snapshot, Time};
+
+use super::fresh::in_words;
+use super::tenants::{Means, Tenancies};
+use super::{Observer, Store};
+use crate::api::{INVENTORY, NodePoolInventory, NodePoolInventoryStatus};
+use crate::run::Wake;
+
+/// The inventory's object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InventoryRow {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `spec.paused`, or why it can't be told.
+    pub paused: Result<bool, String>,
+    /// The status that the API server shows.
+    pub status: NodePoolInventoryStatus,
+}
+
+/// What only the inventory is about, beside the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// By system node what runs there. A node that is not named is not watched.
+    pub tenancies: BTreeMap<String, Tenancies>,
+    /// Protected pods that restart again and again (`namespace/name`).
+    pub restarting: Vec<String>,
+}
+
+impl InventoryRow {
+    pub(super) fn of(object: DeserializeGuard<NodePoolInventory>) -> Self {
+        let (uid, generation) = (object.meta().uid.clone(), object.meta().generation.unwrap_or_default());
+        let paused = paused(&object);
+        let status = object.0.ok().and_then(|inventory| inventory.status).unwrap_or_default();
+        Self { uid, generation, paused, status }
+    }
+
+    /// Whether it differs in anything that people write.
+    pub(super) fn differs(old: &Self, new: &Self) -> bool {
+        (&old.uid, old.generation, &old.paused) != (&new.uid, new.generation, &new.paused)
+    }
+}
+
+fn paused(object: &DeserializeGuard<NodePoolInventory>) -> Result<bool, String> {
+    match &object.0 {
+        Ok(inventory) => Ok(inventory.spec.paused.unwrap_or(false)),
+        Err(invalid) => Err(format!("the NodePoolInventory {INVENTORY} can't be understood: {}", invalid.error)),
+    }
+}
+
+impl Store {
+    /// The inventory's object, if there is one; unknown while that is not known.
+    #[must_use]
+    pub fn inventory(&self, now: Time) -> Known<Option<InventoryRow>> {
+        match self.inventory.known(now) {
+            Known::Unknown { reason } => Known::Unknown { reason },
+            Known::Seen { at, .. } => Known::seen(at, self.inventory.get(INVENTORY)),
+        }
+    }
+
+    /// Whether somebody has paused all writes. An inventory that is not there pauses nothing.
+    #[must_use]
+    pub fn paused(&self, now: Time) -> Known<bool> {
+        match self.inventory(now) {
+            Known::Unknown { reason } => Known::Unknown { reason },
+            Known::Seen { at, value: None } => Known::seen(at, false),
+            Known::Seen { at, value: Some(InventoryRow { paused, .. }) } => {
+                paused.map_or_else(Known::unknown, |paused| Known::seen(at, paused))
+            }
+        }
+    }
+}
+
+impl Observer {
+    /// Whether somebody has paused all writes, read now.
+    pub(super) async fn paused_now(&self) -> Result<bool, String> {
+        let api = Api::<DeserializeGuard<NodePoolInventory>>::all(self.client.clone());
+        match api.get_opt(INVENTORY).await {
+            Ok(None) => Ok(false),
+            Ok(Some(object)) => paused(&object),
+            Err(error) => Err(in_words(error)),
+        }
+    }
+
+    /// What only the inventory is about. Begins to watch what runs on system nodes that are new.
+    #[must_use]
+    pub fn sight(&self, snapshot: &Snapshot, wake: &Arc<Wake>) -> Sight {
+        let is_system = |node: &&Node| node.labelled_system && !node.is_foreign();
+        if let Known::Seen { value: nodes, .. } = &snapshot.nodes {
+            let system: BTreeSet<&str> = nodes.iter().filter(is_system).map(|node| node.name.as_str()).collect();
+            let means = Means { client: &self.client, wake, namespaces: &self.namespaces };
+            self.store.tenants.follow(&system, &means);
+        }
+        let restarting = snapshot.pods.value().map(|pods| self.store.restarts.of(pods, snapshot.now));
+        let tenancies = self.store.tenants.known(snapshot.now);
+        Sight { tenancies, restarting: restarting.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+    fn row(spec: Value) -> InventoryRow {
+        let object = json!({
+            "apiVersion": "aks.nodepool.dev/v1alpha1", "kind": "NodePoolInventory",
+            "metadata": {"name": "cluster", "generation": 2, "uid": "u"}, "spec": spec,
+        });
+        InventoryRow::of(serde_json::from_value(object).unwrap())
+    }
+
+    fn store(row: Option<InventoryRow>) -> Store {
+        let store = Store::default();
+        store.inventory.expect("w");
+        store.inventory.relist("w");
+        if let Some(row) = row {
+            store.inventory.apply("w", INVENTORY.into(), row);
+        }
+        store.inventory.listed("w", NOW, |_| true);
+        store
+    }
+
+    #[test]
+    fn only_an_inventory_that_is_known_not_to_pause_does_not() {
+        assert!(Store::default().paused(NOW).value().is_none(), "it has not been listed");
+        assert_eq!(store(None).paused(NOW), Known::seen(NOW, false));
+        assert_eq!(store(Some(row(json!({})))).paused(NOW), Known::seen(NOW, false));
+        assert_eq!(store(Some(row(json!({"paused": false})))).paused(NOW), Known::seen(NOW, false));
+        assert_eq!(store(Some(row(json!({"paused": true})))).paused(NOW), Known::seen(NOW, true));
+        let malformed = store(Some(row(json!({"paused": "yes"})))).paused(NOW);
+        assert!(matches!(malformed, Known::Unknown { reason } if reason.contains("can't be understood")));
+    }
+
+    #[test]
+    fn a_status_alone_is_no_news() {
+        let old = row(json!({}));
+        let mut new = old.clone();
+        new.status.observed_generation = Some(7);
+        assert!(!InventoryRow::differs(&old, &new));
+        assert!(InventoryRow::differs(&old, &row(json!({"paused": true}))));
+    }
+}
