@@ -8,13 +8,13 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, PowerWish, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods,
-    TEMPLATE_FIELDS, Taint, TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
-    winner,
+    Enforcement, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
+    PowerWish, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods, Taint, TaintEffect, Tie, Time,
+    Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 use crate::drains;
+use crate::odd::{bulk, template};
 
 /// A provider id that proves that the cluster is the right one.
 pub const OURS: &str = "azure:///subscriptions/sub/resourceGroups/MC/vmss";
@@ -226,18 +226,6 @@ fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
     })
 }
 
-fn template(input: Input<'_, '_>) -> Result<Arc<Template>> {
-    let (bits, word) =
-        (u32::arbitrary(input)?, one(input, &["Standard_B1s", "", "/x/subnets/y", "é9_", "Standard_D4ps_v5"])?);
-    let flag = bits & 1 == 1;
-    Ok(Arc::new(Template::from_fields(|field| {
-        let index = TEMPLATE_FIELDS.iter().position(|other| other == field)?;
-        let value =
-            if flag && field.kind == FieldKind::Flag { FieldValue::Flag(true) } else { FieldValue::Text(word.clone()) };
-        (bits >> index & 1 == 1).then_some(value)
-    })))
-}
-
 fn intent(input: Input<'_, '_>) -> Result<Intent> {
     let asked = u8::arbitrary(input)?;
     let asks = |bit: u8| asked >> bit & 1 == 1;
@@ -265,6 +253,7 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         power: *input.choose(&[None, None, Some(PowerWish::Running), Some(PowerWish::Stopped)])?,
         deletion: *input.choose(&[None, None, Some(Deletion::Delete), Some(Deletion::Orphan)])?,
         may_lose_workloads: asks(3) && asks(7),
+        may_exceed_fuse: asks(0) && asks(6),
         system_pods: if asks(6) { SystemPods::Relocate } else { SystemPods::Protect },
     })
 }
@@ -430,6 +419,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let mut snapshot = Snapshot {
         now,
         paused: known(input, now, paused)?,
+        bulk: bulk(input, now)?,
         intents: known(input, now, intents)?,
         cluster: known(input, now, cluster)?,
         issuer: known(input, now, "https://issuer.example".to_owned())?,

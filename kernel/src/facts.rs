@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::bulk::BulkChange;
 use crate::drain::{Aim, Drain};
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::{Intent, SystemPods};
@@ -24,6 +25,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) settings: &'a Settings,
     /// Whether somebody has paused all writes.
     pub(crate) paused: bool,
+    /// Pools that were deleted, stopped or emptied lately.
+    pub(crate) bulk: &'a Known<Vec<BulkChange>>,
     pub(crate) intents: &'a [Intent],
     pub(crate) issuer: &'a Known<String>,
     /// The cluster as ARM reports it.
@@ -86,6 +89,7 @@ impl<'a> Facts<'a> {
             now,
             settings,
             paused: *paused,
+            bulk: &snapshot.bulk,
             intents,
             issuer: &snapshot.issuer,
             observed: cluster,

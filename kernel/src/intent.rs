@@ -58,6 +58,8 @@ pub struct Intent {
     pub deletion: Option<Deletion>,
     /// Whether pods that have nowhere else to go may be lost with the pool.
     pub may_lose_workloads: bool,
+    /// Whether one change of the pool may pass the fuse of bulk changes.
+    pub may_exceed_fuse: bool,
     /// Whether protected pods may be moved off nodes that are to go.
     pub system_pods: SystemPods,
 }

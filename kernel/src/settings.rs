@@ -23,6 +23,10 @@ pub struct Settings {
     pub add_ons_stable_for: Span,
     /// How long nodes may be cordoned for a drain before it is given up.
     pub drain_deadline: Span,
+    /// How many pools may be deleted, stopped or emptied within the window before a person has to let more pass.
+    pub bulk_changes: usize,
+    /// The window.
+    pub bulk_window: Span,
 }
 
 impl Default for Settings {
@@ -37,6 +41,8 @@ impl Default for Settings {
             required_add_ons: ["coredns", "konnectivity-agent", "metrics-server"].map(str::to_owned).into(),
             add_ons_stable_for: Span::from_secs(30),
             drain_deadline: Span::from_secs(3600),
+            bulk_changes: 3,
+            bulk_window: Span::from_secs(3600),
         }
     }
 }

@@ -133,6 +133,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         power: None,
         deletion: None,
         may_lose_workloads: false,
+        may_exceed_fuse: false,
         system_pods: crate::SystemPods::Protect,
     }
 }
@@ -173,6 +174,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         now: NOW,
         occupancy: cluster.pools.iter().map(vacant).collect(),
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, vec![]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),

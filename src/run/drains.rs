@@ -109,6 +109,7 @@ mod tests {
         Snapshot {
             now: NOW,
             paused: Known::unknown(unknown),
+            bulk: Known::unknown(unknown),
             intents: Known::unknown(unknown),
             cluster: Known::unknown(unknown),
             issuer: Known::unknown(unknown),

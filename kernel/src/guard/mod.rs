@@ -1,5 +1,6 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
+mod bulk_change_fuse;
 mod conflicting_policy;
 #[cfg(test)]
 mod deletion_tests;
@@ -60,7 +61,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 14] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 15] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -75,6 +76,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,
+        bulk_change_fuse::check,
     ];
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again, unless all writes are paused.

@@ -41,11 +41,13 @@ pub enum Rule {
     KubeSystemUnhealthy,
     /// Pods on a user pool that is to go have nowhere else to go, or data on its disks.
     WorkloadsDependOnPool,
+    /// More pools than may be would be deleted, stopped or emptied within a window of time.
+    BulkChangeFuse,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -62,6 +64,7 @@ impl Rule {
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
         Self::WorkloadsDependOnPool,
+        Self::BulkChangeFuse,
     ];
 
     /// The name that status, events and documentation use.
@@ -84,6 +87,7 @@ impl Rule {
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
             Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
+            Self::BulkChangeFuse => "BulkChangeFuse",
         }
     }
 }

@@ -274,7 +274,7 @@ prop_compose! {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
-            stalled, waits_since, template, creating, deletion, may_lose_workloads, system_pods,
+            stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, system_pods,
             power,
         }
     }
@@ -362,6 +362,7 @@ fn assemble(
     Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, intents),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, issuer),

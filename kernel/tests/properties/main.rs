@@ -20,7 +20,15 @@ mod drained;
 #[path = "../../fuzz/drains.rs"]
 mod drains;
 #[cfg(test)]
+mod fuse;
+mod fuse;
+#[cfg(test)]
 mod messages;
+#[path = "../../fuzz/odd.rs"]
+mod odd;
+#[cfg(test)]
+#[path = "../../fuzz/odd.rs"]
+mod odd;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

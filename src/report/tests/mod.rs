@@ -88,6 +88,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
     let mut snapshot = Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, vec![api::intent(policy)]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::unknown("not read"),
