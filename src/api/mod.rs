@@ -1,5 +1,6 @@
 //! The API as people see it: `NodePoolPolicy` and `NodePoolInventory`, their schemas and statuses. Never talks to anything.
 
+mod bulk;
 mod crd;
 mod deletion;
 mod intent;
@@ -11,6 +12,7 @@ mod requested;
 mod status;
 mod template;
 
+pub use bulk::{ALLOW_BULK_CHANGE, BulkChangeEntry, allows_bulk_change};
 pub use crd::{Definition, crd_yaml, definitions};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use intent::{intent, time};

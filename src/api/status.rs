@@ -44,6 +44,10 @@ pub struct NodePoolPolicyStatus {
     /// then. Absent for `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owns_autoscaler: bool,
+    /// Whether the annotation `aks.nodepool.dev/allow-bulk-change` has been made use of: it lets one change pass, and another one
+    /// when it has been taken away and set again. Absent for `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bulk_allowance_used: bool,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,

@@ -135,6 +135,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
+        bulk_allowance_used: old.bulk_allowance_used && api::allows_bulk_change(policy),
         owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,

@@ -18,6 +18,7 @@ mod failures;
 mod faults;
 mod foreign;
 mod foreign_hands;
+mod fuse;
 mod health;
 mod identity;
 mod lifecycle;
@@ -100,6 +101,7 @@ fn all() -> Vec<Story> {
     stories.extend(deletion::stories());
     stories.extend(placement::stories());
     stories.extend(power::stories());
+    stories.extend(fuse::stories());
     stories.extend(relocate::stories());
     stories.extend(relocate_crashes::stories());
     stories.extend(relocate_trouble::stories());

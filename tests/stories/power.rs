@@ -18,6 +18,7 @@ pub fn stories() -> Vec<Story> {
         story("a_stop_and_a_start_that_fail_are_made_again", failing),
         story("an_autoscaled_pool_is_stopped_and_keeps_its_bounds", autoscaled),
         story("a_stopped_pool_goes_with_its_policy", deleted),
+        story("a_pool_that_is_created_for_a_policy_that_wants_it_stopped_is_stopped_then", created),
         story("everything_waits_while_the_cluster_is_stopped", cluster_stopped),
     ]
 }
@@ -181,6 +182,17 @@ async fn deleted(lane: Lane) -> anyhow::Result<Scene> {
     scene.has_finalizers("apps", &[FINALIZER]).await?;
     scene.delete("apps").await?;
     assert_eq!(scene.bed.emulator.pool("apps"), None);
+    Ok(scene)
+}
+
+async fn created(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = cluster(lane).await?;
+    let spec = json!({"count": 1, "powerState": "Stopped", "template": {"vmSize": "Standard_D4ds_v5"}});
+    scene.apply(policy("night", spec)).await?;
+    let status = scene.ready("night").await?;
+    assert_eq!(message(&status, condition::READY), "User pool, stopped, as the policy asks");
+    assert_eq!((scene.nodes("night").await?.len(), scene.writes().len()), (0, 2), "{:?}", scene.writes());
+    scene.is_quiet().await?;
     Ok(scene)
 }
 

@@ -21,11 +21,8 @@ mod drained;
 mod drains;
 #[cfg(test)]
 mod fuse;
-mod fuse;
 #[cfg(test)]
 mod messages;
-#[path = "../../fuzz/odd.rs"]
-mod odd;
 #[cfg(test)]
 #[path = "../../fuzz/odd.rs"]
 mod odd;

@@ -6,8 +6,6 @@ mod image;
 mod pools;
 mod summary;
 mod system;
-#[cfg(test)]
-mod tests;
 
 use nodepool_kernel::{Health, Known, Settings, Snapshot, Span, health};
 
@@ -65,6 +63,8 @@ pub fn inventory(old: &NodePoolInventoryStatus, about: &Survey<'_>) -> NodePoolI
         more_pools: (more_pools > 0).then_some(more_pools),
         findings,
         unknown,
+        // They are written on their own.
+        bulk_changes: Vec::new(),
     }
 }
 
