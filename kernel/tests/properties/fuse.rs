@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use nodepool_kernel::{
-    BulkChange, BulkKind, Change, Deletion, InFlight, Intent, Known, Mode, PowerWish, Settings, Snapshot, Span, Step,
-    Time, Verdict, decide, plan,
+    BulkChange, BulkKind, Change, Deletion, Enforcement, InFlight, Intent, Known, Mode, PoolKind, Power, PowerWish,
+    ProvisioningState, Settings, Snapshot, Span, Step, Time, Verdict, decide, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -39,7 +39,9 @@ fn greedy(snapshot: Snapshot, wishes: &[BulkKind]) -> Snapshot {
     let Some(first) = intents.pop() else { return snapshot };
     let pools = all.pools.iter_mut().zip(wishes.iter().cycle());
     let intents = pools.map(|(pool, wish)| {
-        pool.mode = Mode::User;
+        (pool.mode, pool.kind, pool.power) = (Mode::User, PoolKind::ScaleSet, Power::Running);
+        (pool.state, pool.failure) = (ProvisioningState::Succeeded, None);
+        pool.count = pool.count.max(1);
         Intent {
             policy: pool.name.clone(),
             pool: pool.name.clone(),
@@ -51,11 +53,15 @@ fn greedy(snapshot: Snapshot, wishes: &[BulkKind]) -> Snapshot {
             may_lose_workloads: true,
             may_exceed_fuse: false,
             attempt: None,
+            enforcement: Enforcement::Enforce,
+            suspended: false,
             ..first.clone()
         }
     });
     let intents: Vec<Intent> = intents.collect();
-    Snapshot { intents: Known::seen(NOW, intents), cluster: Known::seen(NOW, all), ..snapshot }
+    all.state = ProvisioningState::Succeeded;
+    let (intents, cluster, pods) = (Known::seen(NOW, intents), Known::seen(NOW, all), Known::seen(NOW, vec![]));
+    Snapshot { intents, cluster, pods, in_flight: vec![], ..snapshot }
 }
 
 /// Moves everything that was seen to another time.
@@ -95,7 +101,7 @@ proptest! {
     fn never_more_pools_go_within_a_window_than_may(
         snapshot in cluster(),
         wishes in prop::collection::vec(select(BulkKind::ALL.to_vec()), 1..5),
-        turns in prop::collection::vec(turn(), 1..12),
+        turns in prop::collection::vec(turn(), 1..20),
         most in 1_usize..4,
     ) {
         let window = Span::from_secs(60);
@@ -108,7 +114,13 @@ proptest! {
                     let now = snapshot.now.after(Span::from_secs(seconds));
                     snapshot = at(snapshot, now);
                 }
-                Turn::Restart => snapshot.in_flight.clear(),
+                Turn::Restart => {
+                    // What was made has ended, and its policy has what it wants, or is gone.
+                    snapshot.in_flight.clear();
+                    let mut intents = snapshot.intents.value().unwrap().clone();
+                    intents.retain(|intent| !made.iter().any(|(pool, _)| *pool == intent.pool));
+                    snapshot.intents = Known::seen(snapshot.now, intents);
+                }
                 Turn::Pass(number) => {
                     for step in approved(&snapshot, &settings).into_iter().take(number) {
                         // It is recorded first, and then made.
