@@ -148,6 +148,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         Just(Change::Mode { from: Mode::User, to: Mode::User }),
         prop::option::of(Just(Autoscaling { min: 0, max: 9 })).prop_map(|to| Change::Autoscaling { from: None, to }),
         Just(Change::Repair { code: String::new() }),
+        Just(Change::Start),
     ]
 }
 
@@ -164,6 +165,8 @@ fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
             ("minCount", to.map_or(json!({}), |bounds| json!(bounds.min))),
             ("maxCount", to.map_or(json!({}), |bounds| json!(bounds.max))),
         ],
+        Change::Stop => vec![("powerState", json!({"code": "Stopped"}))],
+        Change::Start => vec![("powerState", json!({"code": "Running"}))],
         Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => vec![],
     }
 }

@@ -8,13 +8,13 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods,
-    TEMPLATE_FIELDS, Taint, TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
-    winner,
+    Enforcement, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
+    PowerWish, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods, Taint, TaintEffect, Tie, Time,
+    Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 use crate::drains;
+use crate::odd::{bulk, template};
 
 /// A provider id that proves that the cluster is the right one.
 pub const OURS: &str = "azure:///subscriptions/sub/resourceGroups/MC/vmss";
@@ -226,19 +226,6 @@ fn attempt(input: Input<'_, '_>) -> Result<Attempt> {
     })
 }
 
-/// Odd words in some fields.
-fn template(input: Input<'_, '_>) -> Result<Arc<Template>> {
-    let (bits, word) =
-        (u32::arbitrary(input)?, one(input, &["Standard_B1s", "", "/x/subnets/y", "é9_", "Standard_D4ps_v5"])?);
-    let flag = bits & 1 == 1;
-    Ok(Arc::new(Template::from_fields(|field| {
-        let index = TEMPLATE_FIELDS.iter().position(|other| other == field)?;
-        let value =
-            if flag && field.kind == FieldKind::Flag { FieldValue::Flag(true) } else { FieldValue::Text(word.clone()) };
-        (bits >> index & 1 == 1).then_some(value)
-    })))
-}
-
 fn intent(input: Input<'_, '_>) -> Result<Intent> {
     let asked = u8::arbitrary(input)?;
     let asks = |bit: u8| asked >> bit & 1 == 1;
@@ -263,8 +250,10 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         waits_since: if asks(2) { Some(time(input)?) } else { None },
         template: if input.ratio(1, 2)? { Some(template(input)?) } else { None },
         creating: input.ratio(1, 5)?,
+        power: *input.choose(&[None, None, Some(PowerWish::Running), Some(PowerWish::Stopped)])?,
         deletion: *input.choose(&[None, None, Some(Deletion::Delete), Some(Deletion::Orphan)])?,
         may_lose_workloads: asks(3) && asks(7),
+        may_exceed_fuse: asks(0) && asks(6),
         system_pods: if asks(6) { SystemPods::Relocate } else { SystemPods::Protect },
     })
 }
@@ -299,7 +288,7 @@ pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
         2 => Change::Taints { from: pool.taints, to: several(input, 2, taint)? },
         3 => Change::Labels { from: pool.labels, to: labels(input)? },
         4 => Change::Repair { code: one(input, &CODES)? },
-        5 => Change::Delete,
+        5 => input.choose(&[Change::Delete, Change::Stop, Change::Start])?.clone(),
         6 => Change::Tags { from: pool.tags, to: labels(input)? },
         7 => Change::Autoscaling {
             from: pool.autoscaling,
@@ -430,6 +419,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let mut snapshot = Snapshot {
         now,
         paused: known(input, now, paused)?,
+        bulk: bulk(input, now)?,
         intents: known(input, now, intents)?,
         cluster: known(input, now, cluster)?,
         issuer: known(input, now, "https://issuer.example".to_owned())?,

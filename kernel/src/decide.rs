@@ -150,7 +150,7 @@ impl<'a> Pass<'a> {
         if step.change.removes()
             && let Some(pool) = joining(step, facts)
         {
-            return Some(format!("the nodes of pool {pool}, which is new"));
+            return Some(format!("the nodes of pool {pool}, which have not all joined"));
         }
         if facts.reduces(step)
             && let Some(other) = &self.reducing
@@ -218,7 +218,7 @@ fn adding<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a Step> {
     let mut in_flight: Vec<&Step> = snapshot.in_flight.iter().map(|write| &write.step).collect();
     in_flight.sort_by_cached_key(ToString::to_string);
     let all = in_flight.into_iter().chain(planned.flat_map(|policy| &policy.steps));
-    all.filter(|step| step.change.creates() || step.change.promotes() || step.change.scales_up()).collect()
+    all.filter(|step| step.change.adds()).collect()
 }
 
 /// Of the steps that take away system capacity and could be made but for others, the one that has waited longest, if that
@@ -246,7 +246,8 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
     let depends = |step: &Step| matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints);
     let first = policy.steps.iter().find(|other| depends(other))?;
     let leaves = first.change.demotes() || first.change.aim() == Some(Aim::Demotion);
-    ((depends(step) && first != step) || (leaves && step.change.scales_down())).then_some(first)
+    let comes_after = step.change.stops() || (leaves && step.change.scales_down());
+    ((depends(step) && first != step) || comes_after).then_some(first)
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.
@@ -262,7 +263,8 @@ fn rank(policy: Option<&PolicyPlan>, step: &Step, facts: &Facts<'_>) -> u8 {
         return 0;
     }
     let takes_away = step.change.removes() || facts.reduces(step);
-    let adds = step.change.creates() || step.change.promotes() || (step.change.scales_up() && is_system(step, facts));
+    let brings_nodes = step.change.scales_up() || step.change.starts();
+    let adds = step.change.creates() || step.change.promotes() || (brings_nodes && is_system(step, facts));
     match (adds, takes_away) {
         (true, false) => 0,
         (false, false) => 1,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 
+use crate::bulk::BulkChange;
 use crate::drain::{Aim, Drain};
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::{Intent, SystemPods};
@@ -13,7 +14,7 @@ use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod,
+    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, Power,
     ProvisioningState, Snapshot, Workload,
 };
 use crate::step::{Change, Step};
@@ -26,6 +27,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) settings: &'a Settings,
     /// Whether somebody has paused all writes.
     pub(crate) paused: bool,
+    /// Pools that were deleted, stopped or emptied lately.
+    pub(crate) bulk: &'a Known<Vec<BulkChange>>,
     pub(crate) intents: &'a [Intent],
     pub(crate) issuer: &'a Known<String>,
     /// The cluster as ARM reports it.
@@ -88,6 +91,7 @@ impl<'a> Facts<'a> {
             now,
             settings,
             paused: *paused,
+            bulk: &snapshot.bulk,
             intents,
             issuer: &snapshot.issuer,
             observed: cluster,
@@ -241,9 +245,11 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
+            Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => {
+                false
+            }
             Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
-            Change::Delete => true,
+            Change::Delete | Change::Stop => true,
             Change::Drain(drain) => return !drain.ends(),
         };
         takes_away
@@ -319,7 +325,7 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.taints.extend(new);
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
-        Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => {}
+        Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => {}
         Change::Autoscaling { from, to } => {
             // The autoscaler may do at once what it may, and what somebody turns off may be on for a while.
             let least = step.change.least_left(pool);
@@ -334,6 +340,7 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.count = least.unwrap_or(pool.count);
         }
         Change::Delete => pool.state = leaving(),
+        Change::Stop => (pool.state, pool.power) = stopping(),
         Change::Drain(drain) => reach(pool, drain),
     }
 }
@@ -352,6 +359,11 @@ fn leaving() -> ProvisioningState {
     ProvisioningState::Busy("Deleting".to_owned())
 }
 
+/// The state of a pool that is being stopped: as one that is being deleted, it counts for nothing.
+fn stopping() -> (ProvisioningState, Power) {
+    (ProvisioningState::Busy("Stopping".to_owned()), Power::NotRunning("Stopped".to_owned()))
+}
+
 /// Applies a step to the cluster as it is meant. A new pool is hoped for once ARM shows it.
 fn fulfil(cluster: &mut Cluster, step: &Step) {
     let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
@@ -364,6 +376,8 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
+        Change::Stop => (pool.state, pool.power) = stopping(),
+        Change::Start => pool.power = Power::Running,
         Change::Drain(drain) => reach(pool, drain),
     }
 }

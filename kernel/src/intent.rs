@@ -50,14 +50,27 @@ pub struct Intent {
     pub waits_since: Option<Time>,
     /// What the pool is created from if it does not exist; compared, and never executed, if it does.
     pub template: Option<Arc<Template>>,
-    /// Whether the pool's creation is known to have begun and not to have ended with all its nodes Ready.
+    /// Whether the pool's creation or start is known to have begun and not to have ended with all its nodes Ready.
     pub creating: bool,
+    /// Whether the machines are to run.
+    pub power: Option<PowerWish>,
     /// What is to become of the pool, if the policy's object is being deleted.
     pub deletion: Option<Deletion>,
     /// Whether pods that have nowhere else to go may be lost with the pool.
     pub may_lose_workloads: bool,
+    /// Whether one change of the pool may pass the fuse of bulk changes.
+    pub may_exceed_fuse: bool,
     /// Whether protected pods may be moved off nodes that are to go.
     pub system_pods: SystemPods,
+}
+
+/// Whether the machines of a pool are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerWish {
+    /// They run.
+    Running,
+    /// They are stopped.
+    Stopped,
 }
 
 /// What may become of the protected pods of a pool.

@@ -6,6 +6,7 @@
 //! The way through is [`plan`] (what the policies ask for, as ordered steps), [`decide`] (which step may go now, which
 //! waits) and [`guard`] (the verdict on one step). Only [`guard`] can make an [`Approved`] step.
 
+mod bulk;
 mod capacity;
 mod deadline;
 mod decide;
@@ -33,13 +34,14 @@ mod testing;
 mod time;
 mod vm_size;
 
+pub use bulk::{BulkChange, BulkKind};
 pub use deadline::deadline;
 pub use decide::{GivenUp, Verdict, decide, given_up};
 pub use dependents::{Census, Site, Tenancy, Tenant};
 pub use drain::{Aim, Drain};
 pub use guard::{ALWAYS_REQUIRED, Approved, Broken, Refusal, Rule, Standing, guard};
 pub use health::{Doubt, Health, SystemPool, health};
-pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, SystemPods, winner};
+pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, PowerWish, SystemPods, winner};
 pub use keys::Keys;
 pub use known::Known;
 pub use mutability::Mutability;

@@ -25,6 +25,10 @@ pub struct Settings {
     pub drain_deadline: Span,
     /// The api-version that ARM is spoken to in, which decides what can be changed on a pool that exists.
     pub api_version: String,
+    /// How many pools may be deleted, stopped or emptied within the window before a person has to let more pass.
+    pub bulk_changes: usize,
+    /// The window.
+    pub bulk_window: Span,
 }
 
 impl Default for Settings {
@@ -40,6 +44,8 @@ impl Default for Settings {
             add_ons_stable_for: Span::from_secs(30),
             drain_deadline: Span::from_secs(3600),
             api_version: "2025-10-01".to_owned(),
+            bulk_changes: 3,
+            bulk_window: Span::from_secs(3600),
         }
     }
 }

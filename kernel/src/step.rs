@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::drain::{Aim, Drain};
 use crate::keys::Keys;
 use crate::names::{capped_list, counted};
-use crate::snapshot::{AgentPool, Autoscaling, Mode, ProvisioningState};
+use crate::snapshot::{AgentPool, Autoscaling, Mode, Power, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
 
@@ -78,6 +78,10 @@ pub enum Change {
         /// Wanted; `None` to turn it off.
         to: Option<Autoscaling>,
     },
+    /// All machines of the pool are stopped; AKS keeps its count for when it is started.
+    Stop,
+    /// The machines of a stopped pool are started, as many as there were.
+    Start,
 }
 
 /// A pool that is to be created.
@@ -130,6 +134,8 @@ pub enum Purpose {
     Tags,
     /// The autoscaler.
     Autoscaling,
+    /// Whether the machines run.
+    Power,
 }
 
 impl Change {
@@ -151,6 +157,7 @@ impl Change {
             },
             Self::Tags { .. } => Purpose::Tags,
             Self::Autoscaling { .. } => Purpose::Autoscaling,
+            Self::Stop | Self::Start => Purpose::Power,
         }
     }
 
@@ -169,6 +176,8 @@ impl Change {
             Self::Create(_) | Self::Drain(_) => true,
             Self::Tags { to, .. } => Keys::AnyCase.are_equal(to, &pool.tags),
             Self::Autoscaling { to, .. } => pool.autoscaling == *to,
+            Self::Stop => pool.power != Power::Running,
+            Self::Start => pool.power == Power::Running,
         }
     }
 
@@ -200,6 +209,12 @@ impl Change {
         matches!(self, Self::Count { from, to } if to > from)
     }
 
+    /// Whether the change adds nodes, or a system pool, that others may wait for.
+    #[must_use]
+    pub fn adds(&self) -> bool {
+        self.creates() || self.promotes() || self.scales_up() || self.starts()
+    }
+
     /// Whether the change removes nodes.
     #[must_use]
     pub fn scales_down(&self) -> bool {
@@ -209,7 +224,7 @@ impl Change {
     /// Whether the change takes nodes away, or takes a pool away from the add-ons.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.demotes() || self.scales_down() || self.deletes() || self.aim().is_some()
+        self.demotes() || self.scales_down() || self.deletes() || self.stops() || self.aim().is_some()
     }
 
     /// The number of machines that ARM counts before and after, if the write to ARM changes it.
@@ -255,11 +270,23 @@ impl Change {
         matches!(self, Self::Delete)
     }
 
+    /// Whether all machines of the pool are stopped.
+    #[must_use]
+    pub const fn stops(&self) -> bool {
+        matches!(self, Self::Stop)
+    }
+
+    /// Whether the machines of a stopped pool are started.
+    #[must_use]
+    pub const fn starts(&self) -> bool {
+        matches!(self, Self::Start)
+    }
+
     /// Whether the change takes all nodes of the pool away.
     #[must_use]
     pub fn empties(&self) -> bool {
         let to_none = matches!(self, Self::Count { from, to: 0 } if *from > 0);
-        self.deletes() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
+        self.deletes() || self.stops() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
     }
 
     /// How few nodes the change lets the autoscaler leave of those that nothing could take before, if it does.
@@ -295,6 +322,7 @@ impl fmt::Display for Purpose {
             Self::Uncordon => "uncordon",
             Self::Tags => "tags",
             Self::Autoscaling => "autoscaling",
+            Self::Power => "powerState",
         })
     }
 }
@@ -338,6 +366,8 @@ impl fmt::Display for Change {
                 write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
             }
             Self::Delete => f.write_str("delete the pool"),
+            Self::Stop => f.write_str("stop the pool"),
+            Self::Start => f.write_str("start the pool"),
             Self::Autoscaling { from: None, to: Some(to) } => write!(f, "turn the autoscaler on, {to}"),
             Self::Autoscaling { from: Some(from), to: Some(to) } => {
                 write!(f, "change the autoscaler's bounds from {from} to {to}")

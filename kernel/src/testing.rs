@@ -130,8 +130,10 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
+        may_exceed_fuse: false,
         system_pods: crate::SystemPods::Protect,
     }
 }
@@ -172,6 +174,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         now: NOW,
         occupancy: cluster.pools.iter().map(vacant).collect(),
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, vec![]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
@@ -308,4 +311,12 @@ pub(crate) fn governed(pools: Vec<AgentPool>, pool: &str) -> Snapshot {
     let mut snapshot = snapshot(pools);
     edit(&mut snapshot.intents).push(intent("p", pool));
     snapshot
+}
+
+pub(crate) fn stop(pool: &str) -> Step {
+    step(pool, Change::Stop)
+}
+
+pub(crate) fn start(pool: &str) -> Step {
+    step(pool, Change::Start)
 }

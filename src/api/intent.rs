@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use nodepool_kernel as kernel;
 
+use super::bulk::may_exceed_fuse;
 use super::deletion::{deletion, may_lose_workloads};
-use super::policy::{Enforcement, Mode, NodePoolPolicy, SystemPods, Taint, TaintEffect};
+use super::policy::{Enforcement, Mode, NodePoolPolicy, PowerState, SystemPods, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
 use super::template::PoolTemplate;
 
@@ -50,9 +51,14 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         stalled,
         waits_since: None,
         template: spec.template.as_ref().map(template),
-        creating: status.and_then(|status| status.operation.as_ref()).is_some_and(Operation::creates),
+        creating: status.and_then(|status| status.operation.as_ref()).is_some_and(Operation::brings_nodes),
+        power: spec.power_state.map(|power| match power {
+            PowerState::Running => kernel::PowerWish::Running,
+            PowerState::Stopped => kernel::PowerWish::Stopped,
+        }),
         deletion: deletion(policy),
         may_lose_workloads: may_lose_workloads(policy),
+        may_exceed_fuse: may_exceed_fuse(policy),
         system_pods: match spec.disruption.and_then(|disruption| disruption.system_pods) {
             Some(SystemPods::Relocate) => kernel::SystemPods::Relocate,
             Some(SystemPods::Protect) | None => kernel::SystemPods::Protect,

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bulk::BulkChangeEntry;
 use super::status::Condition;
 
 /// The cluster as it was last seen, by Azure and by Kubernetes.
@@ -39,6 +40,10 @@ pub struct NodePoolInventoryStatus {
     /// What could not be seen, so that nothing is said about it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// Pools that were deleted, stopped or scaled to zero lately, which the rule `BulkChangeFuse` counts. What lies before its
+    /// window goes with the next of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bulk_changes: Vec<BulkChangeEntry>,
 }
 
 /// The numbers that `kubectl get npi` shows.

@@ -1,5 +1,6 @@
 //! The API as people see it: `NodePoolPolicy` and `NodePoolInventory`, their schemas and statuses. Never talks to anything.
 
+mod bulk;
 mod crd;
 mod deletion;
 mod fields;
@@ -12,6 +13,7 @@ mod requested;
 mod status;
 mod template;
 
+pub use bulk::{ALLOW_BULK_CHANGE, BulkChangeEntry, allows_bulk_change};
 pub use crd::{Definition, crd_yaml, definitions};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};
 pub use fields::{fields_page, fields_stored_as};
@@ -23,8 +25,8 @@ pub use inventory_status::{
 };
 pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
 pub use policy::{
-    Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, SystemPods, Taint,
-    TaintEffect,
+    Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, PowerState,
+    SystemPods, Taint, TaintEffect,
 };
 pub use requested::{REQUESTED_AT, is_look_due, requested_at};
 pub use status::{

@@ -39,6 +39,7 @@ use super::template::PoolTemplate;
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.osType) || self.template.osType == 'Linux'").message("spec.template.osType Windows does not fit spec.mode System, since the cluster's add-ons need Linux: set mode to User, or osType to Linux"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message("spec.template.maxPods is too small for spec.mode System: set it to at least 30, or mode to User"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.powerState) || self.powerState != 'Stopped'").message("spec.powerState Stopped does not fit spec.mode System, since AKS does not stop system pools: set mode to User, or powerState to Running"))]
 pub struct NodePoolPolicySpec {
     /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +106,12 @@ pub struct NodePoolPolicySpec {
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('(?i)^(microsoft|azure|windows|aks-managed)'))").message("tag keys that begin with microsoft, azure or windows belong to Azure, those that begin with aks-managed to AKS: choose another key"))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))").message("two tag keys differ in case only, which makes no difference to Azure: remove one"))]
     pub tags: Option<BTreeMap<String, String>>,
+
+    /// `Stopped` stops all machines of a user pool, which is judged as the removal of all of its nodes; `Running` starts them
+    /// again, as many as there were, which takes minutes. While the pool is stopped nothing else of it is changed: what
+    /// differs is told and made when it runs. Without it, a pool that is stopped is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
 
     /// What the pool is created from if it does not exist, which also needs `count` or `autoscaling`; without it, a pool
     /// that does not exist is not created. A pool that exists is compared with it and never changed for it. A pool that is
@@ -190,6 +197,17 @@ pub enum Mode {
     System,
     /// For applications.
     User,
+}
+
+/// Whether the machines of the pool run. `Stopped` stops all machines of a user pool, which is judged as the removal of all of
+/// its nodes; `Running` starts them again, as many as there were, which takes minutes. While the pool is stopped nothing else
+/// of it is changed: what differs is told and made when it runs. Without it, a pool that is stopped is left alone.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PowerState {
+    /// They run.
+    Running,
+    /// They are stopped.
+    Stopped,
 }
 
 /// A taint of all nodes of the pool, as in `core/v1`.

@@ -44,6 +44,10 @@ pub struct NodePoolPolicyStatus {
     /// then. Absent for `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owns_autoscaler: bool,
+    /// Whether the annotation `aks.nodepool.dev/allow-bulk-change` has been made use of: it lets one change pass, and another one
+    /// when it has been taken away and set again. Absent for `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bulk_allowance_used: bool,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
@@ -142,6 +146,9 @@ pub struct ObservedPool {
     pub ready_nodes: Option<i32>,
     /// The state of the last operation in ARM, for example `Succeeded`.
     pub provisioning_state: String,
+    /// Whether the machines run, as ARM has it, for example `Stopped`; absent while they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<String>,
     /// The Kubernetes version that runs, if ARM reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
@@ -197,6 +204,20 @@ impl Operation {
     #[must_use]
     pub fn is_drain(&self) -> bool {
         self.kind == Self::DRAINING
+    }
+
+    /// Whether the pool has all its nodes only a while after it has ended in ARM: it makes the pool or starts it.
+    #[must_use]
+    pub fn brings_nodes(&self) -> bool {
+        self.creates() || self.starts()
+    }
+
+    /// Whether it starts the pool, by this policy's step or anybody's hand.
+    #[must_use]
+    pub fn starts(&self) -> bool {
+        let is_power = self.field.as_deref() == Some("powerState");
+        let by_step = is_power && self.step.as_deref().is_some_and(|step| step.starts_with("start"));
+        by_step || self.kind.eq_ignore_ascii_case("Starting")
     }
 
     /// Whether it makes the pool, by this policy's step or anybody's hand.

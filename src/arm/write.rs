@@ -78,6 +78,7 @@ impl PoolWrite {
 /// deletion or a drain is no PUT.
 fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
     let one = |name, value| vec![(name, Some(value))];
+    let power = |code: &str| ("powerState", Some(json!({ "code": code })));
     match change {
         Change::Mode { to, .. } => one("mode", json!(to.to_string())),
         Change::Count { to, .. } => one("count", json!(to)),
@@ -91,6 +92,9 @@ fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
             ("maxCount", to.map(|bounds| json!(bounds.max))),
             ("count", None),
         ],
+        // The count of a stopped pool is AKS's to remember, and what a stopped one shows is none.
+        Change::Stop => vec![power("Stopped"), ("count", None)],
+        Change::Start => vec![power("Running"), ("count", None)],
         Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => Vec::new(),
     }
 }
@@ -187,6 +191,21 @@ mod tests {
             let whole = PoolWrite::new(&document(&properties), &change).body["properties"].clone();
             assert_eq!((whole.get("count"), whole.get("minCount")), (None, about.get("minCount")));
             assert_eq!(whole["enableAutoScaling"], about["enableAutoScaling"]);
+        }
+    }
+
+    #[test]
+    fn the_power_goes_without_a_count() {
+        for (change, code) in [(Change::Stop, "Stopped"), (Change::Start, "Running")] {
+            let power = json!({"code": code});
+            let mut properties = read();
+            let collections = json!({"nodeLabels": {"tier": "web"}, "nodeTaints": ["a=b:NoSchedule"], "tags": {}});
+            let mut wanted = collections.clone();
+            wanted["powerState"] = power.clone();
+            assert_eq!(PoolWrite::new(&document(&properties), &change).body["properties"], wanted);
+            properties["eTag"] = json!("tag-1");
+            let whole = PoolWrite::new(&document(&properties), &change).body["properties"].clone();
+            assert_eq!((whole.get("count"), &whole["powerState"], &whole["osDiskSizeGB"]), (None, &power, &json!(128)));
         }
     }
 

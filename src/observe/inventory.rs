@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource};
-use nodepool_kernel::{Known, Node, Snapshot, Time};
+use nodepool_kernel::{BulkChange, Known, Node, Snapshot, Time};
 
 use super::fresh::in_words;
 use super::tenants::{Means, Tenancies};
 use super::{Observer, Store};
-use crate::api::{INVENTORY, NodePoolInventory, NodePoolInventoryStatus};
+use crate::api::{BulkChangeEntry, INVENTORY, NodePoolInventory, NodePoolInventoryStatus};
 use crate::run::Wake;
 
 /// The inventory's object.
@@ -23,8 +23,10 @@ pub struct InventoryRow {
     pub generation: i64,
     /// `spec.paused`, or why it can't be told.
     pub paused: Result<bool, String>,
-    /// The status that the API server shows.
+    /// The status that the API server shows, without the bulk changes.
     pub status: NodePoolInventoryStatus,
+    /// The bulk changes that the status tells, or why they can't be told.
+    pub bulk: Result<Vec<BulkChange>, String>,
 }
 
 /// What only the inventory is about, beside the snapshot.
@@ -40,8 +42,12 @@ impl InventoryRow {
     pub(super) fn of(object: DeserializeGuard<NodePoolInventory>) -> Self {
         let (uid, generation) = (object.meta().uid.clone(), object.meta().generation.unwrap_or_default());
         let paused = paused(&object);
-        let status = object.0.ok().and_then(|inventory| inventory.status).unwrap_or_default();
-        Self { uid, generation, paused, status }
+        let is_understood = paused.as_ref().map(|_| ()).map_err(Clone::clone);
+        let mut status = object.0.ok().and_then(|inventory| inventory.status).unwrap_or_default();
+        // They are written on their own, so that they never go back with what was read of the rest.
+        let bulk = std::mem::take(&mut status.bulk_changes);
+        let bulk = is_understood.and_then(|()| bulk.iter().map(BulkChangeEntry::read).collect());
+        Self { uid, generation, paused, status, bulk }
     }
 
     /// Whether it differs in anything that people write.

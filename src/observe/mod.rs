@@ -1,5 +1,6 @@
 //! Observes Kubernetes and ARM as a kernel snapshot. Never fails and never writes: what could not be read is unknown.
 
+mod bulk;
 mod dependents;
 mod fresh;
 mod inventory;
@@ -24,6 +25,7 @@ use nodepool_kernel::{Cluster, InFlight, Known, Snapshot, Time};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+pub use bulk::worth_keeping;
 use dependents::Dependents;
 pub use fresh::Fresh;
 pub use inventory::{InventoryRow, Sight};
@@ -92,6 +94,7 @@ impl Observer {
         Snapshot {
             now,
             paused: self.store.paused(now),
+            bulk: self.store.bulk_changes(now),
             intents: self.store.intents(now),
             cluster,
             issuer,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
 
+use super::bulk::BulkLog;
 use super::inventory::InventoryRow;
 use super::restarts::Restarts;
 use super::rows;
@@ -25,6 +26,7 @@ pub struct Store {
     pub(super) sharing: Sharing,
     pub(super) workloads: Watched<Workload>,
     pub(super) inventory: Watched<InventoryRow>,
+    pub(super) bulk: BulkLog,
     pub(super) restarts: Restarts,
     pub(super) tenants: Tenants,
     statuses: Mutex<BTreeMap<String, Written>>,

@@ -9,11 +9,15 @@ use serde_json::json;
 
 use super::events::{Notice, Severity};
 use crate::api::{
-    INVENTORY, NodePoolInventory, NodePoolInventorySpec, NodePoolInventoryStatus, NodePoolPolicy, NodePoolPolicyStatus,
+    BulkChangeEntry, INVENTORY, NodePoolInventory, NodePoolInventorySpec, NodePoolInventoryStatus, NodePoolPolicy,
+    NodePoolPolicyStatus,
 };
 
 /// The field manager of the status, and the name under which events are reported.
 pub const FIELD_MANAGER: &str = "nodepool-operator";
+
+/// The field manager of the bulk changes in the inventory's status.
+const FUSE_MANAGER: &str = "nodepool-operator-fuse";
 
 /// The longest note that the API server takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -115,6 +119,24 @@ impl Publisher {
             Err(error) => Err(InventoryError::new("written", error)),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Writes the bulk changes of the inventory's status by server-side apply, under a name of their own: whoever writes the
+    /// rest neither sees nor loses them.
+    ///
+    /// # Errors
+    /// Says what the API server answered; also if the inventory is gone by now, since then nothing has been recorded.
+    pub async fn bulk_changes(&self, uid: Option<&str>, changes: &[BulkChangeEntry]) -> Result<(), InventoryError> {
+        let patch = json!({
+            "apiVersion": NodePoolInventory::api_version(&()),
+            "kind": NodePoolInventory::kind(&()),
+            "metadata": { "name": INVENTORY, "uid": uid },
+            "status": { "bulkChanges": changes },
+        });
+        let params = PatchParams::apply(FUSE_MANAGER).force();
+        let api: Api<NodePoolInventory> = Api::all(self.client.clone());
+        let written = api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await;
+        written.map(drop).map_err(|error| InventoryError::new("written", error))
     }
 
     /// Sends an event about a policy. An event that can't be sent is logged and lost: the status says the same.

@@ -1,7 +1,7 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
 use nodepool_kernel::{
-    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Power, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
 };
 
 use super::conditions::{draft, merge};
@@ -118,6 +118,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .plan
             .drift
             .iter()
+            .chain(&about.plan.kept_back)
             .map(|drift| DriftedField { field: drift.field.to_string(), difference: drift.text.clone() })
             .chain(about.plan.template_drift.iter().map(|drift| DriftedField {
                 field: format!("template.{}", drift.field),
@@ -134,6 +135,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
+        bulk_allowance_used: old.bulk_allowance_used && api::allows_bulk_change(policy),
         owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
         operation,
@@ -174,6 +176,10 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
         max_count: pool.autoscaling.map(|bounds| small(bounds.max)),
         ready_nodes: nodes.value().map(|nodes| i32::try_from(nodes.iter().filter(ready).count()).unwrap_or(i32::MAX)),
         provisioning_state: pool.state.to_string(),
+        power_state: match &pool.power {
+            Power::Running => None,
+            Power::NotRunning(state) => Some(state.clone()),
+        },
         kubernetes_version: pool.current_version.clone(),
         taints,
     }

@@ -61,6 +61,10 @@ fn in_sync(about: &Circumstances<'_>) -> Draft {
         let message = "the pool has not been compared";
         return Draft { status: ConditionStatus::Unknown, ..draft(condition::IN_SYNC, false, "NotCompared", message) };
     }
+    if let Some(kept_back) = kept_back(about).filter(|_| about.plan.steps.is_empty()) {
+        let message = format!("to be done when the pool runs: {kept_back}");
+        return draft(condition::IN_SYNC, false, "KeptBack", message);
+    }
     match (differences(about), template_differences(about)) {
         (None, None) => draft(condition::IN_SYNC, true, "UpToDate", ""),
         (Some(differences), None) => draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}")),
@@ -82,6 +86,12 @@ fn in_sync(about: &Circumstances<'_>) -> Draft {
 /// In what the pool is another than the policy's template, in words, if in anything.
 fn template_differences(about: &Circumstances<'_>) -> Option<String> {
     let texts: Vec<String> = about.plan.template_drift.iter().map(|drift| format!("template.{drift}")).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// What differs and waits until the pool runs, in words, if anything does.
+fn kept_back(about: &Circumstances<'_>) -> Option<String> {
+    let texts: Vec<&str> = about.plan.kept_back.iter().map(|drift| drift.text.as_str()).collect();
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
@@ -291,6 +301,10 @@ fn settled(about: &Circumstances<'_>) -> Progress {
     match pool.state {
         ProvisioningState::Failed => Progress::Stuck("PoolFailed".to_owned(), failed(pool, about.failures)),
         ProvisioningState::Canceled => Progress::Stuck("PoolCanceled".to_owned(), Problem::Canceled.to_string()),
+        ProvisioningState::Succeeded | ProvisioningState::Busy(_) if pool.power.is_stopped() => {
+            let rest = kept_back(about).map(|rest| format!("; kept back until it runs: {rest}")).unwrap_or_default();
+            Progress::Reached(format!("{} pool, stopped, as the policy asks{rest}", pool.mode))
+        }
         ProvisioningState::Succeeded | ProvisioningState::Busy(_) => {
             let nodes = if pool.count == 1 { "1 node".to_owned() } else { format!("{} nodes", pool.count) };
             let fields: Vec<&str> = about.plan.template_drift.iter().map(|drift| drift.field).collect();

@@ -134,6 +134,14 @@ pub struct Arguments {
     #[arg(long, env = "DRAIN_DEADLINE_SECONDS", value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     pub drain_deadline_seconds: Duration,
 
+    /// How many pools may be deleted, stopped or scaled to zero within the window before a person has to let more pass
+    #[arg(long, env = "BULK_CHANGES", value_name = "POOLS", default_value = "3", value_parser = clap::value_parser!(u16).range(1..))]
+    pub bulk_changes: u16,
+
+    /// The window of time for --bulk-changes
+    #[arg(long, env = "BULK_WINDOW_SECONDS", value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
+    pub bulk_window_seconds: Duration,
+
     /// IP address and port that metrics are served on, at `/metrics`; empty serves none
     #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub metrics_address: MetricsAddress,
@@ -254,6 +262,8 @@ impl Arguments {
             required_add_ons: self.required_add_ons.iter().filter(|name| !name.is_empty()).cloned().collect(),
             add_ons_stable_for: span(self.add_ons_stable_seconds),
             drain_deadline: span(self.drain_deadline_seconds),
+            bulk_changes: usize::from(self.bulk_changes),
+            bulk_window: span(self.bulk_window_seconds),
         }
     }
 

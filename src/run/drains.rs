@@ -109,6 +109,7 @@ mod tests {
         Snapshot {
             now: NOW,
             paused: Known::unknown(unknown),
+            bulk: Known::unknown(unknown),
             intents: Known::unknown(unknown),
             cluster: Known::unknown(unknown),
             issuer: Known::unknown(unknown),
@@ -131,6 +132,7 @@ mod tests {
             problems: vec![],
             steps: changes.into_iter().map(step).collect(),
             drift: vec![],
+            kept_back: vec![],
             template_drift: vec![],
             release: None,
         };

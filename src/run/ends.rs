@@ -32,7 +32,7 @@ impl Pass {
             };
             let is_under_way = snapshot.in_flight.iter().any(|flight| flight.step.pool == pool.name);
             // A step that is to follow does not wait for what nodes show, unless they are new.
-            let is_last = || plan.steps.is_empty() || policy.status.as_ref().is_some_and(is_creation);
+            let is_last = || plan.steps.is_empty() || policy.status.as_ref().is_some_and(brings_nodes);
             if is_under_way || (is_last() && self.joins.lacking(&policy, snapshot).is_some()) {
                 continue;
             }
@@ -70,8 +70,8 @@ impl Pass {
     }
 }
 
-fn is_creation(status: &NodePoolPolicyStatus) -> bool {
-    status.operation.as_ref().is_some_and(Operation::creates)
+fn brings_nodes(status: &NodePoolPolicyStatus) -> bool {
+    status.operation.as_ref().is_some_and(Operation::brings_nodes)
 }
 
 /// The next attempt after so many failures in a row.

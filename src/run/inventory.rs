@@ -129,8 +129,13 @@ mod tests {
     fn what_this_process_wrote_is_newer_than_what_the_watch_shows_of_the_same_object() {
         let status =
             |generation| NodePoolInventoryStatus { observed_generation: Some(generation), ..Default::default() };
-        let row =
-            |uid: &str| InventoryRow { uid: Some(uid.into()), generation: 1, paused: Ok(false), status: status(1) };
+        let row = |uid: &str| InventoryRow {
+            uid: Some(uid.into()),
+            generation: 1,
+            paused: Ok(false),
+            status: status(1),
+            bulk: Ok(vec![]),
+        };
         let mut bulletin = Bulletin::default();
         assert_eq!(bulletin.published(&row("a")), status(1));
         bulletin.published = Some((Some("a".into()), status(2)));

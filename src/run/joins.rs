@@ -1,5 +1,5 @@
-//! What ARM calls done and nodes do not show yet: a new pool is ready when Kubernetes shows its nodes Ready, a change of labels or
-//! taints has ended when its nodes carry them. Never judges a pool that is at rest for longer.
+//! What ARM calls done and nodes do not show yet: a new or started pool is ready when Kubernetes shows its nodes Ready, a
+//! change of labels or taints has ended when its nodes carry them. Never judges a pool that is at rest for longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +23,10 @@ pub(super) struct Joins {
 /// What the last step of a policy changes on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// Nodes join.
+    /// The first nodes join.
     Creation,
+    /// Nodes join again.
+    Start,
     /// Nodes get other labels.
     Labels,
     /// Nodes get other taints.
@@ -42,6 +44,7 @@ impl Joins {
         let lacking = lacking.or_else(|| unlabelled().then(|| "their labels have not been seen".to_owned()))?;
         Some(match effect {
             Effect::Creation => format!("has been created; of its nodes, {lacking}"),
+            Effect::Start => format!("has been started; of its nodes, {lacking}"),
             Effect::Labels => format!("has other labels in Azure; on its nodes, {lacking}"),
             Effect::Taints => format!("has other taints in Azure; {lacking}"),
         })
@@ -70,7 +73,7 @@ impl Joins {
                 continue;
             }
             let expected = match effect {
-                Effect::Creation => usize::try_from(pool.count).unwrap_or(usize::MAX),
+                Effect::Creation | Effect::Start => usize::try_from(pool.count).unwrap_or(usize::MAX),
                 Effect::Labels | Effect::Taints => of_pool(pool, &snapshot.nodes).count(),
             };
             match observer.labelled_nodes(&pool.name, &pool.labels).await {
@@ -92,6 +95,7 @@ fn ended<'a>(policy: &NodePoolPolicy, snapshot: &'a Snapshot) -> Option<(&'a Age
     let operation = policy.status.as_ref()?.operation.as_ref()?;
     let effect = match operation.field.as_deref() {
         _ if operation.creates() => Effect::Creation,
+        _ if operation.starts() => Effect::Start,
         Some("labels") => Effect::Labels,
         Some("taints") => Effect::Taints,
         _ => return None,
@@ -115,7 +119,7 @@ fn lacking(pool: &AgentPool, effect: Effect, known: &Known<Vec<Node>>) -> Option
     let nodes: Vec<&Node> = of_pool(pool, known).collect();
     let is_ready = |node: &&&Node| matches!(node.readiness, Readiness::Ready { .. });
     let ready = nodes.iter().filter(is_ready).count();
-    if effect == Effect::Creation && ready < usize::try_from(pool.count).unwrap_or(usize::MAX) {
+    if matches!(effect, Effect::Creation | Effect::Start) && ready < usize::try_from(pool.count).unwrap_or(usize::MAX) {
         let others: Vec<&str> = nodes.iter().filter(|node| !is_ready(node)).map(|node| node.name.as_str()).collect();
         let who = if others.is_empty() { String::new() } else { format!(" (not yet {})", first(others)) };
         return Some(format!("{ready} of {} are Ready in Kubernetes{who}", pool.count));

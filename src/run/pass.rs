@@ -203,9 +203,11 @@ impl Pass {
         if !self.own_keys(&step).await {
             return;
         }
+        let Ok(recorded) = self.record_bulk(&step).await else { return };
         let hands = (&*self.arm, &self.client);
         let outcome = act(approved, &self.observer, hands, &self.flights.all(), &self.settings).await;
         tracing::info!(%step, %outcome, "acted");
+        self.settle_bulk(recorded, &outcome).await;
         if let Outcome::Made { .. } = outcome {
             self.tell_of_nodes(&step).await;
         }
@@ -381,6 +383,7 @@ impl Pass {
         at_latest(self.occupancy_due());
         at_latest(self.flights.next_poll());
         at_latest(self.bulletin.due());
+        at_latest(self.fuse_due(snapshot, verdicts));
         at_latest(self.observer.places_due());
         at_latest(self.ledger.next_overdue(self.arguments.progress_deadline_seconds));
         let passes = |verdict: &Verdict| match verdict {

@@ -93,6 +93,7 @@ fn seen(count: i32) -> Snapshot {
     Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, vec![intent(&policy)]),
         cluster: Known::seen(NOW, cluster(&id, &managed_cluster()).unwrap()),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),

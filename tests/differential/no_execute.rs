@@ -192,6 +192,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
     Snapshot {
         now,
         paused: Known::seen(now, false),
+        bulk: Known::seen(now, vec![]),
         intents: Known::seen(now, cases.iter().map(intent).collect()),
         cluster: Known::seen(now, cluster),
         issuer: Known::unknown("it is not asked"),
@@ -251,8 +252,10 @@ fn intent(case: &Case) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
+        may_exceed_fuse: false,
         system_pods: nodepool_kernel::SystemPods::Protect,
     }
 }

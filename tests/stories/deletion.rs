@@ -30,7 +30,7 @@ fn deleting(name: &str, mut spec: Value) -> Value {
 }
 
 /// A Deployment that runs only on the nodes of a pool.
-async fn only_on(scene: &Scene, pool: &str) -> anyhow::Result<()> {
+pub async fn only_on(scene: &Scene, pool: &str) -> anyhow::Result<()> {
     let labels = json!({"app": "shop"});
     let node = json!({"kubernetes.azure.com/agentpool": pool});
     let containers = json!([{"name": "shop", "image": "shop", "resources": {"requests": {"cpu": "100m"}}}]);

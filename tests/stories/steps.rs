@@ -37,10 +37,14 @@ pub enum Step {
     Create,
     /// From a pool to nothing, with its policy.
     Delete,
+    /// From a pool that runs to one that is stopped.
+    Stop,
+    /// From a stopped pool to one that runs.
+    Start,
 }
 
 /// The pools that steps are about.
-pub const POOLS: [&str; 2] = ["apps", "flex"];
+pub const POOLS: [&str; 3] = ["apps", "flex", "night"];
 /// The pool that is created, and deleted.
 const NEW: &str = "fresh";
 /// A label of the pools that nobody's policy names.
@@ -70,6 +74,8 @@ impl fmt::Display for Step {
             Self::AutoscalerOff => "autoscaler off",
             Self::Create => "create",
             Self::Delete => "delete",
+            Self::Stop => "stop",
+            Self::Start => "start",
         })
     }
 }
@@ -86,7 +92,7 @@ pub struct Change {
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CountUp,
         Self::CountDown,
         Self::Taints,
@@ -99,14 +105,17 @@ impl Step {
         Self::AutoscalerOff,
         Self::Create,
         Self::Delete,
+        Self::Stop,
+        Self::Start,
     ];
 
     /// The pool that it is about.
     pub const fn pool(self) -> &'static str {
-        let [apps, flex] = POOLS;
+        let [apps, flex, night] = POOLS;
         match self {
             Self::ToSystem | Self::ToUser => flex,
             Self::Create | Self::Delete => NEW,
+            Self::Stop | Self::Start => night,
             _ => apps,
         }
     }
@@ -153,6 +162,10 @@ impl Step {
                 goes_with_its_policy(scene).await?;
                 None
             }
+            Self::Stop | Self::Start => {
+                runs(scene, pool, self == Self::Stop).await?;
+                None
+            }
         };
         if let Some((property, from)) = from
             && scene.in_arm(pool, property) != from
@@ -189,6 +202,7 @@ impl Step {
             Self::AutoscalerOff => return fixed_count(scene, pool),
             Self::Create => return creation(scene, number),
             Self::Delete => return Change { policy: None, pool, expected: vec![], before: documents(scene) },
+            Self::Stop | Self::Start => return powered(scene, pool, self == Self::Start),
         };
         spec[field] = wanted;
         let policy = Some(policy(pool, spec));
@@ -257,6 +271,30 @@ async fn is_autoscaled(scene: &Scene, pool: &'static str, on: bool, number: usiz
         scene.bed.emulator.idle().await;
     }
     Ok(())
+}
+
+/// Brings it about that the pool runs, or is stopped.
+async fn runs(scene: &Scene, pool: &'static str, wanted: bool) -> anyhow::Result<()> {
+    if is_stopped(scene, pool) == wanted {
+        powered(scene, pool, wanted).ask(scene).await?;
+        scene.ready(pool).await?;
+        scene.bed.emulator.idle().await;
+    }
+    Ok(())
+}
+
+fn is_stopped(scene: &Scene, pool: &str) -> bool {
+    scene.in_arm(pool, "powerState")["code"] == "Stopped"
+}
+
+/// A pool of one node that runs, or is stopped.
+fn powered(scene: &Scene, pool: &'static str, runs: bool) -> Change {
+    let mut spec = present(scene, pool);
+    let code = if runs { "Running" } else { "Stopped" };
+    spec["powerState"] = json!(code);
+    spec["count"] = json!(1);
+    let expected = vec![("powerState", json!({"code": code})), ("count", json!(u8::from(runs)))];
+    Change { policy: Some(policy(pool, spec)), pool, expected, before: documents(scene) }
 }
 
 /// Bounds with a maximum that changes from case to case, in which the autoscaler has nothing to do.
@@ -353,6 +391,10 @@ pub fn present(scene: &Scene, pool: &str) -> Value {
     } else {
         spec["count"] = scene.in_arm(pool, "count");
     }
+    if is_stopped(scene, pool) {
+        // A stopped pool shows none of its nodes.
+        (spec["powerState"], spec["count"]) = (json!("Stopped"), json!(1));
+    }
     spec
 }
 
@@ -381,5 +423,5 @@ fn taint() -> Value {
 }
 
 fn documents(scene: &Scene) -> Vec<Value> {
-    ["system", "apps", "flex"].into_iter().filter_map(|pool| scene.bed.emulator.pool(pool)).collect()
+    ["system", "apps", "flex", "night"].into_iter().filter_map(|pool| scene.bed.emulator.pool(pool)).collect()
 }

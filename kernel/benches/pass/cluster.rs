@@ -52,6 +52,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
     Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, (0..POOLS).map(|number| intent(number, each, asked)).collect()),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
@@ -187,8 +188,10 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: None,
         may_lose_workloads: false,
+        may_exceed_fuse: false,
         system_pods: SystemPods::Protect,
     };
     match asked {

@@ -6,6 +6,8 @@
 mod drains;
 #[path = "../hold.rs"]
 mod hold;
+#[path = "../odd.rs"]
+mod odd;
 #[path = "../strange.rs"]
 mod strange;
 

@@ -76,7 +76,7 @@ fn what_takes_away_waits_until_the_new_pool_is_there_with_its_nodes() {
         edit_intent(edit(&mut snapshot.intents).iter_mut().find(|intent| intent.policy == "new").unwrap());
     };
     new(&mut cluster, &|intent| intent.creating = true);
-    let waits = |step: &str| format!("waits: {step}: the nodes of pool new, which is new");
+    let waits = |step: &str| format!("waits: {step}: the nodes of pool new, which have not all joined");
     assert_eq!(verdicts(&cluster), [waits(REMOVE), waits(DEMOTE)]);
     new(&mut cluster, &|intent| intent.stalled = true);
     assert_eq!(verdicts(&cluster)[0], format!("approved: {REMOVE}"), "a creation that is stuck holds up nobody");

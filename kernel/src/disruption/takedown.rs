@@ -53,7 +53,7 @@ impl<'a> Takedown<'a> {
         takedown.singly = singly(facts, step);
         for (pod, node) in facts.pods_on(&step.pool) {
             let is_daemon = pod.owner == Owner::DaemonSet;
-            if step.change.deletes() {
+            if step.change.deletes() || step.change.stops() {
                 takedown.with_nodes.extend((!is_daemon).then_some((*pod, *node)));
             } else if let Some(taint) = evicting_taint(pod, &node.taints, taints) {
                 takedown.evicted.push((*pod, Going::Taint));
@@ -113,7 +113,7 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
     let nodes = facts.nodes_of(&pool.name).len();
     let by_step = match step.change {
         Change::Count { from, to } if to < from => nodes.max(size(from)).saturating_sub(size(to)),
-        Change::Delete => return nodes.max(size(pool.count)),
+        Change::Delete | Change::Stop => return nodes.max(size(pool.count)),
         _ => 0,
     };
     let going_on = match nodes.saturating_sub(size(pool.count)) {

@@ -1,5 +1,6 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
+mod bulk_change_fuse;
 mod conflicting_policy;
 #[cfg(test)]
 mod deletion_tests;
@@ -9,12 +10,15 @@ mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
 mod operation_in_progress;
+#[cfg(test)]
+mod power_tests;
 mod restricted_system_taint;
 mod rule;
 mod stale_observation;
 mod system_capacity_floor;
 mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
+mod system_pool_must_run;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
@@ -57,13 +61,14 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 13] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 15] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
         held::check,
         operation_in_progress::check,
         restricted_system_taint::check,
+        system_pool_must_run::check,
         last_healthy_system_pool::check,
         system_capacity_floor::check,
         system_pods_would_be_evicted::check,
@@ -71,6 +76,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,
+        bulk_change_fuse::check,
     ];
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again, unless all writes are paused.

@@ -25,6 +25,8 @@ pub enum Rule {
     OperationInProgress,
     /// AKS or its add-ons do not accept the taints on a system pool.
     RestrictedSystemTaint,
+    /// AKS does not stop system pools.
+    SystemPoolMustRun,
     /// No healthy system pool would remain.
     LastHealthySystemPool,
     /// Fewer usable system nodes than the floor would remain.
@@ -39,11 +41,13 @@ pub enum Rule {
     KubeSystemUnhealthy,
     /// Pods on a user pool that is to go have nowhere else to go, or data on its disks.
     WorkloadsDependOnPool,
+    /// More pools than may be would be deleted, stopped or emptied within a window of time.
+    BulkChangeFuse,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -52,6 +56,7 @@ impl Rule {
         Self::ObserveOnly,
         Self::OperationInProgress,
         Self::RestrictedSystemTaint,
+        Self::SystemPoolMustRun,
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
         Self::SystemPodsWouldBeEvicted,
@@ -59,6 +64,7 @@ impl Rule {
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
         Self::WorkloadsDependOnPool,
+        Self::BulkChangeFuse,
     ];
 
     /// The name that status, events and documentation use.
@@ -73,6 +79,7 @@ impl Rule {
             Self::ObserveOnly => "ObserveOnly",
             Self::OperationInProgress => "OperationInProgress",
             Self::RestrictedSystemTaint => "RestrictedSystemTaint",
+            Self::SystemPoolMustRun => "SystemPoolMustRun",
             Self::LastHealthySystemPool => "LastHealthySystemPool",
             Self::SystemCapacityFloor => "SystemCapacityFloor",
             Self::SystemPodsWouldBeEvicted => "SystemPodsWouldBeEvicted",
@@ -80,6 +87,7 @@ impl Rule {
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
             Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
+            Self::BulkChangeFuse => "BulkChangeFuse",
         }
     }
 }

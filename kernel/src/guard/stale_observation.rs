@@ -40,8 +40,7 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
         }
         return Some((format!("ARM shows no pool {name}"), Vec::new()));
     };
-    let problem = if step.change.deletes() { Problem::of_deletion(pool) } else { Problem::of_pool(pool) };
-    if let Some(problem) = problem {
+    if let Some(problem) = Problem::of_change(&step.change, pool) {
         return Some((format!("pool {name}: {problem}"), Vec::new()));
     }
     let asks = |intent: &Intent| intent.policy == step.policy && intent.deletion == Some(Deletion::Delete);
@@ -92,6 +91,8 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Repair { .. } if pool.state != ProvisioningState::Failed => {
             Some(format!("it is {}, not Failed", pool.state))
         }
+        Change::Start if pool.power == Power::Running => Some("it runs".to_owned()),
+        Change::Stop if pool.power != Power::Running && !pool.ended_badly() => Some("it does not run".to_owned()),
         _ => None,
     }
 }
@@ -103,8 +104,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
         // To end a drain is judged before all this.
-        Change::Taints { .. } | Change::Labels { .. } | Change::Delete | Change::Drain(_) => true,
-        Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) => false,
+        Change::Taints { .. } | Change::Labels { .. } | Change::Delete | Change::Stop | Change::Drain(_) => true,
+        Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }

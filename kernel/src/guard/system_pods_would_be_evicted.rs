@@ -78,7 +78,7 @@ pub(super) fn threat<'a>(
 ) -> Option<Threat<'a>> {
     let movable = pod.owner != Owner::DaemonSet;
     let change = &step.change;
-    if change.deletes() {
+    if change.deletes() || change.stops() {
         return movable.then_some(Threat::Deletion);
     }
     let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };

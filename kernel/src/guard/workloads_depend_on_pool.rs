@@ -63,7 +63,9 @@ fn remedy(step: &Step) -> String {
 /// Another pool on which something is under way that may take away room, or change which pods fit: whether these pods
 /// have a place was judged without it.
 fn room_goes_with<'a>(facts: &'a Facts<'_>, pool: &str) -> Option<&'a str> {
-    let adds = |change: &Change| change.promotes() || change.scales_up() || matches!(change, Change::Repair { .. });
+    let adds = |change: &Change| {
+        change.promotes() || change.scales_up() || change.starts() || matches!(change, Change::Repair { .. })
+    };
     let ours = facts.in_flight().iter().filter(|step| step.pool != pool && !adds(&step.change));
     let leaves = |other: &&AgentPool| match other.state.operation() {
         Some("Deleting" | "Stopping" | "Updating") => true,

@@ -2,6 +2,7 @@
 
 mod create;
 mod drain;
+mod power;
 mod problem;
 mod release;
 mod repair;
@@ -54,6 +55,8 @@ pub struct PolicyPlan {
     pub steps: Vec<Step>,
     /// What differs, field by field.
     pub drift: Vec<Drift>,
+    /// What differs and is left as it is until the pool runs.
+    pub kept_back: Vec<Drift>,
     /// In what the pool is another than the template; never a step.
     pub template_drift: Vec<TemplateDrift>,
     /// Why the policy's object is let go, if it is being deleted and need not wait for its pool to go.
@@ -97,6 +100,7 @@ fn plan_policy(
         problems: Vec::new(),
         steps: Vec::new(),
         drift: Vec::new(),
+        kept_back: Vec::new(),
         template_drift: Vec::new(),
         release: release::of(intent, intents, snapshot, settings),
     };
@@ -110,7 +114,7 @@ fn plan_policy(
     let wish = match target(intent, intents, snapshot) {
         Err(problem) => {
             let wish = match &problem {
-                Problem::NotObserved { .. } => Wish::AsItIs,
+                Problem::NotObserved { .. } | Problem::ClusterNotRunning { .. } => Wish::AsItIs,
                 other => Wish::open(&format!("the policy can't be planned ({})", other.reason())),
             };
             create_or_tell(&mut plan, problem, intent, snapshot, settings);
@@ -134,10 +138,11 @@ fn plan_pool(
         .as_ref()
         .map(|template| template.drift(&pool.settings, &settings.api_version))
         .unwrap_or_default();
-    if steps::is_of_somebody_else(intent, pool) {
+    if steps::is_of_somebody_else(intent, pool) && !power::is_off(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }
-    let steps = steps::toward(intent, pool);
+    let power::Powered { steps, kept_back } = power::applied(intent, pool, steps::toward(intent, pool));
+    plan.kept_back = steps::drift(&kept_back);
     plan.drift = steps::drift(&steps);
     let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
     let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
@@ -210,7 +215,7 @@ fn target<'a>(intent: &Intent, intents: &[Intent], snapshot: &'a Snapshot) -> Re
         let pools = capped_list(cluster.pools.iter().map(|pool| &pool.name));
         return Err(Problem::PoolNotFound { pools });
     };
-    Problem::of_pool(pool).map_or(Ok(pool), Err)
+    power::hindrance(intent, pool, cluster).map_or(Ok(pool), Err)
 }
 
 #[cfg(test)]

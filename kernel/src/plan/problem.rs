@@ -6,6 +6,7 @@ use crate::intent::{Attempt, Cause, Intent};
 use crate::names::{capped_list, counted, shorten};
 use crate::settings::Settings;
 use crate::snapshot::{AgentPool, Mode, PoolKind, Power, ProvisioningState};
+use crate::step::Change;
 use crate::time::Time;
 
 /// Why some or all of a policy can't be planned.
@@ -34,6 +35,11 @@ pub enum Problem {
     /// The pool is stopped.
     NotRunning {
         /// ARM's power state.
+        state: String,
+    },
+    /// The whole cluster is stopped, or on its way there or back, and the pool with it.
+    ClusterNotRunning {
+        /// What the cluster is.
         state: String,
     },
     /// The policy sets a count, and an autoscaler that somebody else has turned on owns it.
@@ -79,6 +85,16 @@ impl Problem {
             (_, _, Power::NotRunning(state)) => Some(Self::NotRunning { state: state.clone() }),
             (PoolKind::ScaleSet, _, Power::Running) => None,
         }
+    }
+
+    /// Why the pool can't be changed in this way, if so. One that is stopped can be started or deleted.
+    pub(crate) fn of_change(change: &Change, pool: &AgentPool) -> Option<Self> {
+        if change.deletes() {
+            return Self::of_deletion(pool);
+        }
+        // A stop that has failed is made again.
+        let fits = change.starts() || change.stops();
+        Self::of_pool(pool).filter(|problem| !(fits && matches!(problem, Self::NotRunning { .. })))
     }
 
     /// Why the pool can't be deleted, if so. One that is stopped can.
@@ -128,6 +144,7 @@ impl Problem {
             Self::PoolNotFound { .. } => "PoolNotFound",
             Self::Unsupported { .. } | Self::NotDeleted { .. } => "UnsupportedPool",
             Self::NotRunning { .. } => "PoolNotRunning",
+            Self::ClusterNotRunning { .. } => "ClusterNotRunning",
             Self::Autoscaled => "PoolIsAutoscaled",
             Self::TooFewNodes { .. } => "TooFewNodes",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
@@ -145,6 +162,7 @@ impl Problem {
         !matches!(
             self,
             Self::NotObserved { .. }
+                | Self::ClusterNotRunning { .. }
                 | Self::BackingOff { lasts: false, .. }
                 | Self::TooFewNodes { cordoned: false, .. }
         )
@@ -177,7 +195,14 @@ impl fmt::Display for Problem {
                 )
             }
             Self::NotRunning { state } => {
-                write!(f, "the pool is {state}; nothing is changed until it is started (az aks nodepool start)")
+                write!(
+                    f,
+                    "the pool is {state}; nothing is changed until it is started: set spec.powerState to Running, or start it \
+                     in Azure (az aks nodepool start)"
+                )
+            }
+            Self::ClusterNotRunning { state } => {
+                write!(f, "the cluster is {state}, and the pool with it; nothing is written until it runs (az aks start)")
             }
             Self::Autoscaled => f.write_str(
                 "the pool is autoscaled, and not by this policy, so the cluster autoscaler owns its count: remove spec.count, \

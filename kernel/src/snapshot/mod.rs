@@ -21,6 +21,7 @@ pub use workload::Workload;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::bulk::BulkChange;
 use crate::intent::Intent;
 use crate::known::Known;
 use crate::step::Step;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub now: Time,
     /// Whether somebody has paused all writes (`NodePoolInventory`, `spec.paused`).
     pub paused: Known<bool>,
+    /// Pools that were deleted, stopped or emptied lately, as far as that has been recorded.
+    pub bulk: Known<Vec<BulkChange>>,
     /// The policies.
     pub intents: Known<Vec<Intent>>,
     /// The managed cluster and its pools, as ARM reports them.

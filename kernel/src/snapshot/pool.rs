@@ -141,6 +141,14 @@ impl ProvisioningState {
     }
 }
 
+impl Power {
+    /// Whether the machines are known to be stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::NotRunning(state) if state.eq_ignore_ascii_case("Stopped"))
+    }
+}
+
 impl Mode {
     /// The mode of that name, whatever its case.
     #[must_use]

@@ -99,7 +99,7 @@ impl<'a> World<'a> {
         };
         let asked = match change {
             Change::Count { from, to } if to < from => nodes.max(count) - usize::try_from(*to).unwrap(),
-            Change::Delete => return nodes,
+            Change::Delete | Change::Stop => return nodes,
             _ => 0,
         };
         let old = if !self.oracle.goes_on_removing(pool) {
@@ -114,7 +114,7 @@ impl<'a> World<'a> {
 
     fn is_evicted(pod: &Pod, node: &Node, pool: &AgentPool, change: Option<&Change>) -> bool {
         let Some(change) = change else { return false };
-        if *change == Change::Delete {
+        if matches!(change, Change::Delete | Change::Stop) {
             return false;
         }
         let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };

@@ -8,8 +8,8 @@ use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
     DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure,
-    PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Template, Tie, Time, Toleration,
-    TolerationOperator, UnhealthyPods, Workload,
+    PoolKind, Power, PowerWish, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Template, Tie, Time,
+    Toleration, TolerationOperator, UnhealthyPods, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -266,12 +266,16 @@ prop_compose! {
             mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
             prop::bool::weighted(0.2),
         ),
-        system_pods in select(vec![SystemPods::Protect, SystemPods::Relocate]),
+        (system_pods, power) in (
+            select(vec![SystemPods::Protect, SystemPods::Relocate]),
+            mostly(None, vec![Some(PowerWish::Running), Some(PowerWish::Stopped), Some(PowerWish::Stopped)]),
+        ),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
-            stalled, waits_since, template, creating, deletion, may_lose_workloads, system_pods,
+            stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, system_pods,
+            power,
         }
     }
 }
@@ -308,7 +312,7 @@ fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let scale = (0_u32..6, option::weighted(0.8, bounds()));
-    let wish = (0..8_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels());
+    let wish = (0..10_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels());
     (select(pools), wish).prop_map(|(pool, (kind, mode, (count, autoscaling), taints, labels))| {
         let change = match kind {
             0 => Change::Mode { from: pool.mode, to: mode },
@@ -318,6 +322,8 @@ fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
             4 => Change::Delete,
             6 => Change::Autoscaling { from: pool.autoscaling, to: autoscaling },
             5 => Change::Tags { from: pool.tags, to: labels },
+            8 => Change::Stop,
+            9 => Change::Start,
             _ => Change::Repair { code: "QuotaExceeded".into() },
         };
         Step { policy: "p0".into(), pool: pool.name, change }
@@ -356,6 +362,7 @@ fn assemble(
     Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, intents),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, issuer),

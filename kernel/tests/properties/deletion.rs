@@ -24,7 +24,7 @@ fn approved(snapshot: &Snapshot) -> Vec<Step> {
 /// Whether the step takes all nodes of a user pool away on which something depends, or may, and nobody allowed it.
 fn takes_along(snapshot: &Snapshot, step: &Step) -> bool {
     let Some(pool) = snapshot.cluster.value().unwrap().pool(&step.pool) else { return false };
-    let empties = matches!(step.change, Change::Delete | Change::Count { to: 0, .. }) && pool.count > 0;
+    let empties = matches!(step.change, Change::Delete | Change::Stop | Change::Count { to: 0, .. }) && pool.count > 0;
     let allowed = intents(snapshot).iter().any(|intent| intent.policy == step.policy && intent.may_lose_workloads);
     let nothing = snapshot.dependents.get(&step.pool) == Some(&Known::seen(NOW, vec![]));
     empties && pool.mode != Mode::System && !allowed && !nothing

@@ -20,7 +20,12 @@ mod drained;
 #[path = "../../fuzz/drains.rs"]
 mod drains;
 #[cfg(test)]
+mod fuse;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
+#[path = "../../fuzz/odd.rs"]
+mod odd;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

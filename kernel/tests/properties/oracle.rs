@@ -82,7 +82,7 @@ impl<'a> Oracle<'a> {
             .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System))
             || here.iter().any(|change| change.aim() == Some(Aim::Demotion));
         let taken: BTreeSet<&str> = writes.iter().flat_map(|step| self.taken(step, pool)).collect();
-        let goes = here.contains(&&Change::Delete);
+        let goes = here.contains(&&Change::Delete) || here.contains(&&Change::Stop);
         if leaves || goes || !is_system || loses_mode || pool.power != Power::Running {
             return 0;
         }
@@ -166,7 +166,7 @@ impl<'a> Oracle<'a> {
             return false;
         }
         let on_node = node.filter(|node| node.pool.is_some()).map_or(&[][..], |node| &node.taints);
-        if step.change == Change::Delete {
+        if matches!(step.change, Change::Delete | Change::Stop) {
             return pod.owner != Owner::DaemonSet;
         }
         let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power, Problem,
-    ProvisioningState, Purpose, Settings, Snapshot, Step, SystemPods, plan,
+    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power,
+    PowerWish, Problem, ProvisioningState, Purpose, Settings, Snapshot, Step, SystemPods, plan,
 };
 use proptest::prelude::*;
 
@@ -32,6 +32,8 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
+        Change::Stop => (pool.power, pool.count) = (Power::NotRunning("Stopped".into()), 0),
+        Change::Start => pool.power = Power::Running,
         Change::Drain(drain) => return drained(snapshot, &step.policy, drain, cluster),
     }
     // A write that succeeds ends what had failed.
@@ -145,6 +147,10 @@ proptest! {
     #[test]
     fn a_state_that_is_reached_needs_no_step(snapshot in cluster()) {
         let mut snapshot = calm(snapshot);
+        // What a stopped pool is to be otherwise is planned when it runs.
+        for step in steps(&snapshot).into_iter().filter(|step| step.change.starts()) {
+            merge(&mut snapshot, &step);
+        }
         // A drain is planned change by change.
         for _ in 0..50 {
             let planned = steps(&snapshot);
@@ -168,7 +174,7 @@ proptest! {
         let mut snapshot = calm(snapshot);
         let (mut left, mut writes) = (steps(&snapshot).len(), 0);
         while let Some(step) = steps(&snapshot).first() {
-            let drains = is_drain(step) || steps(&snapshot).iter().any(is_drain);
+            let drains = is_drain(step) || step.change.starts() || steps(&snapshot).iter().any(is_drain);
             merge(&mut snapshot, &step.clone());
             writes += 1;
             prop_assert!(writes < 60);
@@ -227,6 +233,8 @@ proptest! {
                     prop_assert_eq!(Some(&new.template), intent.template.as_ref());
                 }
                 Change::Delete => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),
+                Change::Stop => prop_assert_eq!(intent.power, Some(PowerWish::Stopped)),
+                Change::Start => prop_assert_eq!(intent.power, Some(PowerWish::Running)),
                 Change::Drain(drain) => match drain.aim() {
                     Some(Aim::Scale { to, .. }) => prop_assert_eq!(intent.count, Some(to)),
                     Some(Aim::Demotion) => {

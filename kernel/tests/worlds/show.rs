@@ -185,8 +185,10 @@ fn intent() -> Intent {
         waits_since: None,
         template: None,
         creating: false,
+        power: None,
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
+        may_exceed_fuse: false,
         system_pods: SystemPods::Protect,
     }
 }
@@ -210,6 +212,7 @@ impl World {
         Snapshot {
             now: NOW,
             paused: Known::seen(NOW, false),
+            bulk: Known::seen(NOW, vec![]),
             intents: Known::seen(NOW, vec![intent()]),
             cluster: Known::seen(NOW, cluster),
             issuer: Known::seen(NOW, ISSUER.into()),

@@ -63,6 +63,8 @@ pub fn inventory(old: &NodePoolInventoryStatus, about: &Survey<'_>) -> NodePoolI
         more_pools: (more_pools > 0).then_some(more_pools),
         findings,
         unknown,
+        // They are written on their own.
+        bulk_changes: Vec::new(),
     }
 }
 

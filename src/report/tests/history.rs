@@ -189,6 +189,7 @@ fn a_failure_by_another_hand_counts_for_the_policy_that_governs_the_pool() {
         problems,
         steps: vec![],
         drift: vec![],
+        kept_back: vec![],
         template_drift: vec![],
         release: None,
     };

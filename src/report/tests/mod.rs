@@ -4,6 +4,7 @@ mod creation;
 mod drain;
 mod history;
 mod inventory;
+mod power;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
@@ -88,6 +89,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
     let mut snapshot = Snapshot {
         now: NOW,
         paused: Known::seen(NOW, false),
+        bulk: Known::seen(NOW, vec![]),
         intents: Known::seen(NOW, vec![api::intent(policy)]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::unknown("not read"),
@@ -119,6 +121,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         problems,
         steps: steps.to_vec(),
         drift,
+        kept_back: vec![],
         template_drift: vec![],
         release: None,
     };
