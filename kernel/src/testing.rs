@@ -32,9 +32,11 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        max_surge: Some("10%".into()),
         max_unavailable: Some("0".into()),
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: Arc::default(),
     }
@@ -125,6 +127,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         owned_labels: [].into(),
         tags: None,
         owned_tags: [].into(),
+        version: None,
+        upgrade: crate::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,
@@ -160,6 +164,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: crate::Version::parse("1.34.2"),
         pools,
     };
     let vacant = |pool: &AgentPool| {
@@ -180,6 +185,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        upgradable: [].into(),
     }
 }
 

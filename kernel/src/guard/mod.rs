@@ -15,6 +15,8 @@ mod stale_observation;
 mod system_capacity_floor;
 mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
+mod upgrade;
+mod version_skew;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
@@ -56,7 +58,7 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 13] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 14] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -70,6 +72,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,
+        version_skew::check,
     ];
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again.

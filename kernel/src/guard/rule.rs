@@ -37,11 +37,13 @@ pub enum Rule {
     KubeSystemUnhealthy,
     /// Pods on a user pool that is to go have nowhere else to go, or data on its disks.
     WorkloadsDependOnPool,
+    /// AKS does not take the version.
+    VersionSkew,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -56,6 +58,7 @@ impl Rule {
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
         Self::WorkloadsDependOnPool,
+        Self::VersionSkew,
     ];
 
     /// The name that status, events and documentation use.
@@ -76,6 +79,7 @@ impl Rule {
             Self::DisruptionBudgetBlocks => "DisruptionBudgetBlocks",
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
             Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
+            Self::VersionSkew => "VersionSkew",
         }
     }
 }

@@ -7,6 +7,7 @@ mod release;
 mod repair;
 mod steps;
 mod uncordon;
+mod version;
 mod victims;
 
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ pub use problem::Problem;
 pub use release::Release;
 pub use steps::Drift;
 use uncordon::Wish;
+pub use version::Ahead;
+use version::Course;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
@@ -56,6 +59,8 @@ pub struct PolicyPlan {
     pub drift: Vec<Drift>,
     /// In what the pool is another than the template; never a step.
     pub template_drift: Vec<TemplateDrift>,
+    /// That the pool runs a newer version than the policy asks for; never a step.
+    pub ahead: Option<Ahead>,
     /// Why the policy's object is let go, if it is being deleted and need not wait for its pool to go.
     pub release: Option<Release>,
 }
@@ -98,6 +103,7 @@ fn plan_policy(
         steps: Vec::new(),
         drift: Vec::new(),
         template_drift: Vec::new(),
+        ahead: None,
         release: release::of(intent, intents, snapshot, settings),
     };
     if plan.release.is_some() {
@@ -134,13 +140,29 @@ fn plan_pool(
         plan.problems.push(Problem::Autoscaled);
     }
     let steps = steps::toward(intent, pool);
-    plan.drift = steps::drift(&steps);
+    let upgrade = match snapshot.cluster.value().map_or(Course::Stay, |cluster| version::course(intent, pool, cluster)) {
+        Course::Upgrade(change) => Some(steps::on_its_own(intent, pool, change)),
+        Course::Ahead(ahead) => {
+            plan.ahead = Some(ahead);
+            None
+        }
+        Course::Unknown => {
+            let reason = "it does not tell which Kubernetes version the control plane runs".to_owned();
+            plan.problems.push(Problem::NotObserved { reason });
+            None
+        }
+        Course::Stay => None,
+    };
+    let all: Vec<Step> = steps.iter().chain(&upgrade).cloned().collect();
+    plan.drift = steps::drift(&all);
     let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
     let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
     let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
     let refined = drain::refine(intent, (pool, nodes), snapshot, settings, steps, held.as_deref());
     plan.steps = refined.steps;
     plan.problems.extend(refined.problem);
+    // Cheaper changes come first, and a smaller pool is upgraded sooner.
+    plan.steps.extend(upgrade);
     if plan.steps.is_empty() {
         plan.steps.extend(repair::of(intent, pool, snapshot, settings));
     }
