@@ -8,6 +8,7 @@ mod policy;
 mod requested;
 mod status;
 mod template;
+mod upgrade;
 
 pub use crd::{crd_yaml, stored_as};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};

@@ -58,7 +58,7 @@ impl PoolWrite {
             let value = read.get(collection).filter(|value| !value.is_null()).cloned().unwrap_or(empty);
             properties.insert(collection.into(), value);
         }
-        for (name, value) in changed(change) {
+        for (name, value) in changed(change, read) {
             match value {
                 Some(value) => drop(properties.insert(name.into(), value)),
                 None => drop(properties.remove(name)),
@@ -76,7 +76,7 @@ impl PoolWrite {
 
 /// The properties that the change is about, and their new values; `None` goes in no case. A repair changes none, and a
 /// deletion or a drain is no PUT.
-fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
+fn changed(change: &Change, read: &Map<String, Value>) -> Vec<(&'static str, Option<Value>)> {
     let one = |name, value| vec![(name, Some(value))];
     match change {
         Change::Mode { to, .. } => one("mode", json!(to.to_string())),
@@ -84,6 +84,10 @@ fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
         Change::Taints { to, .. } => one("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => one("nodeLabels", json!(to)),
         Change::Tags { to, .. } => one("tags", json!(to)),
+        Change::Version { to, .. } => one("orchestratorVersion", json!(to.to_string())),
+        Change::UpgradeSettings { to, .. } => {
+            one("upgradeSettings", Value::Object(settings::of_upgrades(to, read.get("upgradeSettings"))))
+        }
         // The number of nodes is the autoscaler's before or after, and what was read of it may be old already.
         Change::Autoscaling { to, .. } => vec![
             ("enableAutoScaling", Some(json!(to.is_some()))),

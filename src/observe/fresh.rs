@@ -81,6 +81,9 @@ impl Observer {
         if let Some(occupancy) = self.fresh_occupancy(step, &snapshot).await {
             snapshot.occupancy.insert(step.pool.clone(), occupancy);
         }
+        if let Some(upgradable) = Box::pin(self.fresh_upgradable(step, &snapshot)).await {
+            snapshot.upgradable.insert(step.pool.clone(), upgradable);
+        }
         Ok(Fresh { snapshot, document })
     }
 

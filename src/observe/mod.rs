@@ -9,6 +9,7 @@ pub mod scheduling;
 mod sharing;
 mod storage;
 mod store;
+mod upgrades;
 mod watch;
 mod watched;
 
@@ -26,6 +27,7 @@ pub use fresh::Fresh;
 use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, PolicyVersion, Store};
+use upgrades::Upgrades;
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
@@ -43,6 +45,7 @@ pub struct Observer {
     view: Mutex<ArmView>,
     dependents: Dependents,
     occupied: Occupied,
+    upgrades: Upgrades,
     kept_places: Mutex<Option<places::Kept>>,
 }
 
@@ -76,7 +79,8 @@ impl Observer {
             absent: false,
         };
         let (dependents, occupied, kept_places) = (Dependents::default(), Occupied::default(), Mutex::default());
-        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, kept_places }
+        let upgrades = Upgrades::default();
+        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, upgrades, kept_places }
     }
 
     /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).
@@ -97,6 +101,7 @@ impl Observer {
             in_flight,
             dependents: self.dependents.all(),
             occupancy: self.occupied.all(),
+            upgradable: self.upgrades.all(),
         }
     }
 

@@ -119,6 +119,7 @@ mod tests {
             in_flight: vec![],
             dependents: [].into(),
             occupancy: [].into(),
+            upgradable: [].into(),
         }
     }
 
@@ -131,6 +132,7 @@ mod tests {
             steps: changes.into_iter().map(step).collect(),
             drift: vec![],
             template_drift: vec![],
+            ahead: None,
             release: None,
         };
         Plan { policies: vec![policy], ..Plan::default() }

@@ -11,6 +11,7 @@ mod joins;
 mod ledger;
 mod pass;
 mod start;
+mod upgrades;
 mod wake;
 
 pub use arguments::Arguments;

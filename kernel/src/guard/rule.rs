@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
-use crate::step::Step;
+use crate::step::{Change, Step};
 
 /// A safety rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +147,16 @@ impl Refusal {
         let places = snapshot.places.fresh(snapshot.now, settings.stale_after);
         let known = places.is_ok_and(|places| broken.pods.iter().all(|pod| places.pods.contains_key(pod)));
         if known { &[] } else { &broken.pods }
+    }
+
+    /// Whether nothing stands against the step, an upgrade, but what is known of its pool only when it is read for it: what
+    /// AKS offers, and what runs on its nodes.
+    #[must_use]
+    pub fn asks_for_upgrades(&self, snapshot: &Snapshot) -> bool {
+        let Change::Version { to, .. } = &self.step.change else { return false };
+        let control_plane = snapshot.cluster.value().and_then(|cluster| cluster.version);
+        let of_upgrades = |broken: &Broken| matches!(broken.rule, Rule::VersionSkew | Rule::DisruptionBudgetBlocks);
+        control_plane.is_some_and(|version| !version.is_older_than(*to)) && self.broken.iter().all(of_upgrades)
     }
 
     /// The broken rule to name first: the gravest, in the order in which the rules are checked.
