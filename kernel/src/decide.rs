@@ -132,6 +132,9 @@ impl<'a> Pass<'a> {
             });
         }
         let is_under_way = || !self.refused.contains(&step.policy) || has_begun(step, facts);
+        if let Some(first) = unfinished_upgrade(policy, step, facts) {
+            return Some(format!("the unfinished upgrade of its pool, {}", in_words(first)));
+        }
         if step.change.upgrades() && has_begun(step, facts) {
             return Some("the drain of nodes of its pool, which has begun".to_owned());
         }
@@ -248,6 +251,13 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
     let leaves = first.change.demotes() || first.change.aim() == Some(Aim::Demotion);
     let waits = step.change.upgrades() && first.change.changes_mode();
     ((depends(step) && first != step) || (leaves && step.change.scales_down()) || waits).then_some(first)
+}
+
+/// The upgrade of the policy that is to be finished before anything else is written to its pool.
+fn unfinished_upgrade<'a>(policy: &'a PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<&'a Step> {
+    let is_half = facts.observed.pool(&step.pool).is_some_and(|pool| facts.is_half_upgraded(pool));
+    let waits = is_half && step.change.is_put() && !step.change.upgrades();
+    policy.steps.iter().find(|other| waits && other.change.upgrades())
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.

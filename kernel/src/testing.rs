@@ -290,6 +290,25 @@ pub(crate) fn autoscale(pool: &str, from: Option<(u32, u32)>, to: Option<(u32, u
     step(pool, Change::Autoscaling { from: bounds(from), to: bounds(to) })
 }
 
+/// Upgrades a pool that runs 1.33.5.
+pub(crate) fn upgrade_to(pool: &str, version: &str) -> Step {
+    step(pool, Change::Version { from: crate::Version::parse("1.33.5"), to: crate::Version::parse(version).unwrap() })
+}
+
+/// A change of how upgrades go through a pool that has AKS's own settings.
+pub(crate) fn let_miss(pool: &str, nodes: &str) -> Step {
+    let settings = |text: &str| crate::UpgradeSettings { max_unavailable: Some(text.into()), ..Default::default() };
+    step(pool, Change::UpgradeSettings { from: settings("0"), to: settings(nodes) })
+}
+
+/// Tells of a pool that AKS offers it these versions and nothing runs on it.
+pub(crate) fn offer(snapshot: &mut Snapshot, pool: &str, versions: &[&str]) {
+    let nodes = nodes_mut(snapshot, pool).map(|node| node.name.clone()).collect();
+    let offered = versions.iter().map(|text| crate::Version::parse(text).unwrap()).collect();
+    let occupancy = Occupancy { nodes, ..Occupancy::default() };
+    snapshot.upgradable.insert(pool.to_owned(), Known::seen(NOW, crate::Upgradable { offered, occupancy }));
+}
+
 /// The steps as writes that ARM accepted.
 pub(crate) fn in_flight(steps: impl IntoIterator<Item = Step>) -> Vec<InFlight> {
     steps.into_iter().map(|step| InFlight { step, since: ago(5) }).collect()

@@ -131,3 +131,6 @@ fn not_known(step: &Step, why: &str) -> Broken {
         pods: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,14 @@ const SHOWN: usize = 12;
 /// Refuses a version that AKS does not take: newer than the control plane's, patch included, which waits for it; of another
 /// major; more than three minors behind; or one that AKS does not offer the pool.
 ///
+/// Also a write about anything else that would go on with an upgrade which has stopped half-way.
+///
 /// What AKS offers is read when nothing else stands against the upgrade. Until then the step is refused for now.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let (from, to) = match &step.change {
         Change::Version { from, to } => (Some(*from), *to),
         Change::Create(new) => (None, new.version?),
-        _ => return None,
+        _ => return unfinished(facts, step),
     };
     let pool = &step.pool;
     let Some(control_plane) = facts.observed.version else {
@@ -58,6 +60,24 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 const READS_AGAIN: &str =
     "the operator reads again by itself; if this stays, look at its log and at its permissions in Azure";
 
+/// Refuses a write that would go on with an upgrade of its pool that has stopped half-way, and is about something else.
+fn unfinished(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    let pool = facts.observed.pool(&step.pool).filter(|pool| step.change.is_put() && facts.is_half_upgraded(pool))?;
+    let runs = pool.current_version.as_deref().unwrap_or("an unknown version");
+    let asked = pool.requested_version.as_deref().unwrap_or("an unknown one");
+    // What runs may end as it should.
+    let busy = pool.state.operation().is_some() || facts.is_in_flight(&pool.name);
+    Some(broken(
+        if busy { Standing::Passing } else { Standing::Lasting },
+        format!(
+            "any write to pool {} would go on with its unfinished upgrade (it is {}, runs Kubernetes {runs}, and was asked for \
+             {asked})",
+            pool.name, pool.state
+        ),
+        "finish the upgrade first: set spec.kubernetesVersion to the version that was asked for, or use az aks nodepool upgrade",
+    ))
+}
+
 /// What AKS offers the pool instead, if it does not offer the version, or that this is not known.
 fn offered(facts: &Facts<'_>, pool: &str, to: Version) -> Option<Broken> {
     let known = facts.upgradable.get(pool);
@@ -87,3 +107,6 @@ fn offered(facts: &Facts<'_>, pool: &str, to: Version) -> Option<Broken> {
 fn broken(standing: Standing, finding: String, remedy: &str) -> Broken {
     Broken { rule: Rule::VersionSkew, standing, finding, remedy: remedy.to_owned(), pods: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;
