@@ -249,9 +249,7 @@ impl<'a> Facts<'a> {
             Change::Delete | Change::Version { .. } => true,
             Change::Drain(drain) => return !drain.ends(),
         };
-        takes_away
-            || self.goes_on_removing(pool)
-            || (self.is_half_upgraded(pool) && unavailable(step, pool) > 0)
+        takes_away || self.goes_on_removing(pool) || (self.is_half_upgraded(pool) && unavailable(step, pool) > 0)
     }
 
     /// Whether the step may evict pods or take nodes away, or takes a pool away from the add-ons.

@@ -130,7 +130,17 @@ impl NewPool {
             node_soak_minutes: None,
             undrainable_nodes: None,
         };
-        Self { mode, count, autoscaling: None, taints: None, labels: None, tags: None, version: None, upgrade, template }
+        Self {
+            mode,
+            count,
+            autoscaling: None,
+            taints: None,
+            labels: None,
+            tags: None,
+            version: None,
+            upgrade,
+            template,
+        }
     }
 }
 

@@ -148,7 +148,10 @@ mod tests {
         to.apply(&mut pool);
         assert_eq!(all("33%", "Cordon").toward(&pool), None);
         let (from, to) = settings("33%", 45).toward(&pool).unwrap();
-        assert_eq!((from.to_string(), to.to_string()), ("drainTimeoutMinutes 30".into(), "drainTimeoutMinutes 45".into()));
+        assert_eq!(
+            (from.to_string(), to.to_string()),
+            ("drainTimeoutMinutes 30".into(), "drainTimeoutMinutes 45".into())
+        );
     }
 
     #[test]

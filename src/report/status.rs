@@ -1,7 +1,8 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
 use nodepool_kernel::{
-    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Purpose, Readiness, Refusal, Standing, Step, Time, Verdict, Version,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Purpose, Readiness, Refusal, Standing, Step, Time,
+    Verdict, Version,
 };
 
 use super::conditions::{draft, merge};
@@ -120,10 +121,12 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
                 field: format!("template.{}", drift.field),
                 difference: shortened(&drift.to_string()),
             }))
-            .chain(about.plan.ahead.map(|ahead| DriftedField {
-                field: Purpose::Version.to_string(),
-                difference: ahead.to_string(),
-            }))
+            .chain(
+                about
+                    .plan
+                    .ahead
+                    .map(|ahead| DriftedField { field: Purpose::Version.to_string(), difference: ahead.to_string() }),
+            )
             .collect(),
         history: old.history,
         last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),

@@ -22,8 +22,7 @@ impl Pass {
             Verdict::Refused(refusal) => refusal.asks_for_upgrades(snapshot),
             Verdict::Approved(_) | Verdict::Waits { .. } => false,
         };
-        let pools: BTreeSet<String> =
-            verdicts.iter().filter(asks).map(|verdict| verdict.step().pool.clone()).collect();
+        let pools: BTreeSet<String> = verdicts.iter().filter(asks).map(|verdict| verdict.step().pool.clone()).collect();
         self.observer.know_upgrades((&pools, &planned), snapshot, self.upgrades_kept()).await
     }
 
@@ -34,6 +33,9 @@ impl Pass {
     }
 
     fn upgrades_kept(&self) -> (Duration, Duration) {
-        (self.refresh_interval.min(LONGEST_KEPT), self.arguments.arm_poll_seconds.max(self.refresh_interval.min(LONGEST_KEPT)))
+        (
+            self.refresh_interval.min(LONGEST_KEPT),
+            self.arguments.arm_poll_seconds.max(self.refresh_interval.min(LONGEST_KEPT)),
+        )
     }
 }

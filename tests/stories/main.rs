@@ -41,6 +41,7 @@ mod steps;
 mod support;
 mod system;
 mod table;
+mod upgrade;
 mod user_pool;
 
 use std::sync::Arc;
@@ -105,5 +106,6 @@ fn all() -> Vec<Story> {
     stories.extend(ordinary_days::stories());
     stories.extend(drain_hands::stories());
     stories.extend(occupancy::stories());
+    stories.extend(upgrade::stories());
     stories
 }

@@ -8,6 +8,8 @@ mod drains;
 mod hold;
 #[path = "../strange.rs"]
 mod strange;
+#[path = "../versions.rs"]
+mod versions;
 
 use libfuzzer_sys::fuzz_target;
 

@@ -138,11 +138,7 @@ fn freed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
 
 /// How many nodes any write to the pool, other than its deletion, rolls at once.
 fn rolled(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
-    if facts.rolls(step, pool) {
-        size(unavailable(step, pool)).max(1)
-    } else {
-        0
-    }
+    if facts.rolls(step, pool) { size(unavailable(step, pool)).max(1) } else { 0 }
 }
 
 fn size(count: u32) -> usize {

@@ -64,6 +64,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         conflicting_policy::check,
         held::check,
         operation_in_progress::check,
+        version_skew::check,
         restricted_system_taint::check,
         last_healthy_system_pool::check,
         system_capacity_floor::check,
@@ -72,7 +73,6 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         disruption_budget_blocks::check,
         kube_system_unhealthy::check,
         workloads_depend_on_pool::check,
-        version_skew::check,
     ];
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again.

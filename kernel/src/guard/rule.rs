@@ -21,6 +21,8 @@ pub enum Rule {
     ObserveOnly,
     /// The pool or the cluster is busy.
     OperationInProgress,
+    /// AKS does not take the version, or the write would go on with an upgrade that has stopped half-way.
+    VersionSkew,
     /// AKS or its add-ons do not accept the taints on a system pool.
     RestrictedSystemTaint,
     /// No healthy system pool would remain.
@@ -37,8 +39,6 @@ pub enum Rule {
     KubeSystemUnhealthy,
     /// Pods on a user pool that is to go have nowhere else to go, or data on its disks.
     WorkloadsDependOnPool,
-    /// AKS does not take the version.
-    VersionSkew,
 }
 
 impl Rule {
@@ -50,6 +50,7 @@ impl Rule {
         Self::Suspended,
         Self::ObserveOnly,
         Self::OperationInProgress,
+        Self::VersionSkew,
         Self::RestrictedSystemTaint,
         Self::LastHealthySystemPool,
         Self::SystemCapacityFloor,
@@ -58,7 +59,6 @@ impl Rule {
         Self::DisruptionBudgetBlocks,
         Self::KubeSystemUnhealthy,
         Self::WorkloadsDependOnPool,
-        Self::VersionSkew,
     ];
 
     /// The name that status, events and documentation use.

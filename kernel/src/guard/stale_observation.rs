@@ -107,11 +107,9 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
         // To end a drain is judged before all this.
-        Change::Taints { .. }
-        | Change::Labels { .. }
-        | Change::Version { .. }
-        | Change::Delete
-        | Change::Drain(_) => true,
+        Change::Taints { .. } | Change::Labels { .. } | Change::Version { .. } | Change::Delete | Change::Drain(_) => {
+            true
+        }
         Change::Tags { .. } | Change::UpgradeSettings { .. } | Change::Repair { .. } | Change::Create(_) => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::rule::{Broken, Rule, Standing};
+use super::version_skew;
 use crate::disruption::{Eviction, eviction};
 use crate::facts::Facts;
 use crate::names::{capped, capped_list, counted, shorten};
@@ -73,8 +74,10 @@ pub(super) fn budgets(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let known = facts.upgradable.get(&step.pool);
     let upgradable = match known.map(|known| known.fresh(facts.now, facts.settings.stale_after)) {
         Some(Ok(upgradable)) => upgradable,
+        // Until the version itself may be, nothing more is asked.
+        _ if version_skew::check(facts, step).is_some() => return None,
         unknown => {
-            let why = unknown.and_then(Result::err).unwrap_or_else(|| "they have not been read yet".to_owned());
+            let why = unknown.and_then(Result::err).unwrap_or_else(|| version_skew::UNREAD.to_owned());
             return Some(not_known(step, &why));
         }
     };
@@ -109,9 +112,10 @@ pub(super) fn budgets(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
             capped(shown, SHOWN, "; "),
             capped_list(pods)
         ),
-        remedy: "let each of these budgets allow one pod to go (more replicas, or less that must be available); AKS drains \
+        remedy:
+            "let each of these budgets allow one pod to go (more replicas, or less that must be available); AKS drains \
                  one node after the other"
-            .to_owned(),
+                .to_owned(),
         pods: Vec::new(),
     })
 }

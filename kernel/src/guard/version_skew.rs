@@ -25,7 +25,9 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     };
     let pool = &step.pool;
     let Some(control_plane) = facts.observed.version else {
-        let finding = format!("ARM does not tell which Kubernetes version the control plane runs, and pool {pool} may not be newer");
+        let finding = format!(
+            "ARM does not tell which Kubernetes version the control plane runs, and pool {pool} may not be newer"
+        );
         return Some(broken(Standing::Passing, finding, READS_AGAIN));
     };
     if let Some(Some(runs)) = from.filter(|from| from.is_none_or(|runs| !runs.is_older_than(to))) {
@@ -52,11 +54,17 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
             "pool {pool} is to run Kubernetes {to}, and AKS takes {oldest} to {control_plane} beside the control plane's \
              {control_plane}"
         );
-        return Some(broken(Standing::Lasting, finding, "set spec.kubernetesVersion to one of these, or to ControlPlane"));
+        return Some(broken(
+            Standing::Lasting,
+            finding,
+            "set spec.kubernetesVersion to one of these, or to ControlPlane",
+        ));
     }
     from.and_then(|_| offered(facts, pool, to))
 }
 
+/// Why what an upgrade depends on besides is not known at first.
+pub(super) const UNREAD: &str = "it is read when nothing else stands against the upgrade";
 const READS_AGAIN: &str =
     "the operator reads again by itself; if this stays, look at its log and at its permissions in Azure";
 
@@ -84,7 +92,7 @@ fn offered(facts: &Facts<'_>, pool: &str, to: Version) -> Option<Broken> {
     let offered = match known.map(|known| known.fresh(facts.now, facts.settings.stale_after)) {
         Some(Ok(upgradable)) => &upgradable.offered,
         unknown => {
-            let why = unknown.and_then(Result::err).unwrap_or_else(|| "it has not been read yet".to_owned());
+            let why = unknown.and_then(Result::err).unwrap_or_else(|| UNREAD.to_owned());
             let finding = format!("it is not known which versions AKS offers pool {pool}: {}", shorten(&why, 240));
             return Some(broken(Standing::Passing, finding, READS_AGAIN));
         }

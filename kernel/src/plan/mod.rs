@@ -140,7 +140,8 @@ fn plan_pool(
         plan.problems.push(Problem::Autoscaled);
     }
     let steps = steps::toward(intent, pool);
-    let upgrade = match snapshot.cluster.value().map_or(Course::Stay, |cluster| version::course(intent, pool, cluster)) {
+    let upgrade = match snapshot.cluster.value().map_or(Course::Stay, |cluster| version::course(intent, pool, cluster))
+    {
         Course::Upgrade(change) => Some(steps::on_its_own(intent, pool, change)),
         Course::Ahead(ahead) => {
             plan.ahead = Some(ahead);

@@ -30,9 +30,11 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        max_surge: None,
         max_unavailable: None,
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: std::sync::Arc::default(),
     }
@@ -72,6 +74,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: nodepool_kernel::Version::parse("1.34.2"),
         pools,
     };
     let well_since = Some(Time::from_millis(NOW.as_millis() - 900_000));
@@ -96,6 +99,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         in_flight: vec![],
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     };
     edit(&mut snapshot);
     snapshot

@@ -3,7 +3,9 @@
 use super::*;
 use crate::snapshot::{Mode, ProvisioningState};
 use crate::step::NewPool;
-use crate::testing::{ago, broken, edit, governed, in_flight, let_miss, offer, pool, pool_mut, put_label, rules, upgrade_to};
+use crate::testing::{
+    ago, broken, edit, governed, in_flight, let_miss, offer, pool, pool_mut, put_label, rules, upgrade_to,
+};
 use crate::{PoolFailure, Snapshot};
 
 /// A system pool and a user pool of 1.33.5 beside a control plane of 1.34.2.
@@ -76,7 +78,10 @@ fn what_is_not_known_is_refused_for_now() {
     };
     assert_eq!(passing(&|_| ()), None);
     let unknown = "it is not known which versions AKS offers pool apps: ";
-    assert_eq!(passing(&|it| it.upgradable.clear()), Some(format!("{unknown}it has not been read yet")));
+    assert_eq!(
+        passing(&|it| it.upgradable.clear()),
+        Some(format!("{unknown}it is read when nothing else stands against the upgrade"))
+    );
     let failed = |it: &mut Snapshot| drop(it.upgradable.insert("apps".into(), crate::Known::unknown("no answer")));
     assert_eq!(passing(&failed), Some(format!("{unknown}no answer")));
     let old = |it: &mut Snapshot| {
@@ -85,7 +90,9 @@ fn what_is_not_known_is_refused_for_now() {
     };
     assert_eq!(passing(&old), Some(format!("{unknown}not seen for more than 300 s")));
     let no_version = passing(&|it| edit(&mut it.cluster).version = None);
-    assert!(no_version.is_some_and(|says| says.starts_with("ARM does not tell which Kubernetes version the control plane")));
+    assert!(
+        no_version.is_some_and(|says| says.starts_with("ARM does not tell which Kubernetes version the control plane"))
+    );
     let mut unread = upgrade_to("apps", "1.34.2");
     if let Change::Version { from, .. } = &mut unread.change {
         *from = None;
@@ -99,7 +106,8 @@ fn what_is_not_known_is_refused_for_now() {
 #[test]
 fn a_new_pool_may_not_be_newer_than_its_control_plane_and_needs_no_list() {
     let creation = |version: &str| {
-        let new = NewPool { version: Version::parse(version), ..NewPool::new(Mode::User, 1, std::sync::Arc::default()) };
+        let new =
+            NewPool { version: Version::parse(version), ..NewPool::new(Mode::User, 1, std::sync::Arc::default()) };
         Step { policy: "p".into(), pool: "new".into(), change: Change::Create(Box::new(new)) }
     };
     let snapshot = governed(vec![pool("sys", Mode::System, 3)], "new");
