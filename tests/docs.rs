@@ -84,6 +84,7 @@ fn every_link_leads_somewhere() {
         "docs/README.md",
         "docs/concepts.md",
         "docs/create.md",
+        "docs/upgrade.md",
         "docs/safety.md",
         "docs/status.md",
         "docs/operations.md",

@@ -113,8 +113,10 @@ mod tests {
         bare.taints = Some(vec![]);
         bare.labels = Some([("tier".to_owned(), "web".to_owned())].into());
         bare.tags = Some([].into());
+        bare.version = nodepool_kernel::Version::parse("1.34");
+        bare.upgrade.max_surge = Some("33%".into());
         let properties = Value::Object(of_new(&bare));
-        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}, "tags": {}});
+        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}, "tags": {}, "orchestratorVersion": "1.34", "upgradeSettings": {"maxSurge": "33%"}});
         assert_eq!(properties, all);
     }
 

@@ -200,4 +200,27 @@ mod tests {
         properties["eTag"] = json!("");
         assert_eq!(PoolWrite::new(&document(&properties), &Change::Count { from: 3, to: 5 }).if_match, None);
     }
+
+    #[test]
+    fn an_upgrade_and_its_settings_are_changes_of_their_own() {
+        let version = nodepool_kernel::Version::parse;
+        let upgrade = Change::Version { from: version("1.33.5"), to: version("1.34.2").unwrap() };
+        let settings =
+            |surge: &str| nodepool_kernel::UpgradeSettings { max_surge: Some(surge.into()), ..Default::default() };
+        let surge = Change::UpgradeSettings { from: settings("10%"), to: settings("33%") };
+        let mut read = read();
+        read["orchestratorVersion"] = json!("1.33");
+        read["upgradeSettings"] = json!({"drainTimeoutInMinutes": 45, "maxSurge": "10%", "maxUnavailable": null});
+        let whole = json!({"drainTimeoutInMinutes": 45, "maxSurge": "33%"});
+        for etag in [false, true] {
+            if etag {
+                read["eTag"] = json!("1");
+            }
+            let body = |change: &Change| PoolWrite::new(&document(&read), change).body["properties"].clone();
+            assert_eq!(body(&upgrade)["orchestratorVersion"], "1.34.2");
+            assert_eq!(body(&upgrade)["upgradeSettings"].is_null(), !etag, "nothing else goes without an eTag");
+            assert_eq!(body(&surge)["upgradeSettings"], whole, "ARM may replace the object as a whole");
+            assert_eq!(body(&surge)["orchestratorVersion"].is_null(), !etag);
+        }
+    }
 }

@@ -42,6 +42,7 @@ mod support;
 mod system;
 mod table;
 mod upgrade;
+mod upgrade_trouble;
 mod user_pool;
 
 use std::sync::Arc;
@@ -107,5 +108,6 @@ fn all() -> Vec<Story> {
     stories.extend(drain_hands::stories());
     stories.extend(occupancy::stories());
     stories.extend(upgrade::stories());
+    stories.extend(upgrade_trouble::stories());
     stories
 }

@@ -111,7 +111,7 @@ async fn settings(lane: Lane) -> anyhow::Result<Scene> {
             "change the upgrade settings from maxSurge 20%, nodeSoakMinutes 0 to maxSurge 33%, nodeSoakMinutes 5"
         )
     );
-    scene.apply(policy("apps", json!({}))).await?;
+    scene.apply(policy("apps", json!({"mode": "User"}))).await?;
     scene.ready("apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.in_arm("apps", "upgradeSettings"), kept, "what is not named is left alone");
