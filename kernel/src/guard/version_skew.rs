@@ -2,7 +2,7 @@
 
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
-use crate::names::shorten;
+use crate::names::{capped_list, shorten};
 use crate::step::{Change, Step};
 use crate::version::Version;
 
@@ -73,13 +73,16 @@ fn unfinished(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.observed.pool(&step.pool).filter(|pool| step.change.is_put() && facts.is_half_upgraded(pool))?;
     let runs = pool.current_version.as_deref().unwrap_or("an unknown version");
     let asked = pool.requested_version.as_deref().unwrap_or("an unknown one");
+    let quarantined = facts.nodes_of(&pool.name).iter().filter(|node| node.quarantined).map(|node| node.name.as_str());
+    let quarantined = capped_list(quarantined);
+    let left = if quarantined.is_empty() { String::new() } else { format!("; {quarantined} is quarantined") };
     // What runs may end as it should.
     let busy = pool.state.operation().is_some() || facts.is_in_flight(&pool.name);
     Some(broken(
         if busy { Standing::Passing } else { Standing::Lasting },
         format!(
             "any write to pool {} would go on with its unfinished upgrade (it is {}, runs Kubernetes {runs}, and was asked for \
-             {asked})",
+             {asked}{left})",
             pool.name, pool.state
         ),
         "finish the upgrade first: set spec.kubernetesVersion to the version that was asked for, or use az aks nodepool upgrade",

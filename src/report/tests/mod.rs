@@ -3,6 +3,7 @@
 mod creation;
 mod drain;
 mod history;
+mod upgrade;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
@@ -121,6 +122,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         steps: steps.to_vec(),
         drift,
         template_drift: vec![],
+        ahead: None,
         release: None,
     };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
@@ -156,6 +158,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .and_then(|status| status.attempt.as_ref())
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
+        offered: vec![],
         joining: None,
         looked: true,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),

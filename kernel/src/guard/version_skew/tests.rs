@@ -4,7 +4,7 @@ use super::*;
 use crate::snapshot::{Mode, ProvisioningState};
 use crate::step::NewPool;
 use crate::testing::{
-    ago, broken, edit, governed, in_flight, let_miss, offer, pool, pool_mut, put_label, rules, upgrade_to,
+    ago, broken, edit, governed, in_flight, let_miss, nodes_mut, offer, pool, pool_mut, put_label, rules, upgrade_to,
 };
 use crate::{PoolFailure, Snapshot};
 
@@ -145,6 +145,11 @@ fn no_other_write_goes_on_with_an_upgrade_that_stopped_half_way() {
         it.in_flight = in_flight([upgrade_to("apps", "1.34.2")]);
     };
     assert_eq!(half(&sent), Some(Standing::Passing));
+
+    let mut left = cluster();
+    nodes_mut(&mut left, "apps").take(1).for_each(|node| node.quarantined = true);
+    let says = found(&left, &put_label("apps", "a")).unwrap().finding;
+    assert!(says.ends_with("was asked for 1.33; aks-apps-12345678-vmss000000 is quarantined)"), "{says}");
 
     let mut snapshot = cluster();
     requested(&mut snapshot);
