@@ -109,6 +109,7 @@ fn every_link_leads_somewhere() {
         "docs/create.md",
         "docs/fields.md",
         "docs/replace-system-pool.md",
+        "docs/upgrade.md",
         "docs/safety.md",
         "docs/status.md",
         "docs/inventory.md",

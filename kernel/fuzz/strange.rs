@@ -15,6 +15,7 @@ use nodepool_kernel::{
 
 use crate::drains;
 use crate::odd::{bulk, template};
+use crate::versions;
 
 /// A provider id that proves that the cluster is the right one.
 pub const OURS: &str = "azure:///subscriptions/sub/resourceGroups/MC/vmss";
@@ -34,7 +35,7 @@ const OPERATIONS: [&str; 9] =
     ["Succeeded", "Failed", "Canceled", "Scaling", "Updating", "Upgrading", "deleting", "Stopping", ""];
 const VERSIONS: [&str; 8] = ["1.33", "1.33.5", "v1.33.5", "1.34", "", ".", "1..3", "latest"];
 const CODES: [&str; 5] = ["PodDrainFailure", "UpgradeFailed", "QuotaExceeded", "", "DeleteFailed"];
-const AMOUNTS: [&str; 8] = ["0", "1", "50%", "100%", "%", "-1", "99999999999", "4294967295%"];
+pub const AMOUNTS: [&str; 8] = ["0", "1", "50%", "100%", "%", "-1", "99999999999", "4294967295%"];
 
 /// Where everything comes from.
 pub type Input<'a, 'b> = &'a mut Unstructured<'b>;
@@ -47,7 +48,7 @@ pub fn one(input: Input<'_, '_>, of: &[&str]) -> Result<String> {
     Ok((*input.choose(of)?).to_owned())
 }
 
-fn maybe(input: Input<'_, '_>, of: &[&str]) -> Result<Option<String>> {
+pub fn maybe(input: Input<'_, '_>, of: &[&str]) -> Result<Option<String>> {
     Ok(if input.ratio(1, 8)? { None } else { Some(one(input, of)?) })
 }
 
@@ -132,9 +133,11 @@ fn pool(input: Input<'_, '_>) -> Result<AgentPool> {
         tags: labels(input)?,
         requested_version: if rare > 10 { Some("1.33".into()) } else { maybe(input, &VERSIONS)? },
         current_version: if rare > 10 { Some("1.33.5".into()) } else { maybe(input, &VERSIONS)? },
+        max_surge: maybe(input, &AMOUNTS)?,
         max_unavailable: maybe(input, &AMOUNTS)?,
         drain_timeout_minutes: number(input)?,
         node_soak_minutes: number(input)?,
+        undrainable_nodes: None,
         failure: input.ratio(1, 3)?.then_some(failure),
         settings: template(input)?,
     })
@@ -245,6 +248,8 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         owned_labels: keys(input)?,
         tags: if asks(2) { Some(labels(input)?) } else { None },
         owned_tags: keys(input)?,
+        version: versions::wanted(input)?,
+        upgrade: versions::settings(input)?,
         attempt: if input.ratio(1, 4)? { Some(attempt(input)?) } else { None },
         stalled: asks(1),
         waits_since: if asks(2) { Some(time(input)?) } else { None },
@@ -272,8 +277,8 @@ fn intents(input: Input<'_, '_>) -> Result<Vec<Intent>> {
 pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
     let pools = seen.cluster.value().map_or(&[][..], |cluster| &cluster.pools);
     let intents = seen.intents.value().map_or(&[][..], Vec::as_slice);
-    let kind = input.int_in_range(0..=14_u8)?;
-    let pool = match drains::of_drain(seen, pools).filter(|_| kind >= 9) {
+    let kind = input.int_in_range(0..=16_u8)?;
+    let pool = match drains::of_drain(seen, pools).filter(|_| (9..=14).contains(&kind)) {
         _ if pools.is_empty() || input.ratio(1, 10)? => pool(input)?,
         Some(pool) => pool.clone(),
         None => input.choose(pools)?.clone(),
@@ -294,6 +299,7 @@ pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
             from: pool.autoscaling,
             to: if input.ratio(1, 4)? { None } else { Some(Autoscaling { min: number(input)?, max: number(input)? }) },
         },
+        15.. => versions::change(input, &pool, kind)?,
         9.. => Change::Drain(drains::change(input, pool.count, seen, &pool.name)?),
         _ => Change::Create(Box::new(NewPool {
             mode: mode(input)?,
@@ -302,6 +308,8 @@ pub fn step(input: Input<'_, '_>, seen: &Snapshot) -> Result<Step> {
             taints: if input.ratio(1, 2)? { Some(several(input, 2, taint)?) } else { None },
             labels: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
             tags: if input.ratio(1, 2)? { Some(labels(input)?) } else { None },
+            version: None,
+            upgrade: versions::settings(input)?,
             template: template(input)?,
         })),
     };
@@ -383,19 +391,6 @@ pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
     })
 }
 
-/// Of most pools what depends on them, mostly nothing.
-fn dependents(input: Input<'_, '_>, now: Time) -> Result<BTreeMap<String, Known<Vec<Dependent>>>> {
-    let mut all = BTreeMap::new();
-    for name in NAMES.iter().take(4) {
-        let depends = input.ratio(1, 10)?;
-        let dependents = if depends { vec![Dependent { pod: one(input, &NAMES)?, tie: Tie::Alone }] } else { vec![] };
-        if !input.ratio(1, 20)? {
-            all.insert((*name).to_owned(), known(input, now, dependents)?);
-        }
-    }
-    Ok(all)
-}
-
 /// A snapshot of any form.
 pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let now = if input.ratio(1, 30)? { time(input)? } else { Time::from_millis(1_800_000_000_000) };
@@ -408,6 +403,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         issuer_url: (rare > 20).then(|| "https://issuer.example/".into()),
         state: if rare < 4 { state(input)? } else { ProvisioningState::Succeeded },
         power: if rare == 5 { Power::NotRunning(String::new()) } else { Power::Running },
+        version: versions::control_plane(input)?,
         pools: pools(input)?,
     };
     let (mut intents, mut nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
@@ -429,10 +425,12 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         workloads: known(input, now, workloads)?,
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
-        dependents: dependents(input, now)?,
+        dependents: drains::dependents(input, now)?,
         occupancy: BTreeMap::new(),
+        upgradable: BTreeMap::new(),
     };
     snapshot.occupancy = drains::occupancy(input, &snapshot)?;
+    snapshot.upgradable = versions::upgradable(input, &snapshot)?;
     if rare % 4 == 0 {
         for _ in 0..input.int_in_range(0..=2_u8)? {
             let flight = in_flight(input, &snapshot)?;

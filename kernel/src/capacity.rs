@@ -234,7 +234,7 @@ fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, step: Option<&S
         if !is_subject && !may_remain(facts, pool, outlook) {
             continue;
         }
-        let rolls = is_subject && step.is_some() && facts.is_half_upgraded(pool);
+        let rolls = is_subject && step.is_some_and(|step| facts.rolls(step, pool));
         let rolling = if rolls { pool.unavailable_while_rolling() } else { 0 };
         let usable = usable_nodes(facts, pool, step, outlook).saturating_sub(rolling);
         total.usable = total.usable.saturating_add(usable);

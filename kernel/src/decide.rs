@@ -135,6 +135,12 @@ impl<'a> Pass<'a> {
             });
         }
         let is_under_way = || !self.refused.contains(&step.policy) || has_begun(step, facts);
+        if let Some(first) = unfinished_upgrade(policy, step, facts) {
+            return Some(format!("the unfinished upgrade of its pool, {}", in_words(first)));
+        }
+        if step.change.upgrades() && has_begun(step, facts) {
+            return Some("the drain of nodes of its pool, which has begun".to_owned());
+        }
         let first = after_mode(policy, step).or_else(|| autoscaler::before_count(policy, step));
         if let Some(first) = first.or_else(|| autoscaler::awaited(policy, step).filter(|_| is_under_way())) {
             return Some(format!("the step before it, {}", in_words(first)));
@@ -241,13 +247,21 @@ fn in_words(step: &Step) -> String {
 }
 
 /// Taints and mode of one pool depend on each other: AKS takes some taints only before, some only after the change. Nodes are
-/// taken away when the pool is no system pool any more.
+/// taken away when the pool is no system pool any more. A pool is upgraded in the mode that it is to have.
 fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
     let depends = |step: &Step| matches!(step.change.purpose(), Purpose::Mode | Purpose::Taints);
     let first = policy.steps.iter().find(|other| depends(other))?;
     let leaves = first.change.demotes() || first.change.aim() == Some(Aim::Demotion);
+    let waits = step.change.upgrades() && first.change.changes_mode();
     let comes_after = step.change.stops() || (leaves && step.change.scales_down());
-    ((depends(step) && first != step) || comes_after).then_some(first)
+    ((depends(step) && first != step) || comes_after || waits).then_some(first)
+}
+
+/// The upgrade of the policy that is to be finished before anything else is written to its pool.
+fn unfinished_upgrade<'a>(policy: &'a PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<&'a Step> {
+    let is_half = facts.observed.pool(&step.pool).is_some_and(|pool| facts.is_half_upgraded(pool));
+    let waits = is_half && step.change.is_put() && !step.change.upgrades();
+    policy.steps.iter().find(|other| waits && other.change.upgrades())
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.

@@ -15,7 +15,7 @@ use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
     AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, Power,
-    ProvisioningState, Snapshot, Workload,
+    ProvisioningState, Snapshot, Upgradable, Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::{Taint, TaintEffect};
@@ -46,6 +46,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) dependents: &'a BTreeMap<String, Known<Vec<Dependent>>>,
     /// What runs on nodes that are being drained, as far as it has been read.
     pub(crate) occupancy: &'a BTreeMap<String, Known<Occupancy>>,
+    /// What upgrades depend on besides, as far as it has been read.
+    pub(crate) upgradable: &'a BTreeMap<String, Known<Upgradable>>,
     /// Protected pods that may run on any pool: their nodes are not shown, or can't be told from a pool's.
     pub(crate) adrift: Vec<&'a Pod>,
     /// Protected pods that have no node yet.
@@ -102,6 +104,7 @@ impl<'a> Facts<'a> {
             workloads,
             dependents: &snapshot.dependents,
             occupancy: &snapshot.occupancy,
+            upgradable: &snapshot.upgradable,
             adrift: Vec::new(),
             waiting: Vec::new(),
             places: &snapshot.places,
@@ -158,6 +161,10 @@ impl<'a> Facts<'a> {
     /// Counts a step as under way: its pool is busy, and what it takes away is gone already.
     pub(crate) fn fold(&mut self, step: &Step) {
         worsen(&mut self.cluster, step);
+        let upgraded = self.cluster.pools.iter_mut().find(|pool| pool.name == step.pool && step.change.upgrades());
+        if let Some(pool) = upgraded {
+            pool.state = ProvisioningState::Busy("Upgrading".to_owned());
+        }
         fulfil(&mut self.hoped, step);
         self.in_flight.push(step.clone());
     }
@@ -249,19 +256,19 @@ impl<'a> Facts<'a> {
                 false
             }
             Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
-            Change::Delete | Change::Stop => true,
+            Change::UpgradeSettings { .. } => false,
+            // Even where no node is ever missing: while it lasts, no other pool can rely on this one.
+            Change::Delete | Change::Stop | Change::Version { .. } => true,
             Change::Drain(drain) => return !drain.ends(),
         };
-        takes_away
-            || self.goes_on_removing(pool)
-            || (self.is_half_upgraded(pool) && pool.unavailable_while_rolling() > 0)
+        takes_away || self.goes_on_removing(pool) || (self.is_half_upgraded(pool) && unavailable(step, pool) > 0)
     }
 
     /// Whether the step may evict pods or take nodes away, or takes a pool away from the add-ons.
     pub(crate) fn disrupts(&self, step: &Step) -> bool {
         let evicts = matches!(&step.change, Change::Taints { from, to }
             if to.iter().any(|taint| taint.effect == TaintEffect::NoExecute && !from.contains(taint)));
-        evicts || step.change.removes() || self.reduces(step)
+        evicts || step.change.removes() || step.change.upgrades() || self.reduces(step)
     }
 
     /// Whether any write to the pool would go on with a removal that has failed: the pool has more nodes than it is to
@@ -274,6 +281,12 @@ impl<'a> Facts<'a> {
     /// Whether the nodes of the pool run several versions or images.
     pub(crate) fn is_mixed(&self, pool: &AgentPool) -> bool {
         are_mixed(self.nodes_of(&pool.name))
+    }
+
+    /// Whether the step takes AKS through the nodes of its pool one after the other: it upgrades it, or would go on with an
+    /// upgrade that has stopped half-way.
+    pub(crate) fn rolls(&self, step: &Step, pool: &AgentPool) -> bool {
+        step.change.upgrades() || (self.is_half_upgraded(pool) && !step.change.deletes())
     }
 
     /// Whether any write to the pool would resume or start an upgrade.
@@ -339,10 +352,22 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             };
             pool.count = least.unwrap_or(pool.count);
         }
+        // What an upgrade takes away at once is counted where a step is judged.
+        Change::Version { .. } => {}
+        Change::UpgradeSettings { .. } => pool.max_unavailable = Some(unavailable(step, pool).to_string()),
         Change::Delete => pool.state = leaving(),
         Change::Stop => (pool.state, pool.power) = stopping(),
         Change::Drain(drain) => reach(pool, drain),
     }
+}
+
+/// How many nodes of the pool may be missing at once while it rolls, with the settings before or after the step.
+pub(crate) fn unavailable(step: &Step, pool: &AgentPool) -> u32 {
+    let before = pool.unavailable_while_rolling();
+    let Change::UpgradeSettings { to, .. } = &step.change else { return before };
+    let mut after = pool.clone();
+    to.apply(&mut after);
+    before.max(after.unavailable_while_rolling())
 }
 
 /// Applies a change of a drain as if the drain had reached its aim.
@@ -374,6 +399,10 @@ fn fulfil(cluster: &mut Cluster, step: &Step) {
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
+        Change::UpgradeSettings { to, .. } => to.apply(pool),
+        Change::Version { to, .. } => {
+            (pool.requested_version, pool.current_version) = (Some(to.to_string()), Some(to.to_string()));
+        }
         Change::Repair { .. } | Change::Create(_) => {}
         Change::Delete => pool.state = leaving(),
         Change::Stop => (pool.state, pool.power) = stopping(),

@@ -7,6 +7,8 @@ use crate::snapshot::{Autoscaling, Mode};
 use crate::taint::Taint;
 use crate::template::Template;
 use crate::time::Time;
+use crate::upgrade::UpgradeSettings;
+use crate::version::WantedVersion;
 
 /// One `NodePoolPolicy`, reduced to what it asks for. A field that is `None` is not managed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,10 @@ pub struct Intent {
     pub tags: Option<BTreeMap<String, String>>,
     /// Tag keys that this policy has named before: they are removed when it names them no longer.
     pub owned_tags: BTreeSet<String>,
+    /// The wanted Kubernetes version.
+    pub version: Option<WantedVersion>,
+    /// The wanted settings of upgrades; those that are absent are not managed.
+    pub upgrade: UpgradeSettings,
     /// The last attempt that failed, if nothing has succeeded or changed since.
     pub attempt: Option<Attempt>,
     /// Whether the policy's status says `Stalled` for its present generation.

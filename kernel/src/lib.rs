@@ -32,6 +32,8 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod time;
+mod upgrade;
+mod version;
 mod vm_size;
 
 pub use bulk::{BulkChange, BulkKind};
@@ -46,14 +48,16 @@ pub use keys::Keys;
 pub use known::Known;
 pub use mutability::Mutability;
 pub use names::capped_list;
-pub use plan::{Drift, Plan, PolicyPlan, Problem, Release, plan};
+pub use plan::{Ahead, Drift, Plan, PolicyPlan, Problem, Release, plan};
 pub use settings::Settings;
 pub use snapshot::{
     AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, DrainMark, InFlight, Mode, Node,
     Occupancy, Occupant, Os, Owner, Phase, Places, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
-    Snapshot, Tie, UnhealthyPods, Workload,
+    Snapshot, Tie, UnhealthyPods, Upgradable, Workload,
 };
 pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};
 pub use template::{FieldKind, FieldValue, TEMPLATE_FIELDS, Template, TemplateDrift, TemplateField};
 pub use time::{Span, Time};
+pub use upgrade::UpgradeSettings;
+pub use version::{Version, WantedVersion};

@@ -10,6 +10,8 @@ use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Autoscaling, Mode, Power, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
+use crate::upgrade::UpgradeSettings;
+use crate::version::Version;
 
 /// One change of one pool on behalf of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,20 @@ pub enum Change {
         /// Wanted, foreign ones included.
         to: BTreeMap<String, String>,
     },
+    /// The Kubernetes version of all nodes, which AKS replaces one after the other.
+    Version {
+        /// Observed; `None` if ARM does not tell it.
+        from: Option<Version>,
+        /// Wanted.
+        to: Version,
+    },
+    /// How upgrades go through the pool: only the settings that differ.
+    UpgradeSettings {
+        /// Observed.
+        from: UpgradeSettings,
+        /// Wanted.
+        to: UpgradeSettings,
+    },
     /// The cluster autoscaler of the pool; the number of nodes stays as it is.
     Autoscaling {
         /// Observed; `None` if it is off.
@@ -99,6 +115,10 @@ pub struct NewPool {
     pub labels: Option<BTreeMap<String, String>>,
     /// Its tags, if the policy manages them.
     pub tags: Option<BTreeMap<String, String>>,
+    /// Its Kubernetes version; the control plane's without one.
+    pub version: Option<Version>,
+    /// How upgrades go through it; AKS's own settings where there is none.
+    pub upgrade: UpgradeSettings,
     /// What it is made from.
     pub template: Arc<Template>,
 }
@@ -107,7 +127,24 @@ impl NewPool {
     /// A pool of which nothing else is asked.
     #[must_use]
     pub const fn new(mode: Mode, count: u32, template: Arc<Template>) -> Self {
-        Self { mode, count, autoscaling: None, taints: None, labels: None, tags: None, template }
+        let upgrade = UpgradeSettings {
+            max_surge: None,
+            max_unavailable: None,
+            drain_timeout_minutes: None,
+            node_soak_minutes: None,
+            undrainable_nodes: None,
+        };
+        Self {
+            mode,
+            count,
+            autoscaling: None,
+            taints: None,
+            labels: None,
+            tags: None,
+            version: None,
+            upgrade,
+            template,
+        }
     }
 }
 
@@ -136,6 +173,10 @@ pub enum Purpose {
     Autoscaling,
     /// Whether the machines run.
     Power,
+    /// How upgrades go.
+    Upgrade,
+    /// The Kubernetes version.
+    Version,
 }
 
 impl Change {
@@ -158,6 +199,8 @@ impl Change {
             Self::Tags { .. } => Purpose::Tags,
             Self::Autoscaling { .. } => Purpose::Autoscaling,
             Self::Stop | Self::Start => Purpose::Power,
+            Self::UpgradeSettings { .. } => Purpose::Upgrade,
+            Self::Version { .. } => Purpose::Version,
         }
     }
 
@@ -178,7 +221,15 @@ impl Change {
             Self::Autoscaling { to, .. } => pool.autoscaling == *to,
             Self::Stop => pool.power != Power::Running,
             Self::Start => pool.power == Power::Running,
+            Self::UpgradeSettings { to, .. } => to.toward(pool).is_none(),
+            Self::Version { to, .. } => pool.version().is_some_and(|version| to.covers(version)),
         }
+    }
+
+    /// Whether the change replaces the nodes of the pool one after the other.
+    #[must_use]
+    pub const fn upgrades(&self) -> bool {
+        matches!(self, Self::Version { .. })
     }
 
     /// Whether the change makes a system pool, of another pool or a new one.
@@ -323,6 +374,8 @@ impl fmt::Display for Purpose {
             Self::Tags => "tags",
             Self::Autoscaling => "autoscaling",
             Self::Power => "powerState",
+            Self::Upgrade => "upgrade",
+            Self::Version => "kubernetesVersion",
         })
     }
 }
@@ -373,6 +426,9 @@ impl fmt::Display for Change {
                 write!(f, "change the autoscaler's bounds from {from} to {to}")
             }
             Self::Autoscaling { to: None, .. } => f.write_str("turn the autoscaler off"),
+            Self::UpgradeSettings { from, to } => write!(f, "change the upgrade settings from {from} to {to}"),
+            Self::Version { from: Some(from), to } => write!(f, "upgrade from Kubernetes {from} to {to}"),
+            Self::Version { from: None, to } => write!(f, "upgrade to Kubernetes {to}"),
             Self::Drain(drain) => drain.fmt(f),
             Self::Taints { from, to } => {
                 write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
@@ -393,68 +449,4 @@ impl fmt::Display for Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn steps_read_as_sentences() {
-        let change = Change::Labels { from: labels(&[("a", "1"), ("b", "1")]), to: labels(&[("a", "2"), ("c", "3")]) };
-        assert_eq!(change.to_string(), "set the labels a=2, c=3 and remove b");
-        assert_eq!(change.changed_labels(), ["a", "c", "b"]);
-        let from = labels(&[("Owner", "a"), ("cost", "1"), ("gone", "")]);
-        let tags = Change::Tags { from: from.clone(), to: labels(&[("cost", "1"), ("owner", "b")]) };
-        assert_eq!(
-            (tags.to_string(), tags.purpose().to_string()),
-            ("set the tags owner=b and remove gone".into(), "tags".into())
-        );
-        assert_eq!(Change::Tags { from, to: labels(&[]) }.to_string(), "remove the tags Owner, cost, gone");
-        let step = Step { policy: "p".into(), pool: "apps".into(), change: Change::Count { from: 2, to: 3 } };
-        assert_eq!(step.to_string(), "pool apps: scale from 2 to 3 nodes");
-        let taints = Change::Taints { from: vec![], to: vec!["b=1:NoSchedule".parse().unwrap()] };
-        assert_eq!(taints.to_string(), "change the taints from [none] to [b=1:NoSchedule]");
-        assert_eq!(taints.purpose().to_string(), "taints");
-        let repair = |code: &str| Change::Repair { code: code.into() };
-        assert_eq!(repair("QuotaExceeded").to_string(), "try again what has failed (QuotaExceeded)");
-        assert_eq!(repair("").to_string(), "try again what has failed");
-        assert_eq!(repair("").purpose().to_string(), "repair");
-        assert_eq!(
-            (Change::Delete.to_string(), Change::Delete.purpose().to_string()),
-            ("delete the pool".into(), "deletionPolicy".into())
-        );
-    }
-
-    #[test]
-    fn a_change_is_made_when_the_pool_is_as_it_would_have_it() {
-        let pool = crate::testing::pool("apps", Mode::User, 3);
-        let taints = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Taint>>();
-        let tainted = AgentPool { taints: taints(&["a=1:NoSchedule", "b=1:NoSchedule"]), ..pool.clone() };
-        let failed = AgentPool { state: ProvisioningState::Failed, ..pool.clone() };
-        let put = |texts: &[&str]| Change::Taints { from: vec![], to: taints(texts) };
-        let tagged = AgentPool { tags: labels(&[("Owner", "shop")]), ..pool.clone() };
-        let put_labels = |to| Change::Labels { from: labels(&[]), to };
-        let put_tags = |pairs| Change::Tags { from: labels(&[]), to: labels(pairs) };
-        let repair = Change::Repair { code: String::new() };
-        for (change, pool, made) in [
-            (Change::Count { from: 2, to: 3 }, &pool, true),
-            (Change::Count { from: 3, to: 2 }, &pool, false),
-            (Change::Mode { from: Mode::System, to: Mode::User }, &pool, true),
-            (Change::Mode { from: Mode::User, to: Mode::System }, &pool, false),
-            (put(&["b=1:NoSchedule", "a=1:NoSchedule"]), &tainted, true),
-            (put(&["a=1:NoSchedule"]), &tainted, false),
-            (put_labels(labels(&[])), &pool, true),
-            (put_labels(labels(&[("a", "1")])), &pool, false),
-            (repair.clone(), &pool, true),
-            (repair, &failed, false),
-            (Change::Delete, &pool, false),
-            (put_tags(&[("owner", "shop")]), &tagged, true),
-            (put_tags(&[("owner", "Shop")]), &tagged, false),
-            (put_tags(&[]), &tagged, false),
-        ] {
-            assert_eq!(change.is_made(pool), made, "{change}");
-        }
-    }
-}
+mod tests;

@@ -32,9 +32,11 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        max_surge: Some("10%".into()),
         max_unavailable: Some("0".into()),
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: Arc::default(),
     }
@@ -125,6 +127,8 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         owned_labels: [].into(),
         tags: None,
         owned_tags: [].into(),
+        version: None,
+        upgrade: crate::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,
@@ -163,6 +167,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: crate::Version::parse("1.34.2"),
         pools,
     };
     let vacant = |pool: &AgentPool| {
@@ -185,6 +190,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
         dependents: [].into(),
+        upgradable: [].into(),
     }
 }
 
@@ -287,6 +293,25 @@ pub(crate) fn put_tag(pool: &str, key: &str) -> Step {
 pub(crate) fn autoscale(pool: &str, from: Option<(u32, u32)>, to: Option<(u32, u32)>) -> Step {
     let bounds = |bounds: Option<(u32, u32)>| bounds.map(|(min, max)| crate::Autoscaling { min, max });
     step(pool, Change::Autoscaling { from: bounds(from), to: bounds(to) })
+}
+
+/// Upgrades a pool that runs 1.33.5.
+pub(crate) fn upgrade_to(pool: &str, version: &str) -> Step {
+    step(pool, Change::Version { from: crate::Version::parse("1.33.5"), to: crate::Version::parse(version).unwrap() })
+}
+
+/// A change of how upgrades go through a pool that has AKS's own settings.
+pub(crate) fn let_miss(pool: &str, nodes: &str) -> Step {
+    let settings = |text: &str| crate::UpgradeSettings { max_unavailable: Some(text.into()), ..Default::default() };
+    step(pool, Change::UpgradeSettings { from: settings("0"), to: settings(nodes) })
+}
+
+/// Tells of a pool that AKS offers it these versions and nothing runs on it.
+pub(crate) fn offer(snapshot: &mut Snapshot, pool: &str, versions: &[&str]) {
+    let nodes = nodes_mut(snapshot, pool).map(|node| node.name.clone()).collect();
+    let offered = versions.iter().map(|text| crate::Version::parse(text).unwrap()).collect();
+    let occupancy = Occupancy { nodes, ..Occupancy::default() };
+    snapshot.upgradable.insert(pool.to_owned(), Known::seen(NOW, crate::Upgradable { offered, occupancy }));
 }
 
 /// The steps as writes that ARM accepted.

@@ -9,6 +9,7 @@ use super::deletion::{deletion, may_lose_workloads};
 use super::policy::{Enforcement, Mode, NodePoolPolicy, PowerState, SystemPods, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
 use super::template::PoolTemplate;
+use super::upgrade::{upgrade, version};
 
 /// What the policy asks for.
 #[must_use]
@@ -47,6 +48,8 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         owned_labels: status.map(|status| status.owned_labels.iter().cloned().collect()).unwrap_or_default(),
         tags: spec.tags.clone(),
         owned_tags: status.map(|status| status.owned_tags.iter().cloned().collect()).unwrap_or_default(),
+        version: spec.kubernetes_version.as_deref().and_then(version),
+        upgrade: spec.upgrade.as_ref().map(upgrade).unwrap_or_default(),
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,
         waits_since: None,

@@ -12,6 +12,7 @@ mod policy;
 mod requested;
 mod status;
 mod template;
+mod upgrade;
 
 pub use bulk::{ALLOW_BULK_CHANGE, BulkChangeEntry, allows_bulk_change};
 pub use crd::{Definition, crd_yaml, definitions};

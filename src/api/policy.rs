@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::NodePoolPolicyStatus;
 use super::template::PoolTemplate;
+use super::upgrade::Upgrade;
 
 /// What a node pool of this AKS cluster should be like. Fields that are absent are neither compared nor changed.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ use super::template::PoolTemplate;
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.priority) || self.template.priority == 'Regular'").message("spec.template.priority Spot does not fit spec.mode System, since Azure takes Spot machines away: set mode to User, or priority to Regular"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.template) || !has(self.template.maxPods) || self.template.maxPods >= 30").message("spec.template.maxPods is too small for spec.mode System: set it to at least 30, or mode to User"))]
 #[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.powerState) || self.powerState != 'Stopped'").message("spec.powerState Stopped does not fit spec.mode System, since AKS does not stop system pools: set mode to User, or powerState to Running"))]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'System' || !has(self.upgrade) || !has(self.upgrade.maxUnavailable) || self.upgrade.maxUnavailable in ['0', '0%']").message("spec.upgrade.maxUnavailable does not fit spec.mode System, since AKS lets no node of a system pool be missing: set it to \"0\", and maxSurge to at least 1"))]
+#[x_kube(validation = Rule::new("!has(self.template) || !has(self.template.priority) || self.template.priority != 'Spot' || !has(self.upgrade) || !has(self.upgrade.maxSurge)").message("spec.upgrade.maxSurge does not fit spec.template.priority Spot, since Spot pools can't set max surge: leave maxSurge out"))]
 pub struct NodePoolPolicySpec {
     /// The pool's name in AKS. Without it the policy's own name is the pool's. Can't be changed. Example: `apps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,19 @@ pub struct NodePoolPolicySpec {
     /// differs is told and made when it runs. Without it, a pool that is stopped is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_state: Option<PowerState>,
+    /// The Kubernetes version of the nodes: a minor such as `1.34`, which any of its patches fulfils, a patch such as `1.34.2`, or
+    /// `ControlPlane`, which follows the control plane. AKS replaces the nodes one after the other, which takes minutes each. A
+    /// version newer than the control plane's waits for it; a pool that runs a newer version than this is left as it is; an
+    /// upgrade of a system pool takes `disruption.systemPods: Relocate`. Example: `"1.34"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = Rule::new("self == 'ControlPlane' || self.matches('^[1-9][0-9]?[.](0|[1-9][0-9]{0,3})([.](0|[1-9][0-9]{0,3}))?$')").message("spec.kubernetesVersion is a minor such as 1.34, a patch such as 1.34.2, or ControlPlane"))]
+    pub kubernetes_version: Option<String>,
+
+    /// How AKS takes upgrades through the pool. A change disturbs nothing by itself; settings that are absent are left alone.
+    /// Example: `{maxSurge: "33%", drainTimeoutMinutes: 30}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
 
     /// What the pool is created from if it does not exist, which also needs `count` or `autoscaling`; without it, a pool
     /// that does not exist is not created. A pool that exists is compared with it and never changed for it. A pool that is

@@ -152,6 +152,9 @@ pub struct ObservedPool {
     /// The Kubernetes version that runs, if ARM reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
+    /// The Kubernetes versions that AKS offers the pool; told while an upgrade is planned that nothing else stands against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub available_upgrades: Vec<String>,
     /// The taints in ARM, as `key=value:Effect`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<String>,

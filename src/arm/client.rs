@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use azure_core::http::{Method, Request};
-use nodepool_kernel::{Approved, Cluster, Step};
+use nodepool_kernel::{Approved, Cluster, Step, Version};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use super::exchange::{Call, Exchange};
 use super::operation::{Operation, Progress, Response, next};
 use super::options::{ArmOptions, ArmOptionsError};
 use super::telemetry::{Kind, Telemetry};
+use super::upgrades::offered;
 use super::write::PoolWrite;
 
 /// A client for one managed cluster.
@@ -98,6 +99,16 @@ impl ArmClient {
     pub async fn pool(&self, name: &str) -> Result<PoolDocument, ArmError> {
         let answer = self.get(Kind::ReadPool, Some(name), &self.pool_path(name)).await?;
         PoolDocument::of(name, answer.document()?).map_err(|detail| answer.malformed(detail))
+    }
+
+    /// The versions that AKS offers a pool, in ascending order.
+    ///
+    /// # Errors
+    /// No answer, an error, or an answer that is no list of upgrades.
+    pub async fn upgrades(&self, name: &str) -> Result<Vec<Version>, ArmError> {
+        let path = format!("{}/upgradeProfiles/default", self.pool_path(name));
+        let answer = self.get(Kind::ReadUpgrades, Some(name), &path).await?;
+        offered(&answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
     /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Autoscaling, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint,
+    AgentPool, Autoscaling, Cluster, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState, Taint, Version,
 };
 use serde_json::{Map, Value};
 
@@ -105,6 +105,10 @@ pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
             .map(str::to_owned),
         state: state(properties),
         power: power(properties),
+        version: ["currentKubernetesVersion", "kubernetesVersion"]
+            .into_iter()
+            .find_map(|field| text(properties, field))
+            .and_then(Version::parse),
         pools: pools.ok_or("an entry of properties.agentPoolProfiles has no name")?,
     })
 }
@@ -126,8 +130,8 @@ const SORTS: [(&str, Sort); 9] = [
 ];
 
 fn is_upgrade_settings(value: &Value) -> bool {
-    let unavailable = value.get("maxUnavailable").unwrap_or(&Value::Null);
-    value.is_object() && (unavailable.is_null() || unavailable.is_string())
+    let is_text = |field| value.get(field).is_none_or(|value| value.is_null() || value.is_string());
+    value.is_object() && ["maxSurge", "maxUnavailable", "undrainableNodeBehavior"].into_iter().all(is_text)
 }
 
 fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
@@ -190,9 +194,11 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
         tags: tags.unwrap_or_default(),
         requested_version: text(properties, "orchestratorVersion").map(str::to_owned),
         current_version: text(properties, "currentOrchestratorVersion").map(str::to_owned),
+        max_surge: upgrade.and_then(|settings| text(settings, "maxSurge")).map(str::to_owned),
         max_unavailable: upgrade.and_then(|settings| text(settings, "maxUnavailable")).map(str::to_owned),
         drain_timeout_minutes: minutes("drainTimeoutInMinutes").unwrap_or(DRAIN_TIMEOUT_MINUTES),
         node_soak_minutes: minutes("nodeSoakDurationInMinutes").unwrap_or(0),
+        undrainable_nodes: upgrade.and_then(|settings| text(settings, "undrainableNodeBehavior")).map(str::to_owned),
         failure: failure(properties),
         settings: Arc::new(settings::read(properties)),
     }

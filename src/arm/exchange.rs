@@ -92,7 +92,7 @@ impl Exchange {
     pub(super) async fn make(&self, call: Call<'_>) -> Result<Answer, ArmError> {
         let Call { kind, pool, mut request } = call;
         let (pipeline, limit) = match kind {
-            Kind::ReadCluster | Kind::ReadPool => (&self.repeating, self.read_timeout),
+            Kind::ReadCluster | Kind::ReadPool | Kind::ReadUpgrades => (&self.repeating, self.read_timeout),
             Kind::ReadOperation => (&self.single, self.read_timeout),
             Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines => (&self.single, self.write_timeout),
         };
@@ -128,7 +128,7 @@ impl Exchange {
         // The first attempt was paid for before it was made.
         let repeated = match kind {
             Kind::ReadCluster => Some(budget::Request::ReadCluster),
-            Kind::ReadPool => Some(budget::Request::ReadPool),
+            Kind::ReadPool | Kind::ReadUpgrades => Some(budget::Request::ReadPool),
             Kind::ReadOperation | Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines => None,
         };
         if let Some(request) = repeated {

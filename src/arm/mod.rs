@@ -14,6 +14,7 @@ mod resource_id;
 mod settings;
 mod sign_in;
 mod telemetry;
+mod upgrades;
 mod write;
 
 pub use advice::remedy;

@@ -1,7 +1,7 @@
 //! What a pool is made from, between ARM's documents and the kernel: read, and sent once with a creation. Never sent for a
 //! pool that exists.
 
-use nodepool_kernel::{FieldKind, FieldValue, NewPool, Template, TemplateField};
+use nodepool_kernel::{FieldKind, FieldValue, NewPool, Template, TemplateField, UpgradeSettings};
 use serde_json::{Map, Value, json};
 
 /// What ARM shows of a pool. A property of another sort than its field counts as not shown.
@@ -40,6 +40,29 @@ pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
     if let Some(tags) = &new.tags {
         properties.insert("tags".into(), json!(tags));
     }
+    if let Some(version) = new.version {
+        properties.insert("orchestratorVersion".into(), json!(version.to_string()));
+    }
+    let upgrade = of_upgrades(&new.upgrade, None);
+    if !upgrade.is_empty() {
+        properties.insert("upgradeSettings".into(), Value::Object(upgrade));
+    }
+    properties
+}
+
+/// The settings of upgrades, with those that were read and are not changed: ARM may replace the object as a whole.
+pub(super) fn of_upgrades(settings: &UpgradeSettings, read: Option<&Value>) -> Map<String, Value> {
+    let mut properties = read.and_then(Value::as_object).cloned().unwrap_or_default();
+    properties.retain(|_, value| !value.is_null());
+    let changed = [
+        ("maxSurge", settings.max_surge.as_ref().map(|text| json!(text))),
+        ("maxUnavailable", settings.max_unavailable.as_ref().map(|text| json!(text))),
+        ("drainTimeoutInMinutes", settings.drain_timeout_minutes.map(|minutes| json!(minutes))),
+        ("nodeSoakDurationInMinutes", settings.node_soak_minutes.map(|minutes| json!(minutes))),
+        ("undrainableNodeBehavior", settings.undrainable_nodes.as_ref().map(|text| json!(text))),
+    ];
+    let changed = changed.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    properties.extend(changed);
     properties
 }
 
@@ -90,8 +113,10 @@ mod tests {
         bare.taints = Some(vec![]);
         bare.labels = Some([("tier".to_owned(), "web".to_owned())].into());
         bare.tags = Some([].into());
+        bare.version = nodepool_kernel::Version::parse("1.34");
+        bare.upgrade.max_surge = Some("33%".into());
         let properties = Value::Object(of_new(&bare));
-        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}, "tags": {}});
+        let all = json!({"mode": "User", "count": 2, "nodeTaints": [], "nodeLabels": {"tier": "web"}, "tags": {}, "orchestratorVersion": "1.34", "upgradeSettings": {"maxSurge": "33%"}});
         assert_eq!(properties, all);
     }
 

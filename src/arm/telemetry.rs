@@ -27,6 +27,8 @@ pub(super) enum Kind {
     ReadCluster,
     /// GET of a pool.
     ReadPool,
+    /// GET of what a pool can be upgraded to.
+    ReadUpgrades,
     /// PUT of a pool.
     WritePool,
     /// GET of how an operation goes.
@@ -43,6 +45,7 @@ impl Kind {
         match self {
             Self::ReadCluster => "read_cluster",
             Self::ReadPool => "read_pool",
+            Self::ReadUpgrades => "read_upgrades",
             Self::WritePool => "write_pool",
             Self::ReadOperation => "read_operation",
             Self::DeletePool => "delete_pool",
@@ -56,6 +59,7 @@ impl Kind {
         match self {
             Self::ReadCluster => "the cluster".to_owned(),
             Self::ReadPool => pool,
+            Self::ReadUpgrades => format!("the upgrades of {pool}"),
             Self::WritePool => format!("the write of {pool}"),
             Self::ReadOperation => format!("the operation of {pool}"),
             Self::DeletePool => format!("the deletion of {pool}"),

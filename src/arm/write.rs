@@ -58,7 +58,7 @@ impl PoolWrite {
             let value = read.get(collection).filter(|value| !value.is_null()).cloned().unwrap_or(empty);
             properties.insert(collection.into(), value);
         }
-        for (name, value) in changed(change) {
+        for (name, value) in changed(change, read) {
             match value {
                 Some(value) => drop(properties.insert(name.into(), value)),
                 None => drop(properties.remove(name)),
@@ -76,7 +76,7 @@ impl PoolWrite {
 
 /// The properties that the change is about, and their new values; `None` goes in no case. A repair changes none, and a
 /// deletion or a drain is no PUT.
-fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
+fn changed(change: &Change, read: &Map<String, Value>) -> Vec<(&'static str, Option<Value>)> {
     let one = |name, value| vec![(name, Some(value))];
     let power = |code: &str| ("powerState", Some(json!({ "code": code })));
     match change {
@@ -85,6 +85,10 @@ fn changed(change: &Change) -> Vec<(&'static str, Option<Value>)> {
         Change::Taints { to, .. } => one("nodeTaints", to.iter().map(ToString::to_string).collect()),
         Change::Labels { to, .. } => one("nodeLabels", json!(to)),
         Change::Tags { to, .. } => one("tags", json!(to)),
+        Change::Version { to, .. } => one("orchestratorVersion", json!(to.to_string())),
+        Change::UpgradeSettings { to, .. } => {
+            one("upgradeSettings", Value::Object(settings::of_upgrades(to, read.get("upgradeSettings"))))
+        }
         // The number of nodes is the autoscaler's before or after, and what was read of it may be old already.
         Change::Autoscaling { to, .. } => vec![
             ("enableAutoScaling", Some(json!(to.is_some()))),
@@ -214,5 +218,28 @@ mod tests {
         let mut properties = read();
         properties["eTag"] = json!("");
         assert_eq!(PoolWrite::new(&document(&properties), &Change::Count { from: 3, to: 5 }).if_match, None);
+    }
+
+    #[test]
+    fn an_upgrade_and_its_settings_are_changes_of_their_own() {
+        let version = nodepool_kernel::Version::parse;
+        let upgrade = Change::Version { from: version("1.33.5"), to: version("1.34.2").unwrap() };
+        let settings =
+            |surge: &str| nodepool_kernel::UpgradeSettings { max_surge: Some(surge.into()), ..Default::default() };
+        let surge = Change::UpgradeSettings { from: settings("10%"), to: settings("33%") };
+        let mut read = read();
+        read["orchestratorVersion"] = json!("1.33");
+        read["upgradeSettings"] = json!({"drainTimeoutInMinutes": 45, "maxSurge": "10%", "maxUnavailable": null});
+        let whole = json!({"drainTimeoutInMinutes": 45, "maxSurge": "33%"});
+        for etag in [false, true] {
+            if etag {
+                read["eTag"] = json!("1");
+            }
+            let body = |change: &Change| PoolWrite::new(&document(&read), change).body["properties"].clone();
+            assert_eq!(body(&upgrade)["orchestratorVersion"], "1.34.2");
+            assert_eq!(body(&upgrade)["upgradeSettings"].is_null(), !etag, "nothing else goes without an eTag");
+            assert_eq!(body(&surge)["upgradeSettings"], whole, "ARM may replace the object as a whole");
+            assert_eq!(body(&surge)["orchestratorVersion"].is_null(), !etag);
+        }
     }
 }

@@ -86,14 +86,18 @@ impl Observer {
         if let Some(occupancy) = self.fresh_occupancy(step, &snapshot).await {
             snapshot.occupancy.insert(step.pool.clone(), occupancy);
         }
+        if let Some(upgradable) = Box::pin(self.fresh_upgradable(step, &snapshot)).await {
+            snapshot.upgradable.insert(step.pool.clone(), upgradable);
+        }
         Ok(Fresh { snapshot, document })
     }
 
-    /// How many pools the fresh look for `step` reads singly.
+    /// How many pools the fresh look for `step` reads singly, with what AKS offers the one that is upgraded.
     pub fn pools_read_for(&self, step: &Step) -> usize {
         let cluster = self.cluster();
         let pools = cluster.value().map(|cluster| cluster.pools.as_slice()).unwrap_or_default();
-        1 + pools.iter().filter(|pool| pool.name != step.pool && pool.mode == Mode::System).count()
+        let offered = usize::from(step.change.upgrades());
+        1 + offered + pools.iter().filter(|pool| pool.name != step.pool && pool.mode == Mode::System).count()
     }
 
     async fn fresh_arm(&self, step: &Step) -> Result<(nodepool_kernel::Cluster, Option<PoolDocument>), ArmError> {

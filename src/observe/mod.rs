@@ -13,6 +13,7 @@ mod sharing;
 mod storage;
 mod store;
 mod tenants;
+mod upgrades;
 mod watch;
 mod watched;
 
@@ -33,6 +34,7 @@ use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, PolicyVersion, Store};
 pub use tenants::{Room, Tenancies, Tenant};
+use upgrades::Upgrades;
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
@@ -50,6 +52,7 @@ pub struct Observer {
     view: Mutex<ArmView>,
     dependents: Dependents,
     occupied: Occupied,
+    upgrades: Upgrades,
     kept_places: Mutex<Option<places::Kept>>,
 }
 
@@ -83,7 +86,8 @@ impl Observer {
             absent: false,
         };
         let (dependents, occupied, kept_places) = (Dependents::default(), Occupied::default(), Mutex::default());
-        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, kept_places }
+        let upgrades = Upgrades::default();
+        Self { client, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, upgrades, kept_places }
     }
 
     /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).
@@ -106,6 +110,7 @@ impl Observer {
             in_flight,
             dependents: self.dependents.all(),
             occupancy: self.occupied.all(),
+            upgradable: self.upgrades.all(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
 use nodepool_kernel::{
-    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Power, Problem, Readiness, Refusal, Standing, Step, Time, Verdict,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Power, Problem, Purpose, Readiness, Refusal, Standing, Step,
+    Time, Verdict, Version,
 };
 
 use super::conditions::{draft, merge};
@@ -67,6 +68,8 @@ pub struct Circumstances<'a> {
     pub failures: i32,
     /// How many times as long as usual an operation may take before it is overdue.
     pub patience: f64,
+    /// The versions that AKS offers the pool, as far as they were asked for.
+    pub offered: Vec<Version>,
     /// What the nodes of the pool lack, in words after its name, while the last step is over in ARM and not in Kubernetes.
     pub joining: Option<String>,
     /// Whether ARM has been read since somebody last wrote a policy.
@@ -109,7 +112,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
         conditions: merge(&old.conditions, bounded(summary::conditions(about, operation.as_ref())), generation, &now),
         pool: about
             .pool
-            .map(|pool| observed(pool, about.nodes))
+            .map(|pool| observed(pool, about))
             .or_else(|| if about.is_unobserved() { old.pool } else { None }),
         plan: (!about.plan.steps.is_empty())
             .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
@@ -124,6 +127,12 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
                 field: format!("template.{}", drift.field),
                 difference: shortened(&drift.to_string()),
             }))
+            .chain(
+                about
+                    .plan
+                    .ahead
+                    .map(|ahead| DriftedField { field: Purpose::Version.to_string(), difference: ahead.to_string() }),
+            )
             .collect(),
         history: old.history,
         last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),
@@ -162,7 +171,8 @@ fn small(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
+fn observed(pool: &AgentPool, about: &Circumstances<'_>) -> ObservedPool {
+    let nodes = about.nodes;
     let ready = |node: &&Node| {
         node.pool.as_deref() == Some(pool.name.as_str()) && matches!(node.readiness, Readiness::Ready { .. })
     };
@@ -181,6 +191,7 @@ fn observed(pool: &AgentPool, nodes: &Known<Vec<Node>>) -> ObservedPool {
             Power::NotRunning(state) => Some(state.clone()),
         },
         kubernetes_version: pool.current_version.clone(),
+        available_upgrades: about.offered.iter().map(ToString::to_string).collect(),
         taints,
     }
 }

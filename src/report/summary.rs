@@ -1,6 +1,6 @@
 //! Which conditions hold, by the kstatus rules. Never says Reconciling and Stalled at once.
 
-use nodepool_kernel::{AgentPool, Problem, ProvisioningState, Refusal, Release, Standing, Verdict, deadline};
+use nodepool_kernel::{AgentPool, Ahead, Problem, ProvisioningState, Refusal, Release, Standing, Verdict, deadline};
 
 use super::conditions::{Draft, draft};
 use super::status::{Circumstances, Hold};
@@ -65,6 +65,9 @@ fn in_sync(about: &Circumstances<'_>) -> Draft {
         let message = format!("to be done when the pool runs: {kept_back}");
         return draft(condition::IN_SYNC, false, "KeptBack", message);
     }
+    if let Some(ahead) = about.plan.ahead {
+        return in_sync_ahead(about, &ahead);
+    }
     match (differences(about), template_differences(about)) {
         (None, None) => draft(condition::IN_SYNC, true, "UpToDate", ""),
         (Some(differences), None) => draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}")),
@@ -81,6 +84,18 @@ fn in_sync(about: &Circumstances<'_>) -> Draft {
             draft(condition::IN_SYNC, false, "Drifted", format!("to be done: {differences}; left as it is: {kept}"))
         }
     }
+}
+
+/// A version that is newer than the policy's is told first: nothing will be done about it.
+fn in_sync_ahead(about: &Circumstances<'_>, ahead: &Ahead) -> Draft {
+    let to_do = differences(about).map_or_else(String::new, |differences| format!("; to be done: {differences}"));
+    let kept = template_differences(about).map_or_else(String::new, |kept| format!("; left as it is: {kept}"));
+    let message = format!(
+        "{ahead}: AKS takes no version back, and the pool is left as it is; set spec.kubernetesVersion to {} or ControlPlane\
+         {to_do}{kept}",
+        ahead.runs
+    );
+    draft(condition::IN_SYNC, false, "AheadOfSpec", message)
 }
 
 /// In what the pool is another than the policy's template, in words, if in anything.
@@ -314,7 +329,8 @@ fn settled(about: &Circumstances<'_>) -> Progress {
                 format!(", but for the template's {}", fields.join(", "))
             };
             let bounds = pool.autoscaling.map(|bounds| format!(", autoscaled within {bounds}")).unwrap_or_default();
-            Progress::Reached(format!("{} pool with {nodes}{bounds}, as the policy asks{but}", pool.mode))
+            let ahead = about.plan.ahead.map(|ahead| format!("; {ahead}")).unwrap_or_default();
+            Progress::Reached(format!("{} pool with {nodes}{bounds}, as the policy asks{but}{ahead}", pool.mode))
         }
     }
 }

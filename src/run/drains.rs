@@ -121,6 +121,7 @@ mod tests {
             in_flight: vec![],
             dependents: [].into(),
             occupancy: [].into(),
+            upgradable: [].into(),
         }
     }
 
@@ -134,6 +135,7 @@ mod tests {
             drift: vec![],
             kept_back: vec![],
             template_drift: vec![],
+            ahead: None,
             release: None,
         };
         Plan { policies: vec![policy], ..Plan::default() }

@@ -13,6 +13,7 @@ mod joins;
 mod ledger;
 mod pass;
 mod start;
+mod upgrades;
 mod wake;
 
 pub use arguments::Arguments;

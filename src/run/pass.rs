@@ -71,6 +71,10 @@ impl Pass {
             (snapshot, plan) = self.plan();
         }
         let mut verdicts = self.decide(&plan, &mut snapshot).await;
+        if self.know_upgrades(&snapshot, &plan, &verdicts).await {
+            (snapshot, plan) = self.plan();
+            verdicts = self.decide(&plan, &mut snapshot).await;
+        }
         if self.give_up(&plan, &verdicts, &snapshot).await {
             (snapshot, plan) = self.plan();
             verdicts = self.decide(&plan, &mut snapshot).await;
@@ -325,6 +329,7 @@ impl Pass {
             delayed: delayed.map(|(reason, _)| reason),
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
+            offered: self.observer.offered(&plan.pool),
             joining: self.joins.lacking(policy, snapshot),
             looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
@@ -381,6 +386,7 @@ impl Pass {
         at_latest(self.ledger.next_delay());
         at_latest(self.dependents_due());
         at_latest(self.occupancy_due());
+        at_latest(self.upgrades_due());
         at_latest(self.flights.next_poll());
         at_latest(self.bulletin.due());
         at_latest(self.fuse_due(snapshot, verdicts));

@@ -105,6 +105,7 @@ fn seen(count: i32) -> Snapshot {
         in_flight: vec![],
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     }
 }
 

@@ -187,6 +187,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: nodepool_kernel::Version::parse("1.34.2"),
         pools: cases.iter().map(pool).collect(),
     };
     Snapshot {
@@ -204,6 +205,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         in_flight: Vec::new(),
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     }
 }
 
@@ -222,9 +224,11 @@ fn pool(case: &Case) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.35".into()),
         current_version: Some("1.35.0".into()),
+        max_surge: None,
         max_unavailable: None,
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: std::sync::Arc::default(),
     }
@@ -247,6 +251,8 @@ fn intent(case: &Case) -> Intent {
         owned_labels: [].into(),
         tags: None,
         owned_tags: [].into(),
+        version: None,
+        upgrade: nodepool_kernel::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,

@@ -48,6 +48,8 @@ mod steps;
 mod support;
 mod system;
 mod table;
+mod upgrade;
+mod upgrade_trouble;
 mod user_pool;
 
 use std::sync::Arc;
@@ -119,5 +121,7 @@ fn all() -> Vec<Story> {
     stories.extend(inventory::stories());
     stories.extend(inventory_findings::stories());
     stories.extend(pause::stories());
+    stories.extend(upgrade::stories());
+    stories.extend(upgrade_trouble::stories());
     stories
 }

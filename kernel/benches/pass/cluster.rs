@@ -47,6 +47,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: nodepool_kernel::Version::parse("1.34.2"),
         pools,
     };
     Snapshot {
@@ -64,6 +65,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         in_flight: Vec::new(),
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     }
 }
 
@@ -105,9 +107,11 @@ fn pool(number: usize, count: usize) -> AgentPool {
         tags: labels(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        max_surge: None,
         max_unavailable: Some("0".into()),
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: Arc::default(),
     }
@@ -183,6 +187,8 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         owned_labels: labels().into_keys().collect(),
         tags: Some(labels()),
         owned_tags: labels().into_keys().collect(),
+        version: None,
+        upgrade: nodepool_kernel::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,

@@ -10,6 +10,8 @@ mod hold;
 mod odd;
 #[path = "../strange.rs"]
 mod strange;
+#[path = "../versions.rs"]
+mod versions;
 
 use libfuzzer_sys::fuzz_target;
 

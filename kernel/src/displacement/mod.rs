@@ -33,6 +33,8 @@ pub(crate) struct Displacement<'a> {
     pub(crate) going: usize,
     /// The nodes that go, if that is not for AKS to choose.
     pub(crate) chosen: Option<BTreeSet<&'a str>>,
+    /// Whether a node like the one that goes comes before it does, as in an upgrade.
+    pub(crate) surges: bool,
     /// Whether the pods must be placed on system nodes, because they ran there.
     pub(crate) from_system: bool,
 }
@@ -82,6 +84,7 @@ impl<'a> Displacement<'a> {
             waiting,
             going,
             chosen,
+            surges: takedown.surged > 0,
             from_system: is_system || facts.nodes_of(&step.pool).iter().any(|node| node.labelled_system),
         })
     }
@@ -113,6 +116,9 @@ fn closing_taints<'a>(step: &'a Step, pool: &'a AgentPool) -> impl Iterator<Item
 /// What it is in the step that deprives pods of their places, in words.
 fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'_>) -> String {
     let name = &step.pool;
+    if takedown.upgrades {
+        return format!("the upgrade of pool {name}, which takes one node after the other,");
+    }
     if takedown.rolled > 0 {
         return format!("any write to pool {name} would go on with its unfinished upgrade, which");
     }

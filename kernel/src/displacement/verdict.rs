@@ -127,7 +127,28 @@ impl<'a> Search<'_, 'a> {
         let with_nodes = self.with_nodes.iter().enumerate().filter(|(index, _)| goes(*index)).map(|(_, pod)| pod);
         let pods: Vec<Pod> = self.moved.iter().chain(with_nodes).cloned().collect();
         let world = if gone.is_empty() { self.after.world.clone() } else { self.after.world.without(gone) };
-        self.homeless(world, pods, &self.waiting.placeable, gone.iter().copied().collect())
+        let names = || gone.iter().copied().collect();
+        let homeless = self.homeless(world, pods.clone(), &self.waiting.placeable, names())?;
+        let surges = self.displaced.surges && !gone.is_empty();
+        if surges && self.homeless(self.surged(gone), pods, &self.waiting.placeable, names()).is_none() {
+            return None;
+        }
+        Some(homeless)
+    }
+
+    /// The world in which nodes like these have come in their places. Of a pool of several zones it is not known in which.
+    fn surged(&self, gone: &BTreeSet<&'a str>) -> World {
+        let zones: BTreeSet<_> = self.facts.nodes_of(&self.step.pool).iter().map(|node| &node.zone).collect();
+        let mut world = self.after.world.clone();
+        for node in gone {
+            world.edit(node, |labels, _| {
+                labels.insert("kubernetes.io/hostname".to_owned(), format!("{node}-surge"));
+                if zones.len() > 1 {
+                    labels.remove("topology.kubernetes.io/zone");
+                }
+            });
+        }
+        world
     }
 
     /// The homeless when AKS chooses among too many nodes: none of these is a place, and all of their pods need one. A

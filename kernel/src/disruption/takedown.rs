@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::drain::{Aim, Drain};
-use crate::facts::Facts;
+use crate::facts::{Facts, unavailable};
 use crate::guard::evicting_taint;
 use crate::snapshot::{AgentPool, Node, Owner, Pod};
 use crate::step::{Change, Step};
@@ -24,6 +24,10 @@ pub(crate) struct Takedown<'a> {
     pub(crate) freed: usize,
     /// How many nodes are rolled at once, each drained as the budgets allow.
     pub(crate) rolled: usize,
+    /// Whether nodes are rolled because the step is an upgrade.
+    pub(crate) upgrades: bool,
+    /// How many nodes an upgrade drains at once because it adds as many.
+    pub(crate) surged: usize,
     /// Pods that a drain of this operator evicts, each when the one before runs elsewhere.
     pub(crate) singly: Vec<(&'a Pod, &'a Node)>,
 }
@@ -47,6 +51,8 @@ impl<'a> Takedown<'a> {
             removed: removed(facts, step, pool),
             freed: freed(facts, step, pool),
             rolled: rolled(facts, step, pool),
+            upgrades: step.change.upgrades(),
+            surged: if step.change.upgrades() { size(pool.surge()) } else { 0 },
             ..Self::default()
         };
         let nodes_go = takedown.removed > 0 || takedown.rolled > 0 || takedown.freed > 0;
@@ -132,11 +138,7 @@ fn freed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
 
 /// How many nodes any write to the pool, other than its deletion, rolls at once.
 fn rolled(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
-    if facts.is_half_upgraded(pool) && !step.change.deletes() {
-        size(pool.unavailable_while_rolling()).max(1)
-    } else {
-        0
-    }
+    if facts.rolls(step, pool) { size(unavailable(step, pool)).max(1) } else { 0 }
 }
 
 fn size(count: u32) -> usize {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::drain;
 use super::rule::{Broken, Rule, Standing};
+use super::upgrade;
 use crate::disruption::{Claim, Doubt, Eviction, Going, Guarding, Load, Takedown, doubt};
 use crate::facts::Facts;
 use crate::names::{capped, capped_list, counted};
@@ -34,7 +35,9 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         .into_values()
         .chain(taken.groups.iter().filter_map(|(key, group)| group.excess(key, &takedown)))
         .collect();
-    let Some(cause) = excess.iter().map(|excess| excess.cause).min() else { return drain::budget(facts, step) };
+    let Some(cause) = excess.iter().map(|excess| excess.cause).min() else {
+        return drain::budget(facts, step).or_else(|| upgrade::budgets(facts, step));
+    };
     let mut pods: Vec<String> = excess.iter().flat_map(|excess| &excess.pods).map(|pod| pod.full_name()).collect();
     pods.sort_unstable();
     let what = cause.in_words(&takedown, &step.pool);
@@ -57,6 +60,7 @@ enum Cause {
     Taint,
     Removal,
     Roll,
+    Upgrade,
     Drain,
     Label,
 }
@@ -115,7 +119,11 @@ impl<'a> Taken<'a> {
             let cause = if *going == Going::Taint { Cause::Taint } else { Cause::Label };
             taken.add(pod, cause, (guarding, whose), |load| load.evicted += 1);
         }
-        let cause = if takedown.removed > 0 { Cause::Removal } else { Cause::Roll };
+        let cause = match (takedown.removed, takedown.upgrades) {
+            (0, false) => Cause::Roll,
+            (0, true) => Cause::Upgrade,
+            _ => Cause::Removal,
+        };
         // The autoscaler asks the budgets, and leaves a node whose pods they hold.
         let by_azure = takedown.removed > 0 || takedown.rolled > 0;
         for (pod, node) in takedown.with_nodes.iter().filter(|_| by_azure) {
@@ -183,7 +191,7 @@ impl<'a> Group<'a> {
         let Takedown { removed, rolled, .. } = *takedown;
         let singly = usize::from(self.load.singly);
         if self.budget.is_none() {
-            return self.load.at_worst(removed.saturating_add(rolled)) + singly;
+            return self.load.at_worst(removed.saturating_add(rolled.max(takedown.surged))) + singly;
         }
         let drained = rolled > 0 && self.load.outlasts(removed);
         self.load.at_worst(removed) + usize::from(drained) + singly
@@ -243,6 +251,7 @@ impl Cause {
             Self::Taint => format!("the taint {}", capped_list(takedown.taints.iter().map(ToString::to_string))),
             Self::Removal => format!("removing {} of pool {pool}", counted(takedown.removed, "node")),
             Self::Roll => format!("any write to pool {pool} would go on with its unfinished upgrade, which"),
+            Self::Upgrade => format!("the upgrade of pool {pool}"),
             Self::Drain => format!("the drain of nodes of pool {pool}"),
             Self::Label => "the change of a label that their DaemonSets select on".to_owned(),
         }
@@ -267,6 +276,10 @@ fn remedy(cause: Cause, excess: &[Excess<'_>]) -> &'static str {
         Cause::Roll => {
             "let each of these budgets allow one pod to go (more replicas, or less that must be available), and finish \
              the upgrade before changing anything else on the pool"
+        }
+        Cause::Upgrade => {
+            "let each of these budgets allow one pod to go (more replicas, or less that must be available); give workloads \
+             without a budget one, for AKS drains a node as budgets allow"
         }
         Cause::Drain => {
             "let each of these budgets allow one pod to go (more replicas, or less that must be available); pods are \

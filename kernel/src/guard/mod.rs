@@ -19,6 +19,8 @@ mod system_capacity_floor;
 mod system_pods_unplaceable;
 mod system_pods_would_be_evicted;
 mod system_pool_must_run;
+mod upgrade;
+mod version_skew;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
@@ -61,12 +63,13 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 15] = [
+    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 16] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
         held::check,
         operation_in_progress::check,
+        version_skew::check,
         restricted_system_taint::check,
         system_pool_must_run::check,
         last_healthy_system_pool::check,

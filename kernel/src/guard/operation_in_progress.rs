@@ -1,11 +1,13 @@
 //! `OperationInProgress`: a busy pool or cluster waits, whoever keeps it busy. Never interrupts an operation.
 
 use super::rule::{Broken, Rule, Standing};
+use super::upgrade;
 use crate::facts::Facts;
 use crate::snapshot::Power;
 use crate::step::Step;
 
-/// Refuses for now a step on a pool that is busy, or on any pool while the cluster is.
+/// Refuses for now a step on a pool that is busy, or on any pool while the cluster is; and the upgrade of a system pool while
+/// another one is upgraded.
 ///
 /// ARM answers 409 `OperationNotAllowed` to such a write.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
@@ -20,7 +22,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     } else if facts.is_in_flight(&step.pool) {
         format!("a change of pool {} was just sent and has not been observed yet", step.pool)
     } else {
-        return None;
+        upgrade::another_runs(facts, step)?
     };
     Some(Broken {
         rule: Rule::OperationInProgress,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
-use crate::step::Step;
+use crate::step::{Change, Step};
 
 /// A safety rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,8 @@ pub enum Rule {
     ObserveOnly,
     /// The pool or the cluster is busy.
     OperationInProgress,
+    /// AKS does not take the version, or the write would go on with an upgrade that has stopped half-way.
+    VersionSkew,
     /// AKS or its add-ons do not accept the taints on a system pool.
     RestrictedSystemTaint,
     /// AKS does not stop system pools.
@@ -47,7 +49,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -55,6 +57,7 @@ impl Rule {
         Self::Suspended,
         Self::ObserveOnly,
         Self::OperationInProgress,
+        Self::VersionSkew,
         Self::RestrictedSystemTaint,
         Self::SystemPoolMustRun,
         Self::LastHealthySystemPool,
@@ -88,6 +91,7 @@ impl Rule {
             Self::KubeSystemUnhealthy => "KubeSystemUnhealthy",
             Self::WorkloadsDependOnPool => "WorkloadsDependOnPool",
             Self::BulkChangeFuse => "BulkChangeFuse",
+            Self::VersionSkew => "VersionSkew",
         }
     }
 }
@@ -155,6 +159,16 @@ impl Refusal {
         let places = snapshot.places.fresh(snapshot.now, settings.stale_after);
         let known = places.is_ok_and(|places| broken.pods.iter().all(|pod| places.pods.contains_key(pod)));
         if known { &[] } else { &broken.pods }
+    }
+
+    /// Whether nothing stands against the step, an upgrade, but what is known of its pool only when it is read for it: what
+    /// AKS offers, and what runs on its nodes.
+    #[must_use]
+    pub fn asks_for_upgrades(&self, snapshot: &Snapshot) -> bool {
+        let Change::Version { to, .. } = &self.step.change else { return false };
+        let control_plane = snapshot.cluster.value().and_then(|cluster| cluster.version);
+        let of_upgrades = |broken: &Broken| matches!(broken.rule, Rule::VersionSkew | Rule::DisruptionBudgetBlocks);
+        control_plane.is_some_and(|version| !version.is_older_than(*to)) && self.broken.iter().all(of_upgrades)
     }
 
     /// The broken rule to name first: the gravest, in the order in which the rules are checked.

@@ -88,6 +88,10 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Labels { from, .. } if *from != pool.labels => Some("its labels have changed".to_owned()),
         Change::Autoscaling { from, .. } if *from != pool.autoscaling => Some("its autoscaler has changed".to_owned()),
         Change::Tags { from, .. } if *from != pool.tags => Some("its tags have changed".to_owned()),
+        Change::Version { from, .. } if *from != pool.version() => Some("its version has changed".to_owned()),
+        Change::UpgradeSettings { from, to } if to.toward(pool).is_none_or(|(seen, _)| seen != *from) => {
+            Some("its upgrade settings have changed".to_owned())
+        }
         Change::Repair { .. } if pool.state != ProvisioningState::Failed => {
             Some(format!("it is {}, not Failed", pool.state))
         }
@@ -104,8 +108,17 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Count { .. } => step.change.scales_down(),
         Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
         // To end a drain is judged before all this.
-        Change::Taints { .. } | Change::Labels { .. } | Change::Delete | Change::Stop | Change::Drain(_) => true,
-        Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => false,
+        Change::Taints { .. }
+        | Change::Labels { .. }
+        | Change::Version { .. }
+        | Change::Delete
+        | Change::Stop
+        | Change::Drain(_) => true,
+        Change::Tags { .. }
+        | Change::UpgradeSettings { .. }
+        | Change::Repair { .. }
+        | Change::Create(_)
+        | Change::Start => false,
     };
     by_kind || facts.is_half_upgraded(pool) || facts.goes_on_removing(pool)
 }

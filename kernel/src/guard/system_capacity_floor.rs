@@ -50,7 +50,7 @@ mod tests {
     use crate::snapshot::Readiness;
     use crate::testing::{
         ago, autoscale, broken, demote, edit, governed, in_flight, nodes_mut, pool, pool_mut, put_label, put_taints,
-        rules, scale,
+        rules, scale, upgrade_to,
     };
     use crate::{Autoscaling, Mode, ProvisioningState, Settings, Snapshot, Step, guard};
 
@@ -199,12 +199,13 @@ mod tests {
             let mut snapshot = cluster(count, 0);
             pool_mut(&mut snapshot, "one").requested_version = Some("1.34".into());
             pool_mut(&mut snapshot, "one").max_unavailable = Some(unavailable.into());
-            rules(&snapshot, &put_label("one", "a"))
+            standing(&snapshot, &put_label("one", "a")).is_some()
         };
-        assert_eq!(rolling(3, "1"), []);
-        assert_eq!(rolling(2, "0"), []);
-        assert_eq!(rolling(2, "1"), [Rule::SystemCapacityFloor]);
-        assert_eq!(rolling(1, "0"), []);
+        assert!(!rolling(3, "1") && !rolling(2, "0") && rolling(2, "1") && !rolling(1, "0"));
+        let mut whole = cluster(2, 0);
+        assert_eq!(standing(&whole, &upgrade_to("one", "1.34.2")), None);
+        pool_mut(&mut whole, "one").max_unavailable = Some("1".into());
+        assert!(standing(&whole, &upgrade_to("one", "1.34.2")).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::rule::{Broken, Rule, Standing};
+use super::upgrade;
 use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::names::capped_list;
@@ -15,6 +16,8 @@ use crate::taint::{MODE_LABEL, Taint, TaintEffect};
 pub(super) enum Threat<'a> {
     /// The write goes on with an upgrade.
     Upgrade,
+    /// It is an upgrade, which replaces all nodes.
+    Replacement,
     /// A taint that the pod does not tolerate for good.
     Taint(&'a Taint),
     /// AKS chooses which nodes go.
@@ -33,7 +36,8 @@ pub(super) enum Threat<'a> {
 
 /// Refuses, on any pool, a step that would evict a protected pod or leave it unprotected: a `NoExecute` taint that it
 /// does not tolerate for good, a label that its DaemonSet selects on, a demotion, a scale-down (AKS chooses the node) or
-/// a deletion of a pool that it runs on, and any write that would go on with an upgrade or with a removal that has failed.
+/// a deletion of a pool that it runs on, an upgrade of the pool, and any write that would go on with an upgrade or with a removal
+/// that has failed. `Relocate` permits an upgrade that adds a node before it takes one.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.pool(step)?;
     let mut threatened: Vec<(Threat<'_>, &Pod)> = facts
@@ -44,7 +48,9 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     if step.change.aim().is_some() && !facts.may_relocate(step) {
         threatened.extend(Takedown::of(facts, step).singly.into_iter().map(|(pod, _)| (Threat::Drain, pod)));
     }
-    let gravest = threatened.iter().map(|(threat, _)| *threat).min()?;
+    let Some(gravest) = threatened.iter().map(|(threat, _)| *threat).min() else {
+        return upgrade::of_system_pool(facts, step);
+    };
     // There may be thousands of pods: each is named once.
     let mut named: Vec<(String, Threat<'_>)> =
         threatened.iter().map(|(threat, pod)| (pod.full_name(), *threat)).collect();
@@ -82,7 +88,9 @@ pub(super) fn threat<'a>(
         return movable.then_some(Threat::Deletion);
     }
     let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
-    if movable && facts.is_half_upgraded(pool) {
+    if movable && change.upgrades() && !upgrade::may_move(facts, step, pool) {
+        Some(Threat::Replacement)
+    } else if movable && !change.upgrades() && facts.is_half_upgraded(pool) {
         Some(Threat::Upgrade)
     } else if let Some(taint) = evicting_taint(pod, on_node, taints) {
         Some(Threat::Taint(taint))
@@ -111,6 +119,9 @@ fn is_under_way(facts: &Facts<'_>, step: &Step) -> bool {
 
 /// What a person can do. A scale-down that leaves nodes and a demotion may be made by moving the pods.
 fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
+    if matches!(threat, Threat::Replacement) {
+        return upgrade::remedy(facts, step);
+    }
     let is_autoscaled = facts.observed.pool(&step.pool).is_none_or(|pool| pool.autoscaling.is_some());
     let by_policy = facts.intents.iter().any(|it| it.policy == step.policy && it.autoscaling.is_some());
     let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Drain)
@@ -146,7 +157,13 @@ impl Threat<'_> {
         match self {
             Self::Taint(taint) => Some(taint.to_string()),
             Self::Label(key) => Some((*key).to_owned()),
-            Self::Upgrade | Self::ScaleDown | Self::Autoscaler | Self::Demotion | Self::Deletion | Self::Drain => None,
+            Self::Upgrade
+            | Self::Replacement
+            | Self::ScaleDown
+            | Self::Autoscaler
+            | Self::Demotion
+            | Self::Deletion
+            | Self::Drain => None,
         }
     }
 
@@ -155,6 +172,7 @@ impl Threat<'_> {
             Self::Upgrade => {
                 format!("any write to pool {pool} would go on with its unfinished upgrade and evict")
             }
+            Self::Replacement => format!("the upgrade of pool {pool} replaces all of its nodes and would evict"),
             Self::Taint(_) => format!("the taint {causes} would evict"),
             Self::ScaleDown => format!("AKS chooses which nodes of pool {pool} to remove and could evict"),
             Self::Autoscaler => {
@@ -177,6 +195,8 @@ impl Threat<'_> {
                 "finish the upgrade, or set the pool's version back to the one that runs, before changing anything \
                  else on it"
             }
+            // Of an upgrade the remedy is the policy's to give.
+            Self::Replacement => "",
             Self::Taint(_) => {
                 "use the effect NoSchedule, which leaves running pods alone, or let all of these pods tolerate the \
                  taint for good"

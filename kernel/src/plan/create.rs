@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::problem::Problem;
+use super::version;
 use crate::intent::{Cause, Intent};
 use crate::settings::Settings;
 use crate::snapshot::{Cluster, Mode};
@@ -28,6 +29,8 @@ pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -
         taints: intent.taints.clone(),
         labels: intent.labels.clone(),
         tags: intent.tags.clone(),
+        version: version::of_new(intent, cluster),
+        upgrade: intent.upgrade.clone(),
         ..NewPool::new(mode, count, Arc::clone(template))
     }));
     Ok(Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change })

@@ -8,6 +8,7 @@ mod release;
 mod repair;
 mod steps;
 mod uncordon;
+mod version;
 mod victims;
 
 use foldhash::HashMap;
@@ -16,6 +17,8 @@ pub use problem::Problem;
 pub use release::Release;
 pub use steps::Drift;
 use uncordon::Wish;
+pub use version::Ahead;
+use version::Course;
 
 use crate::intent::{Intent, winner};
 use crate::names::capped_list;
@@ -59,6 +62,8 @@ pub struct PolicyPlan {
     pub kept_back: Vec<Drift>,
     /// In what the pool is another than the template; never a step.
     pub template_drift: Vec<TemplateDrift>,
+    /// That the pool runs a newer version than the policy asks for; never a step.
+    pub ahead: Option<Ahead>,
     /// Why the policy's object is let go, if it is being deleted and need not wait for its pool to go.
     pub release: Option<Release>,
 }
@@ -102,6 +107,7 @@ fn plan_policy(
         drift: Vec::new(),
         kept_back: Vec::new(),
         template_drift: Vec::new(),
+        ahead: None,
         release: release::of(intent, intents, snapshot, settings),
     };
     if plan.release.is_some() {
@@ -141,15 +147,20 @@ fn plan_pool(
     if steps::is_of_somebody_else(intent, pool) && !power::is_off(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }
-    let power::Powered { steps, kept_back } = power::applied(intent, pool, steps::toward(intent, pool));
+    let upgrade = upgrade(plan, intent, pool, snapshot);
+    let all = steps::toward(intent, pool).into_iter().chain(upgrade).collect();
+    let power::Powered { steps, kept_back } = power::applied(intent, pool, all);
     plan.kept_back = steps::drift(&kept_back);
     plan.drift = steps::drift(&steps);
+    let (upgrade, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.change.upgrades());
     let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
     let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
     let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
     let refined = drain::refine(intent, (pool, nodes), snapshot, settings, steps, held.as_deref());
     plan.steps = refined.steps;
     plan.problems.extend(refined.problem);
+    // Cheaper changes come first, and a smaller pool is upgraded sooner.
+    plan.steps.extend(upgrade);
     if plan.steps.is_empty() {
         plan.steps.extend(repair::of(intent, pool, snapshot, settings));
     }
@@ -157,6 +168,20 @@ fn plan_pool(
         plan.problems.extend(attempt);
     }
     Wish::Keep { nodes: refined.kept, opened: refined.opened }
+}
+
+/// The upgrade that the policy asks for, if any; or a note of why there is none.
+fn upgrade(plan: &mut PolicyPlan, intent: &Intent, pool: &AgentPool, snapshot: &Snapshot) -> Option<Step> {
+    match version::course(intent, pool, snapshot.cluster.value()?) {
+        Course::Upgrade(change) => return Some(steps::on_its_own(intent, pool, change)),
+        Course::Ahead(ahead) => plan.ahead = Some(ahead),
+        Course::Unknown => {
+            let reason = "it does not tell which Kubernetes version the control plane runs".to_owned();
+            plan.problems.push(Problem::NotObserved { reason });
+        }
+        Course::Stay => {}
+    }
+    None
 }
 
 /// Plans the creation of the pool if that is all there is against the policy.

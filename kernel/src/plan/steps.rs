@@ -33,10 +33,11 @@ pub(super) fn toward(intent: &Intent, pool: &AgentPool) -> Vec<Step> {
         change => (None, change),
     };
     let (taints, labels, tags) = (taints(intent, pool), labels(intent, pool), tags(intent, pool));
+    let upgrade = upgrade(intent, pool);
     let ordered = if demotes {
-        [autoscaler_off, scale_up, labels, tags, mode, taints, bounds, scale_down]
+        [autoscaler_off, scale_up, labels, tags, upgrade, mode, taints, bounds, scale_down]
     } else {
-        [taints, mode, autoscaler_off, scale_up, labels, tags, bounds, scale_down]
+        [taints, mode, autoscaler_off, scale_up, labels, tags, upgrade, bounds, scale_down]
     };
     ordered
         .into_iter()
@@ -102,6 +103,11 @@ fn labels(intent: &Intent, pool: &AgentPool) -> Option<Change> {
 fn tags(intent: &Intent, pool: &AgentPool) -> Option<Change> {
     let to = Keys::AnyCase.toward(&pool.tags, intent.tags.as_ref()?, &intent.owned_tags)?;
     Some(Change::Tags { from: pool.tags.clone(), to })
+}
+
+fn upgrade(intent: &Intent, pool: &AgentPool) -> Option<Change> {
+    let (from, to) = intent.upgrade.toward(pool)?;
+    Some(Change::UpgradeSettings { from, to })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod occupancy;
 mod places;
 mod pod;
 mod pool;
+mod upgradable;
 mod workload;
 
 pub use budget::{Budget, BudgetStatus, UnhealthyPods};
@@ -16,6 +17,7 @@ pub use occupancy::{Occupancy, Occupant};
 pub use places::Places;
 pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
+pub use upgradable::Upgradable;
 pub use workload::Workload;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use crate::intent::Intent;
 use crate::known::Known;
 use crate::step::Step;
 use crate::time::Time;
+use crate::version::Version;
 
 /// Everything that planning and guarding rest on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Snapshot {
     pub dependents: BTreeMap<String, Known<Vec<Dependent>>>,
     /// What runs on nodes that are being drained, by pool: read only where a drain is planned or under way.
     pub occupancy: BTreeMap<String, Known<Occupancy>>,
+    /// What upgrades depend on besides, by pool: read only where one is planned. A pool that is not named has not been read.
+    pub upgradable: BTreeMap<String, Known<Upgradable>>,
 }
 
 /// The managed cluster as ARM reports it (`managedClusters` GET).
@@ -77,6 +82,8 @@ pub struct Cluster {
     pub state: ProvisioningState,
     /// `properties.powerState` of the cluster.
     pub power: Power,
+    /// `properties.currentKubernetesVersion`: what the control plane runs.
+    pub version: Option<Version>,
     /// `properties.agentPoolProfiles`.
     pub pools: Vec<AgentPool>,
 }

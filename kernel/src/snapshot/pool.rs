@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::taint::Taint;
 use crate::template::Template;
+use crate::upgrade::amount;
+use crate::version::Version;
 
 /// An agent pool as ARM reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +38,16 @@ pub struct AgentPool {
     pub requested_version: Option<String>,
     /// `currentOrchestratorVersion`: what runs.
     pub current_version: Option<String>,
+    /// `upgradeSettings.maxSurge`, a number or a percentage.
+    pub max_surge: Option<String>,
     /// `upgradeSettings.maxUnavailable`, a number or a percentage.
     pub max_unavailable: Option<String>,
     /// `upgradeSettings.drainTimeoutInMinutes`; AKS takes 30 where nothing is set.
     pub drain_timeout_minutes: u32,
     /// `upgradeSettings.nodeSoakDurationInMinutes`.
     pub node_soak_minutes: u32,
+    /// `upgradeSettings.undrainableNodeBehavior`: `Schedule` or `Cordon`.
+    pub undrainable_nodes: Option<String>,
     /// `status.provisioningError`.
     pub failure: Option<PoolFailure>,
     /// What the pool was made from, as ARM shows it.
@@ -177,6 +183,18 @@ impl AgentPool {
         }
     }
 
+    /// The version that runs, if ARM tells it.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.current_version.as_deref().and_then(Version::parse)
+    }
+
+    /// Whether an upgrade runs on the pool, of its version or its image.
+    #[must_use]
+    pub fn is_upgrading(&self) -> bool {
+        self.state.operation().is_some_and(|operation| operation.to_ascii_lowercase().starts_with("upgrading"))
+    }
+
     /// Whether the last operation failed, or was aborted, while it took nodes away, so that the next one may go on with it.
     #[must_use]
     pub fn removal_failed(&self) -> bool {
@@ -232,13 +250,7 @@ impl AgentPool {
     #[must_use]
     pub fn unavailable_while_rolling(&self) -> u32 {
         let Some(text) = self.max_unavailable.as_deref() else { return 0 };
-        match text.strip_suffix('%') {
-            Some(percent) => percent.parse::<u32>().map_or(self.count, |percent| {
-                let nodes = (u64::from(self.count) * u64::from(percent)).div_ceil(100);
-                u32::try_from(nodes).unwrap_or(u32::MAX).min(self.count)
-            }),
-            None => text.parse::<u32>().map_or(self.count, |nodes| nodes.min(self.count)),
-        }
+        amount(text, self.count).map_or(self.count, |nodes| nodes.min(self.count))
     }
 }
 

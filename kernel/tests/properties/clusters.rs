@@ -9,7 +9,7 @@ use nodepool_kernel::{
     AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
     DrainMark, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, Owner, Phase, Pod, PoolFailure,
     PoolKind, Power, PowerWish, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Template, Tie, Time,
-    Toleration, TolerationOperator, UnhealthyPods, Workload,
+    Toleration, TolerationOperator, UnhealthyPods, Version, Workload,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::drained::occupancy;
+use crate::upgrades::{upgradable, upgrade, wanted_version};
 
 pub const NOW: Time = Time::from_millis(1_800_000_000_000);
 const POOLS: [&str; 5] = ["sys", "two", "apps", "spare", "last"];
@@ -98,12 +99,14 @@ prop_compose! {
         requested_version in mostly(Some("1.33"), vec![Some("1.33.5"), Some("1.34"), Some("1.3"), None]),
         current_version in mostly(Some("1.33.5"), vec![None]),
         max_unavailable in mostly(Some("0"), vec![None, Some("1"), Some("50%"), Some("?")]),
+        max_surge in mostly(Some("1"), vec![None, Some("0"), Some("33%"), Some("?")]),
     ) -> AgentPool {
         let text = |text: Option<&str>| text.map(str::to_owned);
         AgentPool {
             name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels, tags,
             requested_version: text(requested_version), current_version: text(current_version),
-            max_unavailable: text(max_unavailable), drain_timeout_minutes: 30, node_soak_minutes: 0, failure,
+            max_surge: text(max_surge), max_unavailable: text(max_unavailable), drain_timeout_minutes: 30,
+            node_soak_minutes: 0, undrainable_nodes: None, failure,
             settings: Arc::default(),
         }
     }
@@ -266,16 +269,18 @@ prop_compose! {
             mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
             prop::bool::weighted(0.2),
         ),
-        (system_pods, power) in (
+        (system_pods, power, version, upgrade) in (
             select(vec![SystemPods::Protect, SystemPods::Relocate]),
             mostly(None, vec![Some(PowerWish::Running), Some(PowerWish::Stopped), Some(PowerWish::Stopped)]),
+            wanted_version(),
+            upgrade(),
         ),
     ) -> Intent {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
             stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, system_pods,
-            power,
+            power, version, upgrade,
         }
     }
 }
@@ -312,9 +317,13 @@ fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let scale = (0_u32..6, option::weighted(0.8, bounds()));
-    let wish = (0..10_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels());
-    (select(pools), wish).prop_map(|(pool, (kind, mode, (count, autoscaling), taints, labels))| {
+    let wish = (0..14_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels(), upgrade());
+    (select(pools), wish).prop_map(|(pool, (kind, mode, (count, autoscaling), taints, labels, upgrade))| {
+        let settings = upgrade.toward(&pool).filter(|_| kind == 13);
         let change = match kind {
+            10..=11 => Change::Version { from: pool.version(), to: Version { major: 1, minor: 34, patch: Some(2) } },
+            12 => Change::Version { from: pool.version(), to: Version { major: 1, minor: 33, patch: None } },
+            _ if settings.is_some() => settings.map(|(from, to)| Change::UpgradeSettings { from, to }).unwrap(),
             0 => Change::Mode { from: pool.mode, to: mode },
             1 => Change::Count { from: pool.count, to: count },
             2 => Change::Taints { from: pool.taints, to: taints },
@@ -357,6 +366,7 @@ fn assemble(
         issuer_url: Some(issuer.clone()),
         state,
         power: Power::Running,
+        version: Version::parse("1.34.2"),
         pools,
     };
     Snapshot {
@@ -374,6 +384,7 @@ fn assemble(
         in_flight: vec![],
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     }
 }
 
@@ -407,11 +418,17 @@ pub fn cluster_and_step() -> impl Strategy<Value = (Snapshot, Step)> {
             let known = POOLS.iter().zip(dependents).filter_map(|(pool, known)| Some(((*pool).to_owned(), known?)));
             snapshot.dependents = known.collect();
             let (nodes, pods) = (snapshot.nodes.value().unwrap(), snapshot.pods.value().unwrap());
+            let told = POOLS
+                .iter()
+                .zip(&read)
+                .filter_map(|(pool, told)| Some(((*pool).to_owned(), upgradable(pool, nodes, *told)?)));
+            let told = told.collect();
             let known = POOLS
                 .iter()
                 .zip(read)
                 .filter_map(|(pool, known)| Some(((*pool).to_owned(), occupancy(pool, nodes, pods, known)?)));
             snapshot.occupancy = known.collect();
+            snapshot.upgradable = told;
             snapshot.in_flight = in_flight.into_iter().map(|step| InFlight { step, since: ago(5) }).collect();
             let intents = snapshot.intents.value().unwrap();
             if let Some(governs) = nodepool_kernel::winner(intents, &step.pool) {

@@ -37,6 +37,11 @@ mod safety;
 #[cfg(test)]
 #[path = "../../fuzz/strange.rs"]
 mod strange;
+#[cfg(test)]
+mod upgrades;
+#[cfg(test)]
+#[path = "../../fuzz/versions.rs"]
+mod versions;
 
 #[cfg(test)]
 use proptest::prelude::ProptestConfig;

@@ -31,7 +31,9 @@ impl<'a> Oracle<'a> {
     pub fn strength(&self, subject: &str, writes: &[&Step]) -> Strength {
         let writes = writes.iter().copied().filter(|step| !step.change.ends_drain());
         let all: Vec<&Step> = self.snapshot.in_flight.iter().map(|write| &write.step).chain(writes).collect();
-        let pools = self.cluster.pools.iter().filter(|pool| pool.name == subject || self.can_remain(pool));
+        let upgrades = |pool: &AgentPool| all.iter().any(|step| step.pool == pool.name && step.change.upgrades());
+        let remains = |pool: &&AgentPool| pool.name == subject || (self.can_remain(pool) && !upgrades(pool));
+        let pools = self.cluster.pools.iter().filter(remains);
         let each: Vec<i64> = pools.map(|pool| self.usable(pool, &all)).collect();
         Strength {
             usable: each.iter().sum(),
@@ -107,7 +109,17 @@ impl<'a> Oracle<'a> {
         let (usable, joined) = (i64::try_from(usable).unwrap(), self.nodes_of(pool).filter(stays).count());
         let going = i64::try_from(taken.len()).unwrap();
         let machines = i64::try_from(joined).unwrap().max(i64::from(pool.count) - going);
-        let rolled = if !here.is_empty() && self.is_half_upgraded(pool) { unavailable(pool, target) } else { 0 };
+        let rolls = here.iter().any(|change| change.upgrades()) || (!here.is_empty() && self.is_half_upgraded(pool));
+        let settings = here.iter().filter_map(|change| match change {
+            Change::UpgradeSettings { to, .. } => {
+                let mut changed = pool.clone();
+                to.apply(&mut changed);
+                Some(changed)
+            }
+            _ => None,
+        });
+        let worst = settings.chain([pool.clone()]).map(|pool| unavailable(&pool, target)).max().unwrap_or(0);
+        let rolled = if rolls { worst } else { 0 };
         // AKS chooses the machines that go, the usable ones at worst.
         (usable - (machines - target).max(0) - rolled).max(0)
     }
@@ -184,7 +196,14 @@ impl<'a> Oracle<'a> {
                 _ => false,
             };
         }
+        if step.change.upgrades() && self.relocates(step) {
+            // "Only with maxUnavailable 0, surge of at least one."
+            let surge = !matches!(pool.max_surge.as_deref(), Some("0" | "?"));
+            let none_missing = matches!(pool.max_unavailable.as_deref(), None | Some("0"));
+            return !(surge && none_missing) || self.goes_on_removing(pool);
+        }
         let taken = match &step.change {
+            Change::Version { .. } => true,
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
             Change::Count { to, .. } => *to < pool.count,
             Change::Autoscaling { .. } if !self.relocates(step) => {

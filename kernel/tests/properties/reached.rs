@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nodepool_kernel::{
     AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, Known, Mode, NewPool, Os, PoolKind, Power,
-    PowerWish, Problem, ProvisioningState, Purpose, Settings, Snapshot, Step, SystemPods, plan,
+    PowerWish, Problem, ProvisioningState, Purpose, Settings, Snapshot, Step, SystemPods, Version, WantedVersion, plan,
 };
 use proptest::prelude::*;
 
@@ -16,7 +16,9 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
     let mut cluster = snapshot.cluster.value().unwrap().clone();
     if let Change::Create(new) = &step.change {
         assert!(cluster.pool(&step.pool).is_none(), "{step}");
-        cluster.pools.push(created(&step.pool, new));
+        let mut pool = created(&step.pool, new);
+        pool.current_version = new.version.map(patched).or(cluster.version.map(|version| version.to_string()));
+        cluster.pools.push(pool);
     }
     if step.change == Change::Delete {
         cluster.pools.retain(|pool| pool.name != step.pool);
@@ -31,6 +33,10 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
         Change::Labels { to, .. } => pool.labels.clone_from(to),
         Change::Tags { to, .. } => pool.tags.clone_from(to),
         Change::Autoscaling { to, .. } => pool.autoscaling = *to,
+        Change::UpgradeSettings { to, .. } => to.apply(pool),
+        Change::Version { to, .. } => {
+            (pool.requested_version, pool.current_version) = (Some(to.to_string()), Some(patched(*to)));
+        }
         Change::Repair { .. } | Change::Create(_) | Change::Delete => {}
         Change::Stop => (pool.power, pool.count) = (Power::NotRunning("Stopped".into()), 0),
         Change::Start => pool.power = Power::Running,
@@ -40,6 +46,11 @@ fn merge(snapshot: &mut Snapshot, step: &Step) {
     pool.state = ProvisioningState::Succeeded;
     pool.failure = None;
     snapshot.cluster = Known::seen(NOW, cluster);
+}
+
+/// What runs when a version is asked for.
+fn patched(version: Version) -> String {
+    Version { patch: version.patch.or(Some(9)), ..version }.to_string()
 }
 
 /// What becomes of nodes, pods and the pool by a change of a drain.
@@ -84,7 +95,7 @@ fn drained(snapshot: &mut Snapshot, policy: &str, drain: &Drain, mut cluster: Cl
 
 /// A pool as it was sent.
 fn created(name: &str, new: &NewPool) -> AgentPool {
-    AgentPool {
+    let mut pool = AgentPool {
         name: name.to_owned(),
         mode: new.mode.clone(),
         kind: PoolKind::ScaleSet,
@@ -98,12 +109,16 @@ fn created(name: &str, new: &NewPool) -> AgentPool {
         tags: new.tags.clone().unwrap_or_default(),
         requested_version: None,
         current_version: None,
+        max_surge: None,
         max_unavailable: None,
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: Arc::clone(&new.template),
-    }
+    };
+    new.upgrade.apply(&mut pool);
+    pool
 }
 
 /// What is planned. The deletion of a pool that ARM does not show is none: it only says that the cluster is not proven.
@@ -225,7 +240,22 @@ proptest! {
                     let gives_way = intent.count.is_some() && intent.owns_autoscaler;
                     prop_assert!(from != to && (intent.autoscaling.is_some() || gives_way));
                 }
+                Change::Version { from, to } => {
+                    let wanted = intent.version.unwrap();
+                    let control_plane = snapshot.cluster.value().unwrap().version;
+                    let asked = match wanted {
+                        WantedVersion::Exactly(version) => version,
+                        WantedVersion::ControlPlane => control_plane.unwrap(),
+                    };
+                    prop_assert!(asked.covers(*to), "{to}");
+                    prop_assert!(from.is_none_or(|from| from.is_older_than(*to)), "never back");
+                }
+                Change::UpgradeSettings { from, to } => {
+                    let named: Vec<_> = intent.upgrade.shown().collect();
+                    prop_assert!(to.shown().all(|setting| named.contains(&setting)) && from != to);
+                }
                 Change::Create(new) => {
+                    prop_assert_eq!(&new.upgrade, &intent.upgrade);
                     prop_assert!(snapshot.cluster.value().unwrap().pool(&step.pool).is_none());
                     prop_assert_eq!(new.autoscaling, intent.autoscaling);
                     prop_assert_eq!(Some(new.count), intent.autoscaling.map(|bounds| bounds.min).or(intent.count));

@@ -118,7 +118,7 @@ fn the_clusters_are_worth_judging() {
         }
     }
     let mut drains = std::collections::BTreeMap::new();
-    for seed in 0..3000 {
+    for seed in 0..5000 {
         let (snapshot, step) = cluster_and_drain().new_tree(&mut runner).unwrap().current();
         let snapshot = with_places(&snapshot, seed);
         let kind = step.change.to_string().split(' ').next().unwrap_or_default().to_owned();

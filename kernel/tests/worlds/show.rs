@@ -80,9 +80,11 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
         tags: [].into(),
         requested_version: Some(if pool.state == State::HalfUpgraded { "1.34" } else { "1.33" }.into()),
         current_version: Some("1.33.5".into()),
+        max_surge: None,
         max_unavailable: Some(pool.unavailable.to_string()),
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure,
         settings: std::sync::Arc::default(),
     };
@@ -180,6 +182,8 @@ fn intent() -> Intent {
         owned_labels: [].into(),
         tags: None,
         owned_tags: [].into(),
+        version: None,
+        upgrade: nodepool_kernel::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,
@@ -205,6 +209,7 @@ impl World {
             issuer_url: Some(ISSUER.into()),
             state: ProvisioningState::Succeeded,
             power: Power::Running,
+            version: nodepool_kernel::Version::parse("1.34.2"),
             pools: pools().map(|(each, name)| pool(each, name)).collect(),
         };
         let nodes = pools().flat_map(|(each, name)| nodes(each, name)).chain([witness()]).collect();
@@ -224,6 +229,7 @@ impl World {
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
             occupancy: pools().map(|(each, name)| vacant(each, name)).collect(),
+            upgradable: [].into(),
         }
     }
 }

@@ -50,6 +50,7 @@ fn joining(policy: &NodePoolPolicy, snapshot: &Snapshot, lacking: Option<&str>) 
         delayed: None,
         failures: 0,
         patience: 1.0,
+        offered: vec![],
         joining: lacking.map(str::to_owned),
         looked: true,
         stale: false,

@@ -5,6 +5,7 @@ mod drain;
 mod history;
 mod inventory;
 mod power;
+mod upgrade;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
@@ -32,9 +33,11 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        max_surge: None,
         max_unavailable: None,
         drain_timeout_minutes: 30,
         node_soak_minutes: 0,
+        undrainable_nodes: None,
         failure: None,
         settings: std::sync::Arc::default(),
     }
@@ -75,6 +78,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
+        version: nodepool_kernel::Version::parse("1.34.2"),
         pools,
     };
     let well_since = Some(Time::from_millis(NOW.as_millis() - 900_000));
@@ -101,6 +105,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         in_flight: vec![],
         dependents: [].into(),
         occupancy: [].into(),
+        upgradable: [].into(),
     };
     edit(&mut snapshot);
     snapshot
@@ -123,6 +128,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         drift,
         kept_back: vec![],
         template_drift: vec![],
+        ahead: None,
         release: None,
     };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));
@@ -158,6 +164,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .and_then(|status| status.attempt.as_ref())
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
+        offered: vec![],
         joining: None,
         looked: true,
         stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),

@@ -1,6 +1,7 @@
 //! Pods that a step moves, and a cluster for these tests.
 
 mod autoscaler;
+mod upgrade;
 mod waiting;
 
 use std::sync::Arc;

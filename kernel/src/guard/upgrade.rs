@@ -1,0 +1,140 @@
+//! What the rules ask of an upgrade besides: that protected pods may be moved and no node is missing meanwhile, that the
+//! budgets of applications let it through, and that system pools go one at a time. Never starts one.
+
+use std::collections::BTreeSet;
+
+use super::rule::{Broken, Rule, Standing};
+use super::version_skew;
+use crate::disruption::{Eviction, eviction};
+use crate::facts::Facts;
+use crate::names::{capped, capped_list, counted, shorten};
+use crate::snapshot::{AgentPool, Budget, Mode, Occupant};
+use crate::step::Step;
+
+/// How many budgets a finding names.
+const SHOWN: usize = 3;
+
+/// Whether the step is an upgrade that may move protected pods: its policy relocates them, no node is missing meanwhile, and
+/// each gets its successor before it is drained.
+pub(super) fn may_move(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
+    step.change.upgrades() && facts.may_relocate(step) && pool.unavailable_while_rolling() == 0 && pool.surge() > 0
+}
+
+/// What a person can do so that the upgrade may move protected pods.
+pub(super) fn remedy(facts: &Facts<'_>, step: &Step) -> String {
+    if facts.may_relocate(step) {
+        return format!(
+            "set spec.upgrade of policy {} to maxUnavailable \"0\" and maxSurge of at least 1, so that every node has its \
+             successor before its pods are moved",
+            step.policy
+        );
+    }
+    format!(
+        "set spec.disruption.systemPods to Relocate in policy {}, which lets AKS move them node by node as their budgets allow",
+        step.policy
+    )
+}
+
+/// Refuses an upgrade of a system pool whose pods may not be moved, also while no protected pod runs there: until the last
+/// node has its turn one may come.
+pub(super) fn of_system_pool(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    let pool = facts.pool(step)?;
+    if !step.change.upgrades() || pool.mode != Mode::System || may_move(facts, step, pool) {
+        return None;
+    }
+    Some(Broken {
+        rule: Rule::SystemPodsWouldBeEvicted,
+        standing: Standing::Lasting,
+        finding: format!(
+            "the upgrade replaces every node of system pool {}, with whatever protected pods run there when its turn comes",
+            step.pool
+        ),
+        remedy: remedy(facts, step),
+        pods: Vec::new(),
+    })
+}
+
+/// Why a system pool is not upgraded now: another one is.
+pub(super) fn another_runs(facts: &Facts<'_>, step: &Step) -> Option<String> {
+    let is_system = |pool: &AgentPool| pool.mode == Mode::System;
+    if !step.change.upgrades() || !facts.pool(step).is_some_and(is_system) {
+        return None;
+    }
+    let others = facts.cluster.pools.iter().filter(|pool| pool.name != step.pool && is_system(pool));
+    let other = others.filter(|pool| pool.is_upgrading()).map(|pool| &pool.name).min()?;
+    Some(format!("system pool {other} is being upgraded, and system pools are upgraded one at a time"))
+}
+
+/// Refuses an upgrade that the budgets of applications would stop on its way: AKS drains node after node, and gives up on a
+/// pod that may not go. Protected pods are judged with all that is taken down elsewhere.
+pub(super) fn budgets(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    if !step.change.upgrades() {
+        return None;
+    }
+    let known = facts.upgradable.get(&step.pool);
+    let upgradable = match known.map(|known| known.fresh(facts.now, facts.settings.stale_after)) {
+        Some(Ok(upgradable)) => upgradable,
+        // Until the version itself may be, nothing more is asked.
+        _ if version_skew::check(facts, step).is_some() => return None,
+        unknown => {
+            let why = unknown.and_then(Result::err).unwrap_or_else(|| version_skew::UNREAD.to_owned());
+            return Some(not_known(step, &why));
+        }
+    };
+    let occupancy = &upgradable.occupancy;
+    if let Some(node) = facts.nodes_of(&step.pool).iter().find(|node| !occupancy.nodes.contains(&node.name)) {
+        return Some(not_known(step, &format!("node {} has not been read yet", node.name)));
+    }
+    let blocked = |it: &Occupant| {
+        let (budget, found) = match eviction(&it.pod, &occupancy.budgets) {
+            Eviction::Evictable => return None,
+            Eviction::Blocked { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
+            Eviction::Unclear { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
+        };
+        let may_open = |of: &Budget| of.full_name() == budget && of.status.expected > of.status.desired;
+        Some((!occupancy.budgets.iter().any(may_open), found, it.pod.full_name()))
+    };
+    let is_asked = |it: &&Occupant| it.holds_node() && !it.protected && !it.pod.deleting;
+    let found: BTreeSet<_> = occupancy.pods.iter().filter(is_asked).filter_map(blocked).collect();
+    let lasts = found.iter().any(|(lasts, ..)| *lasts);
+    let shown: BTreeSet<&String> = found.iter().filter(|(of, ..)| *of == lasts).map(|(_, why, _)| why).collect();
+    if shown.is_empty() {
+        return None;
+    }
+    let pods: BTreeSet<&String> = found.iter().filter(|(of, ..)| *of == lasts).map(|(.., pod)| pod).collect();
+    Some(Broken {
+        rule: Rule::DisruptionBudgetBlocks,
+        standing: if lasts { Standing::Lasting } else { Standing::Passing },
+        finding: format!(
+            "the upgrade of pool {} would wait for {} that may not be evicted, and fail: {} ({})",
+            step.pool,
+            counted(pods.len(), "pod"),
+            capped(shown, SHOWN, "; "),
+            capped_list(pods)
+        ),
+        remedy:
+            "let each of these budgets allow one pod to go (more replicas, or less that must be available); AKS drains \
+                 one node after the other"
+                .to_owned(),
+        pods: Vec::new(),
+    })
+}
+
+fn not_known(step: &Step, why: &str) -> Broken {
+    Broken {
+        rule: Rule::DisruptionBudgetBlocks,
+        standing: Standing::Passing,
+        finding: format!(
+            "it is not known which pods run on pool {} and whether they may be evicted: {}",
+            step.pool,
+            shorten(why, 240)
+        ),
+        remedy: "the operator reads all pods of the pool by itself; if this stays, look at its log and at its permissions in \
+                 the cluster"
+            .to_owned(),
+        pods: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
