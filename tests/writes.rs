@@ -243,10 +243,10 @@ async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_
     let answer = arm.create(&write.body).await;
     assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
     let shown = PoolDocument::parse(arm.emulator.pool("spot").unwrap()).unwrap().pool();
-    assert_eq!(template.drift(&shown.settings), []);
-    assert_eq!(Template::default().drift(&shown.settings), [], "what is left out is not compared");
+    assert_eq!(template.drift(&shown.settings, "2025-10-01"), []);
+    assert_eq!(Template::default().drift(&shown.settings, "2025-10-01"), [], "what is left out is not compared");
     let bare = arm.emulator.pool("apps").unwrap();
-    let drift = template.drift(&PoolDocument::parse(bare).unwrap().pool().settings);
+    let drift = template.drift(&PoolDocument::parse(bare).unwrap().pool().settings, "2025-10-01");
     assert!(drift.len() > 15, "another pool differs: {drift:?}");
     assert_eq!(arm.create(&write.body).await.status(), 412);
 }

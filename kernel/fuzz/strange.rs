@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power,
-    PowerWish, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods, Taint, TaintEffect, Tie, Time,
-    Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Enforcement,
+    InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind, Power, PowerWish,
+    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods, Taint, TaintEffect, Time, Toleration,
+    TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 use crate::drains;

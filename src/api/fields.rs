@@ -42,19 +42,26 @@ The operator changes a pool that exists only for fields outside of `template`. W
 ";
 
 /// The fields outside of `template` and the properties in ARM that they drive; none for an instruction to the operator.
-const PROPERTIES: [(&str, Option<&str>); 12] = [
+const PROPERTIES: [(&str, Option<&str>); 19] = [
     ("autoscaling.maxCount", Some("maxCount")),
     ("autoscaling.minCount", Some("minCount")),
     ("count", Some("count")),
     ("deletionPolicy", None),
     ("disruption.systemPods", None),
     ("enforcement", None),
+    ("kubernetesVersion", Some("orchestratorVersion")),
     ("labels", Some("nodeLabels")),
     ("mode", Some("mode")),
     ("poolName", Some("name")),
+    ("powerState", Some("powerState")),
     ("suspend", None),
     ("tags", Some("tags")),
     ("taints", Some("nodeTaints")),
+    ("upgrade.drainTimeoutMinutes", Some("upgradeSettings")),
+    ("upgrade.maxSurge", Some("upgradeSettings")),
+    ("upgrade.maxUnavailable", Some("upgradeSettings")),
+    ("upgrade.nodeSoakMinutes", Some("upgradeSettings")),
+    ("upgrade.undrainableNodes", Some("upgradeSettings")),
 ];
 
 /// A field of the spec.
