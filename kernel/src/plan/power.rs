@@ -62,8 +62,8 @@ fn cluster_state(cluster: &Cluster) -> Option<String> {
         return Some(state.clone());
     }
     let operation = cluster.state.operation()?;
-    let moves = |name: &&str| operation.eq_ignore_ascii_case(name);
-    ["Stopping", "Starting"].iter().any(|name| moves(&name)).then(|| operation.to_owned())
+    let moves = ["Stopping", "Starting"].iter().any(|name| operation.eq_ignore_ascii_case(name));
+    moves.then(|| operation.to_owned())
 }
 
 #[cfg(test)]
