@@ -1,12 +1,12 @@
 //! What drains leave in a snapshot, likely and not: marks of policies that exist or not, pods on nodes that were looked at or not,
-//! and changes of drains that fit or not. Never judges.
+//! changes of drains that fit or not, and what depends on pools. Never judges.
 
 use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary, Result};
 use nodepool_kernel::{
-    AgentPool, Aim, Drain, DrainMark, Enforcement, Intent, Known, Mode, Node, Occupancy, Occupant, Os, Owner, Pod,
-    PoolKind, Power, ProvisioningState, Snapshot, SystemPods, Tenancy, Time, winner,
+    AgentPool, Aim, Dependent, Drain, DrainMark, Enforcement, Intent, Known, Mode, Node, Occupancy, Occupant, Os,
+    Owner, Pod, PoolKind, Power, ProvisioningState, Snapshot, SystemPods, Tenancy, Tie, Time, winner,
 };
 
 use crate::strange::{Input, NAMES, few, known, number, one, pod, time};
@@ -121,4 +121,17 @@ pub fn change(input: Input<'_, '_>, count: u32, seen: &Snapshot, pool: &str) -> 
         2 => Drain::RemoveMachines { machines: nodes, from: count },
         _ => Drain::Uncordon { nodes, why: one(input, &NAMES)? },
     })
+}
+
+/// Of most pools what depends on them, mostly nothing.
+pub fn dependents(input: Input<'_, '_>, now: Time) -> Result<BTreeMap<String, Known<Vec<Dependent>>>> {
+    let mut all = BTreeMap::new();
+    for name in NAMES.iter().take(4) {
+        let depends = input.ratio(1, 10)?;
+        let dependents = if depends { vec![Dependent { pod: one(input, &NAMES)?, tie: Tie::Alone }] } else { vec![] };
+        if !input.ratio(1, 20)? {
+            all.insert((*name).to_owned(), known(input, now, dependents)?);
+        }
+    }
+    Ok(all)
 }

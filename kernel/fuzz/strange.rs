@@ -7,11 +7,10 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use nodepool_kernel::placement::{Requirement, Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Dependent,
-    Enforcement, FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods,
-    TEMPLATE_FIELDS, Taint, TaintEffect, Template, Tie, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
-    winner,
+    AgentPool, Attempt, Autoscaling, Budget, BudgetStatus, Cause, Change, Cluster, Controller, Deletion, Enforcement,
+    FieldKind, FieldValue, InFlight, Intent, Known, Mode, NewPool, Node, Os, Owner, Phase, Pod, PoolFailure, PoolKind,
+    Power, ProvisioningState, Readiness, Settings, Snapshot, Span, Step, SystemPods, TEMPLATE_FIELDS, Taint,
+    TaintEffect, Template, Time, Toleration, TolerationOperator, UnhealthyPods, Workload, winner,
 };
 
 use crate::drains;
@@ -394,19 +393,6 @@ pub fn settings(input: Input<'_, '_>) -> Result<Settings> {
     })
 }
 
-/// Of most pools what depends on them, mostly nothing.
-fn dependents(input: Input<'_, '_>, now: Time) -> Result<BTreeMap<String, Known<Vec<Dependent>>>> {
-    let mut all = BTreeMap::new();
-    for name in NAMES.iter().take(4) {
-        let depends = input.ratio(1, 10)?;
-        let dependents = if depends { vec![Dependent { pod: one(input, &NAMES)?, tie: Tie::Alone }] } else { vec![] };
-        if !input.ratio(1, 20)? {
-            all.insert((*name).to_owned(), known(input, now, dependents)?);
-        }
-    }
-    Ok(all)
-}
-
 /// A snapshot of any form.
 pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
     let now = if input.ratio(1, 30)? { time(input)? } else { Time::from_millis(1_800_000_000_000) };
@@ -422,11 +408,10 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         pools: pools(input)?,
     };
     let (mut intents, mut nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
-    let (budgets, workloads) = (few(input)?, several(input, 3, workload)?);
+    let (budgets, workloads, paused) = (few(input)?, several(input, 3, workload)?, input.ratio(1, 30)?);
     if input.ratio(1, 3)? {
         drains::begin(input, &mut cluster.pools, &mut intents, &mut nodes)?;
     }
-    let paused = input.ratio(1, 30)?;
     let mut snapshot = Snapshot {
         now,
         paused: known(input, now, paused)?,
@@ -439,7 +424,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         workloads: known(input, now, workloads)?,
         places: Known::unknown("it has not been read yet"),
         in_flight: vec![],
-        dependents: dependents(input, now)?,
+        dependents: drains::dependents(input, now)?,
         occupancy: BTreeMap::new(),
     };
     snapshot.occupancy = drains::occupancy(input, &snapshot)?;
