@@ -1,5 +1,5 @@
 //! What drains leave in a snapshot, likely and not: marks of policies that exist or not, pods on nodes that were looked at or not,
-//! and changes of drains that fit or not. Never judges.
+//! changes of drains that fit or not, and what depends on pools. Never judges.
 
 use std::collections::BTreeMap;
 

@@ -407,11 +407,10 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         pools: pools(input)?,
     };
     let (mut intents, mut nodes, pods) = (intents(input)?, several(input, 9, node)?, several(input, 3, pod)?);
-    let (budgets, workloads) = (few(input)?, several(input, 3, workload)?);
+    let (budgets, workloads, paused) = (few(input)?, several(input, 3, workload)?, input.ratio(1, 30)?);
     if input.ratio(1, 3)? {
         drains::begin(input, &mut cluster.pools, &mut intents, &mut nodes)?;
     }
-    let paused = input.ratio(1, 30)?;
     let mut snapshot = Snapshot {
         now,
         paused: known(input, now, paused)?,

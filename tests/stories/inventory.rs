@@ -243,10 +243,8 @@ const WRITE: &str = "NODEPOOL_WRITE_DOCS";
 /// The page shows the table and the status of a real run: of a cluster in which much is worth a look.
 async fn sample(lane: Lane) -> anyhow::Result<Scene> {
     let system = PoolSpec::system("system", 2).taint("CriticalAddonsOnly=true:NoSchedule").zones(&["1"]);
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(system);
-    let scene = begin(builder.pool(PoolSpec::user("gpu", 1).vm_size("Standard_NC6s_v3"))).await?;
-    let on_system = json!({"nodeSelector": {"kubernetes.azure.com/mode": "system"}});
-    super::drains::deploy_with(&scene.bed, "kube-system", "coredns", 2, on_system).await?;
+    let builder = Testbed::builder(lane).pool(system);
+    let scene = begin(builder.pool(PoolSpec::user("gpu", 0).vm_size("Standard_NC6s_v3"))).await?;
     scene.apply(policy("system", json!({"mode": "System", "count": 2}))).await?;
     scene.ready("system").await?;
     inventory(&scene, "to be at rest", |status| {
