@@ -252,11 +252,13 @@ impl<'a> Facts<'a> {
             Change::Taints { to, .. } => {
                 to.iter().any(|taint| taint.repels_system_pods() && !pool.taints.contains(taint))
             }
-            Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => {
-                false
-            }
+            Change::Labels { .. }
+            | Change::Tags { .. }
+            | Change::UpgradeSettings { .. }
+            | Change::Repair { .. }
+            | Change::Create(_)
+            | Change::Start => false,
             Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
-            Change::UpgradeSettings { .. } => false,
             // Even where no node is ever missing: while it lasts, no other pool can rely on this one.
             Change::Delete | Change::Stop | Change::Version { .. } => true,
             Change::Drain(drain) => return !drain.ends(),
@@ -338,7 +340,13 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             pool.taints.extend(new);
         }
         // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
-        Change::Labels { .. } | Change::Tags { .. } | Change::Repair { .. } | Change::Create(_) | Change::Start => {}
+        // What an upgrade takes away at once is counted where a step is judged.
+        Change::Labels { .. }
+        | Change::Tags { .. }
+        | Change::Version { .. }
+        | Change::Repair { .. }
+        | Change::Create(_)
+        | Change::Start => {}
         Change::Autoscaling { from, to } => {
             // The autoscaler may do at once what it may, and what somebody turns off may be on for a while.
             let least = step.change.least_left(pool);
@@ -352,8 +360,6 @@ pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
             };
             pool.count = least.unwrap_or(pool.count);
         }
-        // What an upgrade takes away at once is counted where a step is judged.
-        Change::Version { .. } => {}
         Change::UpgradeSettings { .. } => pool.max_unavailable = Some(unavailable(step, pool).to_string()),
         Change::Delete => pool.state = leaving(),
         Change::Stop => (pool.state, pool.power) = stopping(),

@@ -302,7 +302,8 @@ pub(crate) fn upgrade_to(pool: &str, version: &str) -> Step {
 
 /// A change of how upgrades go through a pool that has AKS's own settings.
 pub(crate) fn let_miss(pool: &str, nodes: &str) -> Step {
-    let settings = |text: &str| crate::UpgradeSettings { max_unavailable: Some(text.into()), ..Default::default() };
+    let settings =
+        |text: &str| crate::UpgradeSettings { max_unavailable: Some(text.into()), ..crate::UpgradeSettings::default() };
     step(pool, Change::UpgradeSettings { from: settings("0"), to: settings(nodes) })
 }
 

@@ -31,24 +31,24 @@ impl UpgradeSettings {
     pub fn toward(&self, pool: &AgentPool) -> Option<(Self, Self)> {
         let (mut from, mut to) = (Self::default(), Self::default());
         let text = |present: &Option<String>, default: &str| present.clone().unwrap_or_else(|| default.to_owned());
-        differing(&self.max_surge, text(&pool.max_surge, MAX_SURGE), (&mut from.max_surge, &mut to.max_surge));
+        differing(self.max_surge.as_ref(), text(&pool.max_surge, MAX_SURGE), (&mut from.max_surge, &mut to.max_surge));
         differing(
-            &self.max_unavailable,
+            self.max_unavailable.as_ref(),
             text(&pool.max_unavailable, MAX_UNAVAILABLE),
             (&mut from.max_unavailable, &mut to.max_unavailable),
         );
         differing(
-            &self.drain_timeout_minutes,
+            self.drain_timeout_minutes.as_ref(),
             pool.drain_timeout_minutes,
             (&mut from.drain_timeout_minutes, &mut to.drain_timeout_minutes),
         );
         differing(
-            &self.node_soak_minutes,
+            self.node_soak_minutes.as_ref(),
             pool.node_soak_minutes,
             (&mut from.node_soak_minutes, &mut to.node_soak_minutes),
         );
         differing(
-            &self.undrainable_nodes,
+            self.undrainable_nodes.as_ref(),
             text(&pool.undrainable_nodes, UNDRAINABLE),
             (&mut from.undrainable_nodes, &mut to.undrainable_nodes),
         );
@@ -80,9 +80,9 @@ impl UpgradeSettings {
 }
 
 /// Takes note of a setting that is wanted and is another. The case of a word makes no difference to AKS.
-fn differing<T: Clone + ToString>(wanted: &Option<T>, present: T, (from, to): (&mut Option<T>, &mut Option<T>)) {
+fn differing<T: Clone + ToString>(wanted: Option<&T>, present: T, (from, to): (&mut Option<T>, &mut Option<T>)) {
     let same = |wanted: &T| wanted.to_string().eq_ignore_ascii_case(&present.to_string());
-    if let Some(wanted) = wanted.as_ref().filter(|wanted| !same(wanted)) {
+    if let Some(wanted) = wanted.filter(|wanted| !same(wanted)) {
         (*from, *to) = (Some(present), Some(wanted.clone()));
     }
 }

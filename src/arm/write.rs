@@ -224,8 +224,10 @@ mod tests {
     fn an_upgrade_and_its_settings_are_changes_of_their_own() {
         let version = nodepool_kernel::Version::parse;
         let upgrade = Change::Version { from: version("1.33.5"), to: version("1.34.2").unwrap() };
-        let settings =
-            |surge: &str| nodepool_kernel::UpgradeSettings { max_surge: Some(surge.into()), ..Default::default() };
+        let settings = |surge: &str| nodepool_kernel::UpgradeSettings {
+            max_surge: Some(surge.into()),
+            ..nodepool_kernel::UpgradeSettings::default()
+        };
         let surge = Change::UpgradeSettings { from: settings("10%"), to: settings("33%") };
         let mut read = read();
         read["orchestratorVersion"] = json!("1.33");

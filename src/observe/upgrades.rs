@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nodepool_kernel::{Cluster, Known, Snapshot, Step, Upgradable, Version};
+use nodepool_kernel::{AgentPool, Cluster, Known, Snapshot, Step, Upgradable, Version};
 use tokio::time::Instant;
 
 use super::Observer;
@@ -43,6 +43,12 @@ impl Upgrades {
     }
 }
 
+/// What the pool runs, and what the control plane runs.
+fn versions(pool: &str, snapshot: &Snapshot) -> (Option<Version>, Option<Version>) {
+    let versions = |cluster: &Cluster| (cluster.pool(pool).and_then(AgentPool::version), cluster.version);
+    snapshot.cluster.value().map(versions).unwrap_or_default()
+}
+
 impl Kept {
     fn due(&self, good_for: Duration, retry: Duration) -> Instant {
         self.read_at + if self.known.value().is_some() { good_for } else { retry }
@@ -66,8 +72,14 @@ impl Observer {
         });
         let any = !due.is_empty();
         for (pool, before) in due {
-            let before = before.and_then(|kept| kept.offered);
-            let (known, offered) = self.read_upgradable(&pool, snapshot, before).await;
+            let of = versions(&pool, snapshot);
+            let is_current = |offered: &Offered| offered.of == of && offered.read_at.elapsed() < OFFERED_FOR;
+            let before = before.and_then(|kept| kept.offered).filter(is_current);
+            let afforded = if before.is_some() { Ok(()) } else { self.arm.afford_pool() };
+            let (known, offered) = match afforded {
+                Err(error) => (Known::unknown(error.to_string()), None),
+                Ok(()) => self.read_upgradable(&pool, snapshot, before).await,
+            };
             self.upgrades.with(|kept| kept.insert(pool, Kept { read_at: Instant::now(), known, offered }));
         }
         any
@@ -86,7 +98,7 @@ impl Observer {
         self.upgrades.with(|kept| kept.get(pool).and_then(versions)).unwrap_or_default()
     }
 
-    /// What the upgrade of the step's pool depends on, read now.
+    /// What the upgrade of the step's pool depends on, read now; the budget for it has been taken with the step's.
     pub(super) async fn fresh_upgradable(&self, step: &Step, snapshot: &Snapshot) -> Option<Known<Upgradable>> {
         if !step.change.upgrades() {
             return None;
@@ -100,14 +112,12 @@ impl Observer {
         snapshot: &Snapshot,
         before: Option<Offered>,
     ) -> (Known<Upgradable>, Option<Offered>) {
-        let versions = |cluster: &Cluster| (cluster.pool(pool).and_then(|pool| pool.version()), cluster.version);
-        let of = snapshot.cluster.value().map(versions).unwrap_or_default();
-        let before = before.filter(|before| before.of == of && before.read_at.elapsed() < OFFERED_FOR);
+        let of = versions(pool, snapshot);
         let offered = match before {
             Some(offered) => offered,
-            None => match self.read_offered(pool).await {
+            None => match self.arm.upgrades(pool).await {
                 Ok(versions) => Offered { read_at: Instant::now(), of, versions },
-                Err(error) => return (Known::unknown(error), None),
+                Err(error) => return (Known::unknown(error.to_string()), None),
             },
         };
         let on_pool = snapshot.nodes.value().into_iter().flatten().filter(|node| node.pool.as_deref() == Some(pool));
@@ -119,10 +129,5 @@ impl Observer {
             }
         };
         (known, Some(offered))
-    }
-
-    async fn read_offered(&self, pool: &str) -> Result<Vec<Version>, String> {
-        self.arm.afford_pool().map_err(|error| error.to_string())?;
-        self.arm.upgrades(pool).await.map_err(|error| error.to_string())
     }
 }

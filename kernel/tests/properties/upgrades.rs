@@ -11,7 +11,7 @@ use crate::clusters::NOW;
 pub fn wanted_version() -> impl Strategy<Value = Option<WantedVersion>> {
     let version = |text: &str| Version::parse(text).map_or(WantedVersion::ControlPlane, WantedVersion::Exactly);
     let texts = vec!["1.34", "1.34.2", "1.33", "1.32", "1.35", "ControlPlane"];
-    option::weighted(0.3, select(texts).prop_map(move |text| version(text)))
+    option::weighted(0.3, select(texts).prop_map(version))
 }
 
 /// Settings of upgrades, mostly none.

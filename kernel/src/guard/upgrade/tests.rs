@@ -8,7 +8,7 @@ use crate::testing::{
     NOW, begin_drain, broken, budget, edit, governed, in_flight, let_miss, nodes_mut, offer, pool, pool_mut, rules,
     run, upgrade_to, with_labels,
 };
-use crate::{Known, Snapshot, Verdict, decide, plan};
+use crate::{Known, Settings, Snapshot, Verdict, decide, plan};
 
 /// Two system pools and a user pool, of which nothing is known to stand against an upgrade but protected pods.
 fn cluster(system_pods: SystemPods) -> Snapshot {
@@ -182,7 +182,7 @@ fn an_upgrade_waits_for_a_drain_and_is_read_for_only_when_nothing_else_stands_ag
     let mut snapshot = cluster(SystemPods::Relocate);
     let wanted = crate::Version::parse("1.34").map(crate::WantedVersion::Exactly);
     edit(&mut snapshot.intents)[0].version = wanted;
-    let verdicts = |snapshot: &Snapshot| decide(&plan(snapshot, &Default::default()), snapshot, &Default::default());
+    let verdicts = |snapshot: &Snapshot| decide(&plan(snapshot, &Settings::default()), snapshot, &Settings::default());
     assert!(matches!(&verdicts(&snapshot)[..], [Verdict::Approved(_)]), "{:?}", verdicts(&snapshot));
     let asks = |snapshot: &Snapshot| match &verdicts(snapshot)[..] {
         [Verdict::Refused(refusal)] => refusal.asks_for_upgrades(snapshot),
@@ -215,7 +215,7 @@ fn what_is_unfinished_is_finished_before_anything_else_is_written() {
     intent.version = crate::Version::parse("1.34").map(crate::WantedVersion::Exactly);
     intent.labels = Some([("tier".to_owned(), "web".to_owned())].into());
     let order = |snapshot: &Snapshot| -> Vec<(String, bool)> {
-        let verdicts = decide(&plan(snapshot, &Default::default()), snapshot, &Default::default());
+        let verdicts = decide(&plan(snapshot, &Settings::default()), snapshot, &Settings::default());
         let shown = |it: &Verdict| (it.step().change.purpose().to_string(), matches!(it, Verdict::Approved(_)));
         verdicts.iter().map(shown).collect()
     };
