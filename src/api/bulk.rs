@@ -61,7 +61,7 @@ pub(super) fn may_exceed_fuse(policy: &NodePoolPolicy) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::NodePoolPolicyStatus;
+    use crate::api::{NodePoolPolicySpec, NodePoolPolicyStatus};
 
     #[test]
     fn a_change_reads_as_it_was_written_and_nothing_odd_is_taken_for_one() {
@@ -81,11 +81,11 @@ mod tests {
     #[test]
     fn the_fuse_may_be_passed_once_for_the_pool_of_that_name() {
         for (value, used, passes) in [("apps", false, true), ("apps", true, false), ("web", false, false)] {
-            let mut policy = NodePoolPolicy::new("apps", Default::default());
+            let mut policy = NodePoolPolicy::new("apps", NodePoolPolicySpec::default());
             policy.annotations_mut().insert(ALLOW_BULK_CHANGE.into(), value.into());
-            policy.status = Some(NodePoolPolicyStatus { bulk_allowance_used: used, ..Default::default() });
+            policy.status = Some(NodePoolPolicyStatus { bulk_allowance_used: used, ..NodePoolPolicyStatus::default() });
             assert_eq!(may_exceed_fuse(&policy), passes, "{value} {used}");
         }
-        assert!(!may_exceed_fuse(&NodePoolPolicy::new("apps", Default::default())));
+        assert!(!may_exceed_fuse(&NodePoolPolicy::new("apps", NodePoolPolicySpec::default())));
     }
 }

@@ -86,7 +86,7 @@ mod tests {
     use nodepool_kernel::BulkKind;
 
     use super::*;
-    use crate::api::INVENTORY;
+    use crate::api::{INVENTORY, NodePoolInventoryStatus};
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
 
@@ -100,7 +100,13 @@ mod tests {
         store.inventory.expect("w");
         store.inventory.relist("w");
         if let Some(bulk) = bulk {
-            let row = InventoryRow { uid: None, generation: 1, paused: Ok(false), status: Default::default(), bulk };
+            let row = InventoryRow {
+                uid: None,
+                generation: 1,
+                paused: Ok(false),
+                status: NodePoolInventoryStatus::default(),
+                bulk,
+            };
             store.inventory.apply("w", INVENTORY.into(), row);
         }
         store.inventory.listed("w", NOW, |_| true);
