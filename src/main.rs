@@ -22,7 +22,7 @@ struct Cli {
 enum Command {
     /// Runs the operator until it is told to stop (SIGTERM, SIGINT).
     Run(Box<run::Arguments>),
-    /// Prints the CustomResourceDefinitions.
+    /// Prints the CRDs: what kubectl apply needs before anything else
     Crd {
         /// Only that of this plural, for example nodepoolpolicies
         plural: Option<String>,

@@ -141,8 +141,9 @@ pub struct PoolEntry {
     pub name: String,
     /// The mode.
     pub mode: String,
-    /// The number of nodes in Azure.
-    pub count: i32,
+    /// The number of nodes in Azure; absent for a pool of a kind that is not managed, which may say it elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<i32>,
     /// Nodes that are Ready in Kubernetes; absent while the nodes have not been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_nodes: Option<i32>,

@@ -120,7 +120,7 @@ mod tests {
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
 
-    fn row(spec: Value) -> InventoryRow {
+    fn row(spec: &Value) -> InventoryRow {
         let object = json!({
             "apiVersion": "aks.nodepool.dev/v1alpha1", "kind": "NodePoolInventory",
             "metadata": {"name": "cluster", "generation": 2, "uid": "u"}, "spec": spec,
@@ -143,19 +143,19 @@ mod tests {
     fn only_an_inventory_that_is_known_not_to_pause_does_not() {
         assert!(Store::default().paused(NOW).value().is_none(), "it has not been listed");
         assert_eq!(store(None).paused(NOW), Known::seen(NOW, false));
-        assert_eq!(store(Some(row(json!({})))).paused(NOW), Known::seen(NOW, false));
-        assert_eq!(store(Some(row(json!({"paused": false})))).paused(NOW), Known::seen(NOW, false));
-        assert_eq!(store(Some(row(json!({"paused": true})))).paused(NOW), Known::seen(NOW, true));
-        let malformed = store(Some(row(json!({"paused": "yes"})))).paused(NOW);
+        assert_eq!(store(Some(row(&json!({})))).paused(NOW), Known::seen(NOW, false));
+        assert_eq!(store(Some(row(&json!({"paused": false})))).paused(NOW), Known::seen(NOW, false));
+        assert_eq!(store(Some(row(&json!({"paused": true})))).paused(NOW), Known::seen(NOW, true));
+        let malformed = store(Some(row(&json!({"paused": "yes"})))).paused(NOW);
         assert!(matches!(malformed, Known::Unknown { reason } if reason.contains("can't be understood")));
     }
 
     #[test]
     fn a_status_alone_is_no_news() {
-        let old = row(json!({}));
+        let old = row(&json!({}));
         let mut new = old.clone();
         new.status.observed_generation = Some(7);
         assert!(!InventoryRow::differs(&old, &new));
-        assert!(InventoryRow::differs(&old, &row(json!({"paused": true}))));
+        assert!(InventoryRow::differs(&old, &row(&json!({"paused": true}))));
     }
 }

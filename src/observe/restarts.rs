@@ -76,10 +76,10 @@ mod tests {
 
     const NOW: &str = "2026-01-01T12:00:00Z";
 
-    fn found(container: Value) -> Vec<String> {
+    fn found(container: &Value) -> Vec<String> {
         let mut status = json!({"name": "a", "image": "", "imageID": "", "ready": true, "restartCount": 0});
         if let (Value::Object(all), Value::Object(more)) = (&mut status, container) {
-            all.extend(more);
+            all.extend(more.clone());
         }
         let pod = json!({"metadata": {"namespace": "n", "name": "p"}, "status": {"containerStatuses": [status]}});
         let pod: core::Pod = serde_json::from_value(pod).unwrap();
@@ -91,14 +91,14 @@ mod tests {
     #[test]
     fn a_pod_that_restarts_again_and_again_is_told_from_one_that_did_once() {
         let ended = |count: i32, at: &str| {
-            found(json!({"restartCount": count, "lastState": {"terminated": {"exitCode": 1, "finishedAt": at}}}))
+            found(&json!({"restartCount": count, "lastState": {"terminated": {"exitCode": 1, "finishedAt": at}}}))
         };
         assert_eq!(ended(3, "2026-01-01T11:51:00Z"), ["n/p"]);
         assert_eq!(ended(3, "2026-01-01T11:50:00Z"), [""; 0], "it runs since");
         assert_eq!(ended(2, "2026-01-01T11:59:00Z"), [""; 0], "an accident");
-        assert_eq!(found(json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}})), ["n/p"]);
-        assert_eq!(found(json!({"state": {"waiting": {"reason": "ContainerCreating"}}})), [""; 0]);
-        assert_eq!(found(json!({"restartCount": 9})), [""; 0], "nobody knows when");
+        assert_eq!(found(&json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}})), ["n/p"]);
+        assert_eq!(found(&json!({"state": {"waiting": {"reason": "ContainerCreating"}}})), [""; 0]);
+        assert_eq!(found(&json!({"restartCount": 9})), [""; 0], "nobody knows when");
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let (row, now) = (any_pod(&pod), crate::api::time(NOW).unwrap());
         restarts.note(&pod, &row);
         assert_eq!(restarts.of(&[], now), [""; 0]);
-        assert_eq!(restarts.of(&[row.clone()], now), [""; 0], "another pod of its name would be noted");
+        assert_eq!(restarts.of(std::slice::from_ref(&row), now), [""; 0], "another pod of its name would be noted");
         restarts.note(&pod, &row);
         let well = core::Pod { status: None, ..pod.clone() };
         restarts.note(&well, &row);

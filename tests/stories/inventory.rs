@@ -104,7 +104,7 @@ async fn expected(scene: &Scene) -> anyhow::Result<BTreeMap<String, Value>> {
     let policies = Api::<NodePoolPolicy>::all(scene.bed.cluster.client()).list(&ListParams::default()).await?.items;
     let mut all = BTreeMap::new();
     for pool in pools {
-        let property = |name: &str| pool.get(name).cloned().unwrap_or_default();
+        let property = |name: &str| scene.in_arm(&pool.name, name);
         let sorted = |name: &str| {
             let mut list: Vec<Value> = property(name).as_array().cloned().unwrap_or_default();
             list.sort_by_key(ToString::to_string);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodepool_kernel::{AgentPool, Cluster, FieldValue, Node, Readiness, winner};
+use nodepool_kernel::{AgentPool, Cluster, FieldValue, Node, PoolKind, Readiness, winner};
 
 use super::image::made;
 use super::{Survey, small};
@@ -58,7 +58,7 @@ fn entry(about: &Survey<'_>, cluster: &Cluster, pool: &AgentPool, shown: Option<
     PoolEntry {
         name: pool.name.clone(),
         mode: pool.mode.to_string(),
-        count: counted(pool.count),
+        count: (pool.kind == PoolKind::ScaleSet).then(|| counted(pool.count)),
         ready_nodes: shown.map(|shown| small(shown.ready)),
         policy: winner(intents, &pool.name).map(|intent| intent.policy.clone()),
         vm_size: (!size.is_empty()).then(|| size.to_owned()),

@@ -214,6 +214,14 @@ fn pools_that_are_not_as_they_should_be_are_named() {
 }
 
 #[test]
+fn what_azure_does_not_tell_of_a_pool_is_left_out() {
+    let status = shown(&|snapshot, _| pool_mut(snapshot, "apps").kind = PoolKind::Other("VirtualMachines".into()));
+    let counts: Vec<Option<i32>> = status.pools.iter().map(|pool| pool.count).collect();
+    assert_eq!(counts, [None, Some(3)], "zero would be a guess");
+    assert_eq!(status.pools[0].vm_size, None);
+}
+
+#[test]
 fn nodes_that_are_not_as_they_should_be_are_named() {
     let zoned = |zones: [Option<&'static str>; 4]| {
         move |snapshot: &mut Snapshot, _: &mut Sight| {
