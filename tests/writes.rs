@@ -165,8 +165,12 @@ fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
             ("minCount", to.map_or(json!({}), |bounds| json!(bounds.min))),
             ("maxCount", to.map_or(json!({}), |bounds| json!(bounds.max))),
         ],
-        Change::Version { .. } | Change::UpgradeSettings { .. } => vec![],
-        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => vec![],
+        Change::Version { .. }
+        | Change::UpgradeSettings { .. }
+        | Change::Repair { .. }
+        | Change::Create(_)
+        | Change::Delete
+        | Change::Drain(_) => vec![],
     }
 }
 
