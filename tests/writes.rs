@@ -168,8 +168,12 @@ fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
         ],
         Change::Stop => vec![("powerState", json!({"code": "Stopped"}))],
         Change::Start => vec![("powerState", json!({"code": "Running"}))],
-        Change::Version { .. } | Change::UpgradeSettings { .. } => vec![],
-        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => vec![],
+        Change::Version { .. }
+        | Change::UpgradeSettings { .. }
+        | Change::Repair { .. }
+        | Change::Create(_)
+        | Change::Delete
+        | Change::Drain(_) => vec![],
     }
 }
 

@@ -30,17 +30,23 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         );
         return Some(broken(Standing::Passing, finding, READS_AGAIN));
     };
-    if let Some(Some(runs)) = from.filter(|from| from.is_none_or(|runs| !runs.is_older_than(to))) {
-        let finding = format!("pool {pool} runs Kubernetes {runs}, and {to} is not newer: AKS takes no version back");
-        return Some(broken(Standing::Lasting, finding, "leave spec.kubernetesVersion at the version that runs"));
-    }
-    if from == Some(None) {
-        return Some(broken(
-            Standing::Passing,
-            format!("ARM does not tell which Kubernetes version pool {pool} runs"),
-            READS_AGAIN,
-        ));
-    }
+    let of_present = from.and_then(|from| of_present(pool, from, to));
+    of_present.or_else(|| beside(pool, to, control_plane)).or_else(|| from.and_then(|_| offered(facts, pool, to)))
+}
+
+/// Why what runs on the pool can't become the version: it is no older, or not told.
+fn of_present(pool: &str, from: Option<Version>, to: Version) -> Option<Broken> {
+    let Some(runs) = from else {
+        let finding = format!("ARM does not tell which Kubernetes version pool {pool} runs");
+        return Some(broken(Standing::Passing, finding, READS_AGAIN));
+    };
+    let finding = format!("pool {pool} runs Kubernetes {runs}, and {to} is not newer: AKS takes no version back");
+    let remedy = "leave spec.kubernetesVersion at the version that runs";
+    (!runs.is_older_than(to)).then(|| broken(Standing::Lasting, finding, remedy))
+}
+
+/// Why the version can't run beside the control plane's.
+fn beside(pool: &str, to: Version, control_plane: Version) -> Option<Broken> {
     if control_plane.is_older_than(to) {
         let finding = format!(
             "pool {pool} is to run Kubernetes {to}, and no pool may be newer than the control plane, which runs {control_plane}"
@@ -48,19 +54,15 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         let remedy = "upgrade the control plane (az aks upgrade --control-plane-only); the operator waits for it";
         return Some(broken(Standing::Passing, finding, remedy));
     }
-    if to.minors_behind(control_plane).is_none_or(|minors| minors > MOST_BEHIND) {
-        let oldest = Version { minor: control_plane.minor.saturating_sub(MOST_BEHIND), patch: None, ..control_plane };
-        let finding = format!(
-            "pool {pool} is to run Kubernetes {to}, and AKS takes {oldest} to {control_plane} beside the control plane's \
-             {control_plane}"
-        );
-        return Some(broken(
-            Standing::Lasting,
-            finding,
-            "set spec.kubernetesVersion to one of these, or to ControlPlane",
-        ));
+    if to.minors_behind(control_plane).is_some_and(|minors| minors <= MOST_BEHIND) {
+        return None;
     }
-    from.and_then(|_| offered(facts, pool, to))
+    let oldest = Version { minor: control_plane.minor.saturating_sub(MOST_BEHIND), patch: None, ..control_plane };
+    let finding = format!(
+        "pool {pool} is to run Kubernetes {to}, and AKS takes {oldest} to {control_plane} beside the control plane's \
+         {control_plane}"
+    );
+    Some(broken(Standing::Lasting, finding, "set spec.kubernetesVersion to one of these, or to ControlPlane"))
 }
 
 /// Why what an upgrade depends on besides is not known at first.
