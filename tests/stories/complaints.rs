@@ -88,7 +88,7 @@ async fn several_changes(lane: Lane) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
-/// "Late-initialised node_count" (provider-upjet-azure #1043): defaults and observations in the spec fight with Git.
+/// "Late-initialised `node_count`" (provider-upjet-azure #1043): defaults and observations in the spec fight with Git.
 async fn untouched(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({}))).await?;

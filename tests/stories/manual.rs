@@ -61,22 +61,22 @@ async fn replace(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).pool(PoolSpec::system("system", 3));
     let scene = begin(builder.pool(PoolSpec::user("apps", 1))).await?;
     let homes = homes(&scene, "system").await?;
-    let (mut applied, mut typed) = (0, 0);
+    let (mut manifests_applied, mut lines_typed) = (0, 0);
     for instruction in instructions("docs/replace-system-pool.md")? {
         match instruction {
             Instruction::Apply(manifests) => {
                 for manifest in manifests {
-                    applied += 1;
+                    manifests_applied += 1;
                     scene.apply(manifest).await?;
                 }
             }
-            Instruction::Type(line) => {
-                typed += 1;
-                type_line(&scene, &line).await.with_context(|| line.clone())?;
+            Instruction::Type(command) => {
+                lines_typed += 1;
+                type_line(&scene, &command).await.context(command)?;
             }
         }
     }
-    assert_eq!((applied, typed), (3, 7), "the page has other instructions than this story expects");
+    assert_eq!((manifests_applied, lines_typed), (3, 7), "the page has other instructions than this story expects");
     let pools = ["system", "system2", "apps"].map(|pool| scene.in_arm(pool, "mode"));
     assert_eq!(pools, [Value::Null, json!("System"), json!("User")]);
     evicted_once(&scene, &homes, &homes.keys().cloned().collect());
