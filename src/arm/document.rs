@@ -100,9 +100,6 @@ pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
             .and_then(|profile| profile.get("issuerURL"))
             .and_then(Value::as_str)
             .map(str::to_owned),
-        kubernetes_version: text(properties, "currentKubernetesVersion")
-            .or_else(|| text(properties, "kubernetesVersion"))
-            .map(str::to_owned),
         state: state(properties),
         power: power(properties),
         version: ["currentKubernetesVersion", "kubernetesVersion"]

@@ -76,13 +76,11 @@ pub struct Cluster {
     pub node_resource_group: Option<String>,
     /// `properties.oidcIssuerProfile.issuerURL`.
     pub issuer_url: Option<String>,
-    /// `properties.currentKubernetesVersion`, else `kubernetesVersion`: what the control plane runs.
-    pub kubernetes_version: Option<String>,
     /// `properties.provisioningState` of the cluster itself.
     pub state: ProvisioningState,
     /// `properties.powerState` of the cluster.
     pub power: Power,
-    /// `properties.currentKubernetesVersion`: what the control plane runs.
+    /// `properties.currentKubernetesVersion`, else `kubernetesVersion`: what the control plane runs.
     pub version: Option<Version>,
     /// `properties.agentPoolProfiles`.
     pub pools: Vec<AgentPool>,

@@ -211,15 +211,6 @@ impl AgentPool {
         crate::vm_size::has_gpu(self.settings.text("vmSize"))
     }
 
-    /// Whether the version that runs is older than `other`, component by component; `None` if one of them can't be told.
-    #[must_use]
-    pub fn is_older_than(&self, other: &str) -> Option<bool> {
-        let parse = |version: &str| -> Option<Vec<u32>> {
-            version.trim_start_matches('v').split('.').map(|part| part.parse().ok()).collect()
-        };
-        Some(parse(self.current_version.as_deref()?)? < parse(other)?)
-    }
-
     /// Whether the pool is on its way out.
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {
@@ -312,24 +303,6 @@ mod tests {
             pool.requested_version = requested.map(str::to_owned);
             pool.current_version = current.map(str::to_owned);
             assert_eq!(pool.version_differs(), differs, "{requested:?} and {current:?}");
-        }
-    }
-
-    #[test]
-    fn versions_are_compared_number_by_number() {
-        for (current, other, older) in [
-            (Some("1.33.5"), "1.33.10", Some(true)),
-            (Some("1.33.5"), "1.34.0", Some(true)),
-            (Some("v1.9.0"), "1.10.0", Some(true)),
-            (Some("1.33.5"), "1.33.5", Some(false)),
-            (Some("1.34.1"), "1.33.9", Some(false)),
-            (Some("1.33.x"), "1.34.0", None),
-            (Some("1.33.5"), "new", None),
-            (None, "1.34.0", None),
-        ] {
-            let mut pool = pool("a", Mode::User, 1);
-            pool.current_version = current.map(str::to_owned);
-            assert_eq!(pool.is_older_than(other), older, "{current:?} and {other}");
         }
     }
 

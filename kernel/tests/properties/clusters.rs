@@ -362,7 +362,6 @@ fn assemble(
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
-        kubernetes_version: None,
         issuer_url: Some(issuer.clone()),
         state,
         power: Power::Running,

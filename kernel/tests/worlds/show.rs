@@ -205,7 +205,6 @@ impl World {
             id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
             subscription: "sub".into(),
             node_resource_group: Some("MC_rg".into()),
-            kubernetes_version: None,
             issuer_url: Some(ISSUER.into()),
             state: ProvisioningState::Succeeded,
             power: Power::Running,

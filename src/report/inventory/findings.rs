@@ -155,7 +155,7 @@ fn few_system_nodes(cluster: &Cluster) -> Option<Finding> {
 }
 
 fn behind(cluster: &Cluster, unknown: &mut Vec<String>) -> Option<Finding> {
-    let Some(version) = &cluster.kubernetes_version else {
+    let Some(version) = cluster.version else {
         unknown.push("pools behind the control plane: Azure does not report its version".to_owned());
         return None;
     };

@@ -83,7 +83,7 @@ fn identity(about: &Survey<'_>, health: Result<&Health, &String>) -> Option<Clus
         proof: shortened(&proof),
         provisioning_state: cluster.state.to_string(),
         power_state: cluster.power.to_string(),
-        kubernetes_version: cluster.kubernetes_version.clone(),
+        kubernetes_version: cluster.version.map(|version| version.to_string()),
     })
 }
 

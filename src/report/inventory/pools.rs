@@ -76,8 +76,7 @@ fn entry(about: &Survey<'_>, cluster: &Cluster, pool: &AgentPool, shown: Option<
 
 /// Whether the pool runs an older version than the control plane.
 pub(super) fn is_behind(pool: &AgentPool, cluster: &Cluster) -> bool {
-    let of_cluster = cluster.kubernetes_version.as_deref();
-    of_cluster.and_then(|version| pool.is_older_than(version)).unwrap_or(false)
+    cluster.version.is_some_and(|of_cluster| pool.version().is_some_and(|runs| runs.is_older_than(of_cluster)))
 }
 
 /// The zones that the pool was made for.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nodepool_kernel::{FieldValue, Owner, Phase, Pod, Taint, Template};
+use nodepool_kernel::{FieldValue, Owner, Phase, Pod, Taint, Template, Version};
 use serde_json::json;
 
 use super::*;
@@ -23,7 +23,7 @@ fn cluster() -> (Snapshot, Sight) {
     let system = super::policy("system", json!({}));
     edit(&mut snapshot.intents).push(api::intent(&system));
     let cluster = edit(&mut snapshot.cluster);
-    (cluster.kubernetes_version, cluster.pools[0].count) = (Some("1.33.5".into()), 3);
+    (cluster.version, cluster.pools[0].count) = (Version::parse("1.33.5"), 3);
     cluster.id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/prod".into();
     let nodes = edit(&mut snapshot.nodes);
     nodes.push(super::node(&super::pool("system", Mode::System, 3), 2));
@@ -196,13 +196,13 @@ fn pools_that_are_not_as_they_should_be_are_named() {
 
     let versioned = |version: &'static str| {
         move |snapshot: &mut Snapshot, _: &mut Sight| {
-            edit(&mut snapshot.cluster).kubernetes_version = Some(version.to_owned());
+            edit(&mut snapshot.cluster).version = Version::parse(version);
         }
     };
     assert!(only("PoolsBehindControlPlane", &versioned("1.34.0")).ends_with("apps (1.33.5), system (1.33.5)"));
     assert!(shown(&versioned("1.34.0")).pools.iter().all(|pool| pool.behind_control_plane));
     nothing(&versioned("1.33.4"));
-    let unknown = shown(&|snapshot, _| edit(&mut snapshot.cluster).kubernetes_version = None);
+    let unknown = shown(&|snapshot, _| edit(&mut snapshot.cluster).version = None);
     assert!(unknown.findings.is_empty() && unknown.unknown[0].contains("does not report its version"), "{unknown:?}");
 
     let found = only("PoolsWithoutPolicy", &|snapshot, _| edit(&mut snapshot.intents).truncate(1));

@@ -74,7 +74,6 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         id: "id".into(),
         subscription: "s".into(),
         node_resource_group: Some("MC".into()),
-        kubernetes_version: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
