@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use aks_emulator::{NodeTrouble, PoolSpec};
-use nodepool_operator::api::condition;
+use aks_emulator::{Canned, Matcher, NodeTrouble, PoolSpec};
+use nodepool_operator::api::{FINALIZER, condition};
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed};
 
@@ -16,6 +16,7 @@ pub fn stories() -> Vec<Story> {
         story("a_spot_pool_keeps_what_azure_has_put_on_it", spot),
         story("several_changes_at_once_are_one_operation_after_the_other", several_changes),
         story("nothing_is_ever_written_into_a_policy", untouched),
+        story("policies_do_not_hold_up_a_cluster_that_is_gone", gone),
     ]
 }
 
@@ -98,5 +99,27 @@ async fn untouched(lane: Lane) -> anyhow::Result<Scene> {
     scene.ready("apps").await?;
     assert_eq!(serde_json::to_value(scene.spec("apps").await?)?, json!({"count": 2}));
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
+    Ok(scene)
+}
+
+/// "Deletion of AKS cluster fails: There has to be at least one system agent pool" (Cluster API Azure #1355).
+async fn gone(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    for pool in ["system", "apps"] {
+        scene.apply(policy(pool, json!({"deletionPolicy": "Delete"}))).await?;
+        scene.ready(pool).await?;
+        scene.has_finalizers(pool, &[FINALIZER]).await?;
+    }
+    let id = scene.bed.emulator.cluster_id().to_owned();
+    let name = id.rsplit('/').next().unwrap_or_default();
+    let absent = Canned::error(404, "ResourceNotFound", &format!("The Resource '{name}' was not found."));
+    let ours = Matcher::method("GET").path_ends_with(name).user_agent("nodepool-operator");
+    let fault = scene.bed.emulator.respond(ours, absent, None);
+    for pool in ["system", "apps"] {
+        scene.delete(pool).await?;
+        assert!(scene.bed.emulator.pool(pool).is_some(), "pool {pool} was not touched");
+    }
+    drop(fault);
+    assert_eq!(scene.writes(), []);
     Ok(scene)
 }
