@@ -399,6 +399,7 @@ pub fn snapshot(input: Input<'_, '_>) -> Result<Snapshot> {
         id: one(input, &NAMES)?,
         subscription: "sub".into(),
         node_resource_group: (rare != 0).then(|| "MC".into()),
+        load_balancer_sku: None,
         issuer_url: (rare > 20).then(|| "https://issuer.example/".into()),
         state: if rare < 4 { state(input)? } else { ProvisioningState::Succeeded },
         power: if rare == 5 { Power::NotRunning(String::new()) } else { Power::Running },

@@ -163,6 +163,7 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        load_balancer_sku: None,
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,

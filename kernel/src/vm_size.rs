@@ -39,6 +39,12 @@ pub(crate) fn has_gpu(size: &str) -> bool {
     parts(size).is_some_and(|(of, _, _)| families.iter().any(|family| of.eq_ignore_ascii_case(family)))
 }
 
+/// Whether machines of this size have processors that are slowed down when they have worked for long: the family B.
+#[must_use]
+pub(crate) fn is_burstable(size: &str) -> bool {
+    parts(size).is_some_and(|(family, _, _)| family.eq_ignore_ascii_case("B"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +57,12 @@ mod tests {
         for size in ["Standard_D4ds_v5", "Standard_NP10s", "Standard_DS2_v2", "Standard_NC40ads_H100_v5", "", "x"] {
             assert!(!is_arm64(size), "{size}");
         }
+    }
+
+    #[test]
+    fn burstable_machines_are_told_by_the_family() {
+        assert!(is_burstable("Standard_B2ms") && is_burstable("standard_b2pls_v2"));
+        assert!(["Standard_D4ds_v5", "Standard_HB120rs_v2", "B", ""].iter().all(|size| !is_burstable(size)));
     }
 
     #[test]

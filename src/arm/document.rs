@@ -100,6 +100,11 @@ pub fn cluster(id: &ClusterId, document: &Value) -> Result<Cluster, String> {
             .and_then(|profile| profile.get("issuerURL"))
             .and_then(Value::as_str)
             .map(str::to_owned),
+        load_balancer_sku: properties
+            .get("networkProfile")
+            .and_then(|profile| profile.get("loadBalancerSku"))
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         state: state(properties),
         power: power(properties),
         version: ["currentKubernetesVersion", "kubernetesVersion"]

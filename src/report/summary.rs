@@ -320,19 +320,19 @@ fn settled(about: &Circumstances<'_>) -> Progress {
             let rest = kept_back(about).map(|rest| format!("; kept back until it runs: {rest}")).unwrap_or_default();
             Progress::Reached(format!("{} pool, stopped, as the policy asks{rest}", pool.mode))
         }
-        ProvisioningState::Succeeded | ProvisioningState::Busy(_) => {
-            let nodes = if pool.count == 1 { "1 node".to_owned() } else { format!("{} nodes", pool.count) };
-            let fields: Vec<&str> = about.plan.template_drift.iter().map(|drift| drift.field).collect();
-            let but = if fields.is_empty() {
-                String::new()
-            } else {
-                format!(", but for the template's {}", fields.join(", "))
-            };
-            let bounds = pool.autoscaling.map(|bounds| format!(", autoscaled within {bounds}")).unwrap_or_default();
-            let ahead = about.plan.ahead.map(|ahead| format!("; {ahead}")).unwrap_or_default();
-            Progress::Reached(format!("{} pool with {nodes}{bounds}, as the policy asks{but}{ahead}", pool.mode))
-        }
+        ProvisioningState::Succeeded | ProvisioningState::Busy(_) => Progress::Reached(as_asked(about, pool)),
     }
+}
+
+/// A pool that is as its policy asks, in words, with what is worth knowing besides.
+fn as_asked(about: &Circumstances<'_>, pool: &AgentPool) -> String {
+    let nodes = if pool.count == 1 { "1 node".to_owned() } else { format!("{} nodes", pool.count) };
+    let fields: Vec<&str> = about.plan.template_drift.iter().map(|drift| drift.field).collect();
+    let but = if fields.is_empty() { String::new() } else { format!(", but for the template's {}", fields.join(", ")) };
+    let bounds = pool.autoscaling.map(|bounds| format!(", autoscaled within {bounds}")).unwrap_or_default();
+    let ahead = about.plan.ahead.map(|ahead| format!("; {ahead}")).unwrap_or_default();
+    let machines = pool.ill_suited_to_add_ons().map(|why| format!("; its machines {why}")).unwrap_or_default();
+    format!("{} pool with {nodes}{bounds}, as the policy asks{but}{ahead}{machines}", pool.mode)
 }
 
 /// A pool that is left failed: it has been tried again often enough, or another try would go on with an upgrade.

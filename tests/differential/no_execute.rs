@@ -183,6 +183,7 @@ fn snapshot(nodes: &[Node], pods: &[Pod], cases: &[Case]) -> Snapshot {
         id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "s".into(),
         node_resource_group: Some("n".into()),
+        load_balancer_sku: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,

@@ -43,6 +43,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        load_balancer_sku: None,
         issuer_url: Some("https://issuer.example/".into()),
         state: ProvisioningState::Succeeded,
         power: Power::Running,

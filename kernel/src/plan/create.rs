@@ -61,6 +61,13 @@ fn unsuitable(template: &Template, mode: &Mode, cluster: &Cluster) -> Vec<Proble
              enableFIPS out, or choose a size with another processor"
         ));
     }
+    if cluster.load_balancer_sku.as_deref().is_some_and(|sku| sku.eq_ignore_ascii_case("Basic")) {
+        whys.push(
+            "the cluster has a Basic load balancer, with which AKS has no more than one pool; create the pool in a cluster \
+             with a Standard one (loadBalancerSku), or upgrade the load balancer first"
+                .to_owned(),
+        );
+    }
     for field in ["vnetSubnetID", "podSubnetID"] {
         let subnet = template.text(field);
         if let Some((pool, other)) = network(subnet).and_then(|network| another_network(network, cluster)) {
@@ -166,6 +173,12 @@ mod tests {
             })));
         };
         told(&fips, &["has no FIPS"]);
+        let basic = |snapshot: &mut Snapshot, _: &mut Intent| {
+            edit(&mut snapshot.cluster).load_balancer_sku = Some("basic".into());
+        };
+        told(&basic, &["the cluster has a Basic load balancer"]);
+        let standard = planned(|snapshot, _| edit(&mut snapshot.cluster).load_balancer_sku = Some("Standard".into()));
+        assert_eq!(standard.steps.len(), 1);
         let subnet = |network: &str| format!("/subscriptions/s/vnets/{network}/subnets/a");
         let elsewhere = |snapshot: &mut Snapshot, intent: &mut Intent| {
             let ours = subnet("one");

@@ -80,6 +80,8 @@ pub struct Cluster {
     pub state: ProvisioningState,
     /// `properties.powerState` of the cluster.
     pub power: Power,
+    /// `properties.networkProfile.loadBalancerSku`.
+    pub load_balancer_sku: Option<String>,
     /// `properties.currentKubernetesVersion`, else `kubernetesVersion`: what the control plane runs.
     pub version: Option<Version>,
     /// `properties.agentPoolProfiles`.

@@ -211,6 +211,22 @@ impl AgentPool {
         crate::vm_size::has_gpu(self.settings.text("vmSize"))
     }
 
+    /// Why the pool's machines are a poor choice for a system pool, in words after "its machines", if they are. AKS takes
+    /// them; its manuals advise against it.
+    #[must_use]
+    pub fn ill_suited_to_add_ons(&self) -> Option<&'static str> {
+        let size = self.settings.text("vmSize");
+        if self.mode != Mode::System {
+            None
+        } else if crate::vm_size::has_gpu(size) {
+            Some("have graphics processors, which add-ons do not need")
+        } else if crate::vm_size::is_burstable(size) {
+            Some("are burstable, and slow add-ons down when they have worked for long")
+        } else {
+            None
+        }
+    }
+
     /// Whether the pool is on its way out.
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {

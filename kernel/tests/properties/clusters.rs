@@ -362,6 +362,7 @@ fn assemble(
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
         node_resource_group: Some("MC_rg".into()),
+        load_balancer_sku: None,
         issuer_url: Some(issuer.clone()),
         state,
         power: Power::Running,

@@ -205,6 +205,7 @@ impl World {
             id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
             subscription: "sub".into(),
             node_resource_group: Some("MC_rg".into()),
+            load_balancer_sku: None,
             issuer_url: Some(ISSUER.into()),
             state: ProvisioningState::Succeeded,
             power: Power::Running,

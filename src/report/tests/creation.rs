@@ -175,3 +175,18 @@ fn a_creation_that_left_no_pool_is_recorded() {
     take_absence(&mut other, NOW, None, 4, |_| NOW);
     assert_eq!(other, before, "only a creation can come to nothing in this way");
 }
+
+#[test]
+fn a_system_pool_of_machines_that_do_not_suit_add_ons_is_ready_and_says_so() {
+    let policy = policy("system", json!({"count": 2}));
+    let said = |text: &'static str| {
+        let with = edit_pool("system", move |pool: &mut AgentPool| pool.settings = size(text));
+        let status = told(&policy, &world(&policy, with), true, None);
+        assert!(standing(&status).starts_with("TFF"), "{}", standing(&status));
+        message(&status, condition::READY).to_owned()
+    };
+    assert_eq!(said("Standard_D4ds_v5"), "System pool with 2 nodes, as the policy asks");
+    let burstable = "; its machines are burstable, and slow add-ons down when they have worked for long";
+    assert!(said("Standard_B2ms").ends_with(burstable), "{}", said("Standard_B2ms"));
+    assert!(said("Standard_NC6s_v3").ends_with("have graphics processors, which add-ons do not need"));
+}

@@ -74,6 +74,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         id: "id".into(),
         subscription: "s".into(),
         node_resource_group: Some("MC".into()),
+        load_balancer_sku: None,
         issuer_url: None,
         state: ProvisioningState::Succeeded,
         power: Power::Running,
