@@ -118,9 +118,10 @@ impl<'a> Facts<'a> {
         facts.place(nodes, pods);
         let half_upgraded = cluster.pools.iter().filter(|pool| is_half_upgraded(pool, facts.nodes_of(&pool.name)));
         facts.half_upgraded = half_upgraded.map(|pool| pool.name.as_str()).collect();
-        for InFlight { step, .. } in &snapshot.in_flight {
-            facts.fold(step);
-        }
+        // The gravest of a pool last, so that it is what the pool is in the middle of.
+        let mut in_flight: Vec<&Step> = snapshot.in_flight.iter().map(|InFlight { step, .. }| step).collect();
+        in_flight.sort_by_cached_key(|step| (gravity(&step.change), step.to_string()));
+        in_flight.into_iter().for_each(|step| facts.fold(step));
         Ok(facts)
     }
 
@@ -382,6 +383,16 @@ fn reach(pool: &mut AgentPool, drain: &Drain) {
         Some(Aim::Scale { from, to }) => pool.count = pool.count.min(from).min(to),
         Some(Aim::Demotion) => pool.mode = Mode::User,
         None => {}
+    }
+}
+
+/// What is left of a pool by a change that has not ended: the more, the less.
+const fn gravity(change: &Change) -> u8 {
+    match change {
+        Change::Delete => 3,
+        Change::Stop => 2,
+        Change::Version { .. } => 1,
+        _ => 0,
     }
 }
 

@@ -217,3 +217,21 @@ fn the_autoscaler_is_at_its_worst_what_it_was_or_will_be() {
         assert_eq!((pool.count, pool.guaranteed_count()), (count, guaranteed), "{present:?} {to:?}");
     }
 }
+
+#[test]
+fn of_several_writes_in_flight_on_a_pool_the_gravest_is_what_it_is_in_the_middle_of() {
+    let version = Change::Version { from: None, to: crate::version::Version { major: 1, minor: 34, patch: None } };
+    let step = |change: Change| Step { policy: "p".into(), pool: "apps".into(), change };
+    let mut steps = vec![step(Change::Delete), step(Change::Stop), step(version), step(Change::Start)];
+    for state in ["Deleting", "Stopping", "Upgrading"] {
+        for _ in 0..2 {
+            steps.reverse();
+            let mut snapshot = cluster();
+            snapshot.in_flight = in_flight(steps.clone());
+            let settings = Settings::default();
+            let facts = Facts::gather(&snapshot, &settings).ok().unwrap();
+            assert_eq!(facts.cluster.pool("apps").unwrap().state, ProvisioningState::Busy(state.to_owned()));
+        }
+        steps.remove(0);
+    }
+}
