@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use super::rule::{Broken, Rule, Standing};
-use super::version_skew;
 use crate::disruption::{Eviction, eviction};
 use crate::facts::Facts;
 use crate::names::{capped, capped_list, counted, shorten};
@@ -72,15 +71,8 @@ pub(super) fn budgets(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         return None;
     }
     let known = facts.upgradable.get(&step.pool);
-    let upgradable = match known.map(|known| known.fresh(facts.now, facts.settings.stale_after)) {
-        Some(Ok(upgradable)) => upgradable,
-        // Until the version itself may be, nothing more is asked.
-        _ if version_skew::check(facts, step).is_some() => return None,
-        unknown => {
-            let why = unknown.and_then(Result::err).unwrap_or_else(|| version_skew::UNREAD.to_owned());
-            return Some(not_known(step, &why));
-        }
-    };
+    // Where that is not known, `VersionSkew` refuses the upgrade, for the versions that AKS offers are read with it.
+    let upgradable = known.and_then(|known| known.fresh(facts.now, facts.settings.stale_after).ok())?;
     let occupancy = &upgradable.occupancy;
     if let Some(node) = facts.nodes_of(&step.pool).iter().find(|node| !occupancy.nodes.contains(&node.name)) {
         return Some(not_known(step, &format!("node {} has not been read yet", node.name)));

@@ -66,7 +66,7 @@ fn beside(pool: &str, to: Version, control_plane: Version) -> Option<Broken> {
 }
 
 /// Why what an upgrade depends on besides is not known at first.
-pub(super) const UNREAD: &str = "it is read when nothing else stands against the upgrade";
+const UNREAD: &str = "it is read when nothing else stands against the upgrade";
 const READS_AGAIN: &str =
     "the operator reads again by itself; if this stays, look at its log and at its permissions in Azure";
 

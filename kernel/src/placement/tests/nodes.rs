@@ -74,6 +74,7 @@ fn room_is_what_running_pods_leave() {
     let mut world = world(vec![node("a", &[]), Node { max_pods: 1, ..node("b", &[]) }]);
     let of = |name: &str, cpu| Pod { requests: Resources { cpu, ..Resources::default() }, ..pod(name) };
     world.add("a", of("x", 3500));
+    assert_eq!(feasible(&world, &of("p", 500)), ["a", "b"], "there is room for one pod");
     world.add("b", of("y", 0));
     assert_eq!(feasible(&world, &of("p", 500)), ["a"]);
     assert_eq!(
