@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
 use kube::Api;
-use nodepool_operator::api::{ALLOW_BULK_CHANGE, FINALIZER, INVENTORY, NodePoolInventory, condition};
+use nodepool_operator::api::{
+    ALLOW_BULK_CHANGE, FINALIZER, INVENTORY, NodePoolInventory, NodePoolPolicyStatus, condition,
+};
 use serde_json::{Value, json};
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
-use super::support::{DEADLINE, Scene, Story, begin_with, holds, policy, story};
+use super::support::{DEADLINE, Scene, Story, begin_with, holds, message, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -53,8 +55,15 @@ async fn stops_at(scene: &Scene, names: &[&'static str], number: usize) -> anyho
     .await?;
     scene.bed.emulator.idle().await;
     let left = left(scene, names);
+    // Each tells of all that are gone, and of none that is on its way: then nothing is news any more.
+    let gone: Vec<String> = names.iter().filter(|name| !left.contains(*name)).map(|name| format!("{name} (")).collect();
     for name in &left {
         scene.stalled(name, "BulkChangeFuse").await?;
+        let tells_all = |status: &NodePoolPolicyStatus| {
+            let said = message(status, condition::READY);
+            gone.iter().all(|gone| said.contains(gone)) && !said.contains("(on its way)")
+        };
+        scene.until(name, "to tell of all that are gone", tells_all).await?;
     }
     ensure!(left.len() == number, "only {left:?} are left");
     Ok(left)

@@ -277,10 +277,13 @@ async fn protect(lane: Lane) -> anyhow::Result<Scene> {
 
 async fn relocate(lane: Lane) -> anyhow::Result<Scene> {
     let scene = old_system(lane).await?.in_which_azure_drains();
+    let mut wanted = json!({"upgrade": {"maxSurge": "1"}, "disruption": {"systemPods": "Relocate"}});
+    for pool in ["system", "other"] {
+        scene.apply(policy(pool, wanted.clone())).await?;
+        scene.ready(pool).await?;
+    }
+    wanted["kubernetesVersion"] = json!("1.33");
     let held = scene.bed.emulator.operation("other").hold();
-    let wanted = json!({
-        "kubernetesVersion": "1.33", "upgrade": {"maxSurge": "1"}, "disruption": {"systemPods": "Relocate"}
-    });
     scene.apply(policy("other", wanted.clone())).await?;
     held.arrived().await;
     scene.apply(policy("system", wanted)).await?;
