@@ -121,7 +121,9 @@ impl<'a> Facts<'a> {
         // The gravest of a pool last, so that it is what the pool is in the middle of.
         let mut in_flight: Vec<&Step> = snapshot.in_flight.iter().map(|InFlight { step, .. }| step).collect();
         in_flight.sort_by_cached_key(|step| (gravity(&step.change), step.to_string()));
-        in_flight.into_iter().for_each(|step| facts.fold(step));
+        for step in in_flight {
+            facts.fold(step);
+        }
         Ok(facts)
     }
 
