@@ -324,7 +324,7 @@ impl Pass {
             pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
             nodes: &snapshot.nodes,
             in_flight: self.flights.of(&plan.policy),
-            settled: self.settles_at().is_none_or(|at| Instant::now() >= at),
+            settled: is_stalled(snapshot, &plan.policy) || self.settles_at().is_none_or(|at| Instant::now() >= at),
             overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
             delayed: delayed.map(|(reason, _)| reason),
             failures: attempt.map_or(0, |attempt| attempt.failures),
@@ -408,6 +408,12 @@ impl Pass {
         at_latest(next_attempt(snapshot).map(|at| started + Duration::from_millis(at.since(now()).as_millis())));
         due
     }
+}
+
+/// Whether the policy as it is has been told to be stuck already: what becomes of others does not make that news again.
+fn is_stalled(snapshot: &Snapshot, policy: &str) -> bool {
+    let mut intents = snapshot.intents.value().into_iter().flatten();
+    intents.any(|intent| intent.policy == policy && intent.stalled)
 }
 
 /// When the next attempt after a refused write is due.

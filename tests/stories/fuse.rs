@@ -69,14 +69,6 @@ async fn stops_at(scene: &Scene, names: &[&'static str], number: usize) -> anyho
     Ok(left)
 }
 
-/// Waits until nothing is written any more: each pool that goes is news for the policies that are left.
-async fn becomes_quiet(scene: &Scene) -> anyhow::Result<()> {
-    wait_for("the operator to be quiet", DEADLINE, async || {
-        Ok(scene.is_quiet().await.map_err(|error| error.to_string()))
-    })
-    .await
-}
-
 /// The pools of the record.
 async fn recorded(scene: &Scene) -> anyhow::Result<Vec<String>> {
     let inventories = Api::<NodePoolInventory>::all(scene.bed.cluster.client());
@@ -101,15 +93,15 @@ async fn ten_deletions(lane: Lane) -> anyhow::Result<Scene> {
             && refusal.ends_with(&format!("kubectl annotate nodepoolpolicy {first} {ALLOW_BULK_CHANGE}={first}")),
         "{refusal}"
     );
-    becomes_quiet(&scene).await?;
+    scene.is_quiet().await?;
 
     scene.annotate(first, ALLOW_BULK_CHANGE, "another").await?;
-    becomes_quiet(&scene).await?;
+    scene.is_quiet().await?;
     scene.annotate(first, ALLOW_BULK_CHANGE, first).await?;
     scene.gone(first).await?;
     let after = stops_at(&scene, &names, 6).await?;
     ensure!(!after.contains(first), "{after:?}");
-    becomes_quiet(&scene).await?;
+    scene.is_quiet().await?;
     Ok(scene)
 }
 
