@@ -70,7 +70,8 @@ pub(super) async fn tell(stage: &Stage) -> anyhow::Result<Vec<String>> {
     ])
 }
 
-fn chapter(title: &str) {
+/// Begins a chapter.
+pub(super) fn chapter(title: &str) {
     say!("");
     say!("=== {title}");
 }

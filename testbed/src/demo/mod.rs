@@ -2,6 +2,7 @@
 //! having looked.
 
 mod chapters;
+mod life;
 mod stage;
 
 use clap::Args;
@@ -34,15 +35,21 @@ async fn tell() -> anyhow::Result<Stage> {
     say!("nodepool-operator demo: a local AKS with a real Kubernetes control plane. Nothing leaves this machine.");
     say!("");
     let stage = Stage::set().await?;
-    let chapters = chapters::tell(&stage).await?;
+    let mut chapters = chapters::tell(&stage).await?;
+    let evicted = stage.evicted()?;
+    anyhow::ensure!(evicted.is_empty(), "pods of kube-system were evicted: {}", evicted.join(", "));
+    chapters.push("Until then no pod of kube-system was evicted by anything that the operator did.".to_owned());
+    chapters.extend(life::tell(&stage).await?);
+    let evicted = stage.evicted()?;
+    anyhow::ensure!(evicted.is_empty(), "a taint or AKS evicted pods of kube-system: {}", evicted.join(", "));
     say!("");
     say!("What was seen, each checked against ARM, the nodes and the audit log:");
     for (number, chapter) in chapters.iter().enumerate() {
         say!("  {}. {chapter}", number + 1);
     }
-    let evicted = stage.evicted()?;
-    anyhow::ensure!(evicted.is_empty(), "the operator evicted pods of kube-system: {}", evicted.join(", "));
-    say!("  Throughout: no pod of kube-system was evicted by anything that the operator did.");
+    say!(
+        "  Throughout: protected pods left their nodes only where a policy permits to move them, never by a taint or by AKS."
+    );
     say!("");
     Ok(stage)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use testbed::audit::Cause;
+use testbed::audit::{Cause, Departure};
 use testbed::{ControlPlane, Operator, Testbed, wait_for};
 use tokio::io::AsyncWriteExt as _;
 
@@ -48,6 +48,8 @@ impl Stage {
             "0.5",
             "--arm-request-share",
             "100",
+            "--add-ons-stable-seconds",
+            "1",
         ]);
         let operator = bed.start_operator(options).await?;
         Ok(Self { bed, operator })
@@ -144,13 +146,17 @@ impl Stage {
 
     /// Pods of kube-system that a taint or the AKS side made leave their nodes.
     pub(super) fn evicted(&self) -> anyhow::Result<Vec<String>> {
-        let departures = self.bed.audit.departures()?;
-        let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || user == testbed::bed::EMULATOR_USER;
-        Ok(departures
-            .into_iter()
-            .filter(|gone| gone.namespace == "kube-system" && by_operator(gone.cause, &gone.user))
-            .map(|gone| gone.pod)
-            .collect())
+        self.departed(|gone| gone.cause == Cause::Tainted || gone.user == testbed::bed::EMULATOR_USER)
+    }
+
+    /// Pods of kube-system that the operator evicted itself.
+    pub(super) fn moved(&self) -> anyhow::Result<Vec<String>> {
+        self.departed(|gone| gone.user == testbed::operator::OPERATOR_USER)
+    }
+
+    fn departed(&self, is_meant: impl Fn(&Departure) -> bool) -> anyhow::Result<Vec<String>> {
+        let departures = self.bed.audit.departures()?.into_iter();
+        Ok(departures.filter(|gone| gone.namespace == "kube-system" && is_meant(gone)).map(|gone| gone.pod).collect())
     }
 
     /// The end of the operator's log, for a failure.
