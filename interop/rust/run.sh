@@ -6,13 +6,12 @@ cd "$(dirname "$0")"
 
 cargo=${CARGO:-cargo}
 key=$( ("$cargo" --version; cat Cargo.lock) | sha256sum | cut -c1-16)
-export CARGO_TARGET_DIR=$cache/interop-rust-$key
-[ -d "$CARGO_TARGET_DIR" ] || echo "building azure_mgmt_containerservice in $CARGO_TARGET_DIR, about a minute"
+target=$cache/interop-rust-$key
+[ -d "$target" ] || echo "building azure_mgmt_containerservice in $target, about a minute"
 mkdir -p "$cache"
 fetch "the Rust crate" "$cargo" fetch --quiet --locked
-"$cargo" build --quiet --locked --offline
-client=$CARGO_TARGET_DIR/debug/interop
-unset CARGO_TARGET_DIR
+"$cargo" build --quiet --locked --offline --target-dir "$target"
+client=$target/debug/interop
 if [ -z "${ENDPOINT:-}" ]; then
     ../with-emulator.sh --sign-in -- "$client" retired
 fi
