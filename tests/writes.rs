@@ -169,6 +169,7 @@ fn wanted(change: &Change) -> Vec<(&'static str, Value)> {
         Change::Stop => vec![("powerState", json!({"code": "Stopped"}))],
         Change::Start => vec![("powerState", json!({"code": "Running"}))],
         Change::Version { .. }
+        | Change::NodeImage { .. }
         | Change::UpgradeSettings { .. }
         | Change::Repair { .. }
         | Change::Create(_)
@@ -226,14 +227,66 @@ async fn with_an_etag_a_write_that_comes_after_somebody_elses_has_no_effect() {
     assert_eq!(arm.read().await, before);
 }
 
+/// A value within AKS's limits for every setting of the kernel.
+fn sysctls() -> Value {
+    let mut all = json!({"netIpv4IpLocalPortRange": "32000 60000", "netIpv4TcpTwReuse": true});
+    for field in &TEMPLATE_FIELDS {
+        let name = field.name.strip_prefix("linuxOSConfig.sysctls.").unwrap_or_default();
+        if let Some((_, value)) = SYSCTLS.iter().find(|(names, _)| names.contains(&name)) {
+            all[name] = json!(value);
+        }
+    }
+    all
+}
+
+/// Values that fit these settings.
+const SYSCTLS: [(&[&str], i64); 6] = [
+    (&["fsAioMaxNr", "fsFileMax", "fsNrOpen", "vmMaxMapCount", "netNetfilterNfConntrackBuckets"], 100_000),
+    (&["fsInotifyMaxUserWatches", "netNetfilterNfConntrackMax"], 1_000_000),
+    (&["netCoreRmemDefault", "netCoreRmemMax", "netCoreWmemDefault", "netCoreWmemMax", "netCoreOptmemMax"], 300_000),
+    (
+        &[
+            "netIpv4NeighDefaultGcThresh1",
+            "netIpv4NeighDefaultGcThresh2",
+            "netIpv4NeighDefaultGcThresh3",
+            "netIpv4TcpMaxSynBacklog",
+            "netIpv4TcpMaxTwBuckets",
+            "netCoreNetdevMaxBacklog",
+            "netCoreSomaxconn",
+            "kernelThreadsMax",
+        ],
+        20_000,
+    ),
+    (
+        &[
+            "netIpv4TcpFinTimeout",
+            "netIpv4TcpkeepaliveIntvl",
+            "netIpv4TcpKeepaliveTime",
+            "vmSwappiness",
+            "vmVfsCachePressure",
+        ],
+        60,
+    ),
+    (&["netIpv4TcpKeepaliveProbes"], 5),
+];
+
 #[tokio::test]
 async fn every_field_of_a_template_is_what_a_new_pool_has_and_a_second_creation_has_no_effect() {
     let arm = Arm::start(false, true).await;
     let resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/a";
+    let kubelet = json!({
+        "allowedUnsafeSysctls": ["net.*", "kernel.msg*"], "containerLogMaxFiles": 3, "containerLogMaxSizeMB": 20,
+        "cpuCfsQuota": false, "cpuCfsQuotaPeriod": "200ms", "cpuManagerPolicy": "static", "failSwapOn": false,
+        "imageGcHighThreshold": 90, "imageGcLowThreshold": 70, "podMaxPids": 500, "topologyManagerPolicy": "best-effort",
+    });
+    let os = json!({
+        "swapFileSizeMB": 1500, "transparentHugePageDefrag": "defer+madvise", "transparentHugePageEnabled": "madvise",
+        "sysctls": sysctls(),
+    });
     let written: PoolTemplate = serde_json::from_value(json!({
         "capacityReservationGroupID": resource, "enableEncryptionAtHost": true, "enableFIPS": true,
         "enableNodePublicIP": true, "enableUltraSSD": true, "evictionPolicy": "Deallocate", "gpuInstanceProfile": "MIG1g",
-        "hostGroupID": resource, "kubeletDiskType": "Temporary", "maxPods": 40, "nodePublicIPPrefixID": resource,
+        "hostGroupID": resource, "kubeletConfig": kubelet, "kubeletDiskType": "Temporary", "linuxOSConfig": os, "maxPods": 40, "nodePublicIPPrefixID": resource,
         "osDiskSizeGB": 64, "osDiskType": "Ephemeral", "osSKU": "AzureLinux", "osType": "Linux", "podSubnetID": resource,
         "priority": "Spot", "proximityPlacementGroupID": resource, "scaleDownMode": "Deallocate",
         "spotMaxPrice": "0.05", "vmSize": "Standard_D4ds_v5", "vnetSubnetID": resource, "zones": ["2", "1"],

@@ -10,7 +10,7 @@ use crate::strange::{Input, NAMES, known, one, time};
 /// Odd words in some fields.
 pub fn template(input: Input<'_, '_>) -> Result<Arc<Template>> {
     let (bits, word) =
-        (u32::arbitrary(input)?, one(input, &["Standard_B1s", "", "/x/subnets/y", "é9_", "Standard_D4ps_v5"])?);
+        (u128::arbitrary(input)?, one(input, &["Standard_B1s", "", "/x/subnets/y", "é9_", "Standard_D4ps_v5"])?);
     let flag = bits & 1 == 1;
     Ok(Arc::new(Template::from_fields(|field| {
         let index = TEMPLATE_FIELDS.iter().position(|other| other == field)?;

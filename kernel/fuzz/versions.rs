@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Result;
 use nodepool_kernel::{
-    AgentPool, Change, Known, Occupancy, Snapshot, Upgradable, UpgradeSettings, Version, WantedVersion,
+    AgentPool, Change, ImageRequest, Known, Occupancy, Snapshot, Upgradable, UpgradeSettings, Version, WantedVersion,
 };
 
 use crate::strange::{AMOUNTS, Input, few, known, maybe, number};
@@ -32,6 +32,19 @@ pub fn wanted(input: Input<'_, '_>) -> Result<Option<WantedVersion>> {
     Ok(Some(if input.ratio(1, 3)? { WantedVersion::ControlPlane } else { WantedVersion::Exactly(version(input)?) }))
 }
 
+/// The image of a pool, mostly one of two.
+pub fn image(input: Input<'_, '_>) -> Result<Option<String>> {
+    maybe(input, &["", "old", "old", "new"])
+}
+
+/// That somebody asks for the latest image, mostly not.
+pub fn image_request(input: Input<'_, '_>) -> Result<Option<ImageRequest>> {
+    if input.ratio(3, 4)? {
+        return Ok(None);
+    }
+    Ok(Some(ImageRequest { from: image(input)?, taken: input.ratio(1, 4)? }))
+}
+
 /// Some settings or none.
 pub fn settings(input: Input<'_, '_>) -> Result<UpgradeSettings> {
     if input.ratio(3, 4)? {
@@ -47,6 +60,9 @@ pub fn settings(input: Input<'_, '_>) -> Result<UpgradeSettings> {
 
 /// An upgrade, or a change of its settings that mostly fits.
 pub fn change(input: Input<'_, '_>, pool: &AgentPool, kind: u8) -> Result<Change> {
+    if kind == 15 && input.ratio(1, 3)? {
+        return Ok(Change::NodeImage { from: pool.node_image.clone().unwrap_or_default() });
+    }
     if kind == 15 {
         let from = if input.ratio(1, 10)? { Some(version(input)?) } else { pool.version() };
         return Ok(Change::Version { from, to: version(input)? });
@@ -67,7 +83,8 @@ pub fn upgradable(input: Input<'_, '_>, seen: &Snapshot) -> Result<BTreeMap<Stri
         let budgets = if input.ratio(1, 4)? { few(input)? } else { vec![] };
         let occupancy = Occupancy { nodes, pods: vec![], budgets };
         let offered = vec![version(input)?, Version { major: 1, minor: 34, patch: Some(2) }];
-        all.insert(pool.name.clone(), known(input, seen.now, Upgradable { offered, occupancy })?);
+        let told = Upgradable { offered, latest_image: image(input)?, occupancy };
+        all.insert(pool.name.clone(), known(input, seen.now, told)?);
     }
     Ok(all)
 }

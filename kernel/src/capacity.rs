@@ -103,6 +103,8 @@ pub fn usability(node: &Node, pool: &AgentPool, now: Time, settings: &Settings) 
 pub(crate) struct Capacity {
     /// Usable system nodes.
     pub(crate) usable: u32,
+    /// Those of them that remain when the autoscalers of pools other than the subject have taken what they may.
+    pub(crate) kept: u32,
     /// Healthy system pools.
     pub(crate) healthy_pools: u32,
     /// Sum of the pools' fixed and minimum counts.
@@ -209,6 +211,12 @@ fn usable_nodes(facts: &Facts<'_>, pool: &AgentPool, step: Option<&Step>, outloo
     usable.min(machines).saturating_sub(machines.saturating_sub(pool.count))
 }
 
+/// How many of a pool's usable nodes remain when its autoscaler has taken it down to its minimum, which it may at any moment
+/// and by whichever nodes.
+fn kept_by_autoscaler(pool: &AgentPool, usable: u32) -> u32 {
+    usable.saturating_sub(pool.count.saturating_sub(pool.guaranteed_count()))
+}
+
 /// Whether the pool can be the one that remains while a step is made on another pool.
 pub(crate) fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) -> bool {
     let ours = |operation: &str| operation == "Updating" && facts.is_in_flight(&pool.name);
@@ -227,7 +235,7 @@ pub(crate) fn may_remain(facts: &Facts<'_>, pool: &AgentPool, outlook: Outlook) 
 /// The subject counts by its nodes, even half upgraded, less those that the step would upgrade at once; any other pool
 /// counts only if it can be relied upon.
 fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, step: Option<&Step>, outlook: Outlook) -> Capacity {
-    let mut total = Capacity { usable: 0, healthy_pools: 0, guaranteed: 0 };
+    let mut total = Capacity { usable: 0, kept: 0, healthy_pools: 0, guaranteed: 0 };
     for pool in cluster.pools.iter().filter(|pool| is_running_system(pool) && !is_leaving(pool)) {
         let is_subject = pool.name == subject;
         total.guaranteed = total.guaranteed.saturating_add(pool.guaranteed_count());
@@ -238,6 +246,8 @@ fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, step: Option<&S
         let rolling = if rolls { pool.unavailable_while_rolling() } else { 0 };
         let usable = usable_nodes(facts, pool, step, outlook).saturating_sub(rolling);
         total.usable = total.usable.saturating_add(usable);
+        let kept = if is_subject { usable } else { kept_by_autoscaler(pool, usable) };
+        total.kept = total.kept.saturating_add(kept);
         total.healthy_pools = total.healthy_pools.saturating_add(u32::from(usable > 0));
     }
     total
@@ -246,8 +256,15 @@ fn capacity(facts: &Facts<'_>, cluster: &Cluster, subject: &str, step: Option<&S
 /// Why the system pools other than `subject` do not carry the cluster, in words.
 pub(crate) fn explain_others(facts: &Facts<'_>, subject: &str) -> String {
     let others = facts.cluster.pools.iter().filter(|pool| pool.mode == Mode::System && pool.name != subject);
-    let reasons: Vec<String> = others.map(|pool| explain(facts, pool)).collect();
+    let reasons: Vec<String> = others.map(|pool| explain(facts, pool) + &explain_autoscaler(facts, pool)).collect();
     if reasons.is_empty() { "there is no other system pool".to_owned() } else { capped(reasons, 3, "; ") }
+}
+
+/// What the autoscaler may leave of the pool's usable nodes, in words; empty if it leaves them all.
+fn explain_autoscaler(facts: &Facts<'_>, pool: &AgentPool) -> String {
+    let usable = usable_nodes(facts, pool, None, Outlook::Worst);
+    let kept = kept_by_autoscaler(pool, usable);
+    if kept == usable { String::new() } else { format!(", of which its autoscaler may leave {kept}") }
 }
 
 /// What one system pool can be counted on for, in words.

@@ -260,8 +260,11 @@ fn after_mode<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Step> {
 /// The upgrade of the policy that is to be finished before anything else is written to its pool.
 fn unfinished_upgrade<'a>(policy: &'a PolicyPlan, step: &Step, facts: &Facts<'_>) -> Option<&'a Step> {
     let is_half = facts.observed.pool(&step.pool).is_some_and(|pool| facts.is_half_upgraded(pool));
-    let waits = is_half && step.change.is_put() && !step.change.upgrades();
-    policy.steps.iter().find(|other| waits && other.change.upgrades())
+    // Of a version and an image the version is finished first, which takes the latest image too.
+    let (puts, is_image) =
+        (step.change.is_put() && !step.change.upgrades(), step.change.purpose() == Purpose::NodeImage);
+    let waits = is_half && (puts || is_image);
+    policy.steps.iter().find(|other| waits && other.change.upgrades() && *other != step)
 }
 
 /// The place of a step in the order of a pass; steps of equal rank keep the order of policies.

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use crate::bulk::BulkChange;
-use crate::drain::{Aim, Drain};
+use crate::drain::Drain;
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::{Intent, SystemPods};
 use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Autoscaling, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, Power,
-    ProvisioningState, Snapshot, Upgradable, Workload,
+    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, ProvisioningState, Snapshot,
+    Upgradable, Workload,
 };
 use crate::step::{Change, Step};
-use crate::taint::{Taint, TaintEffect};
+use crate::taint::TaintEffect;
 use crate::time::{Span, Time};
+
+use effects::{fulfil, gravity};
+pub(crate) use effects::{unavailable, worsen};
 
 /// Everything the rules read.
 pub(crate) struct Facts<'a> {
@@ -241,10 +244,18 @@ impl<'a> Facts<'a> {
         self.cluster.pool(&step.pool)
     }
 
-    /// Whether the step takes something away from the add-ons, whatever the pool's nodes are worth now: one that is
+    /// Whether the step takes something away from the add-ons, now or from what other steps may rely on: even where an upgrade
+    /// leaves no node missing, no other pool can rely on this one while it lasts.
+    pub(crate) fn reduces(&self, step: &Step) -> bool {
+        let is_system = |pool: &AgentPool| pool.mode == Mode::System;
+        let upgrades = || step.change.upgrades() && self.observed.pool(&step.pool).is_some_and(is_system);
+        self.lowers(step) || upgrades()
+    }
+
+    /// Whether the step lowers what the add-ons have, whatever the pool's nodes are worth now: one that is
     /// cordoned or not Ready may come back, one that is gone or demoted does not. Otherwise a moment in which a node
     /// is not Ready would let a step pass that is refused while it is.
-    pub(crate) fn reduces(&self, step: &Step) -> bool {
+    pub(crate) fn lowers(&self, step: &Step) -> bool {
         if step.change.demotes() {
             return true;
         }
@@ -262,8 +273,9 @@ impl<'a> Facts<'a> {
             | Change::Create(_)
             | Change::Start => false,
             Change::Autoscaling { .. } => step.change.least_left(pool).is_some(),
-            // Even where no node is ever missing: while it lasts, no other pool can rely on this one.
-            Change::Delete | Change::Stop | Change::Version { .. } => true,
+            // Where no node may be missing, another comes first.
+            Change::Version { .. } | Change::NodeImage { .. } => unavailable(step, pool) > 0,
+            Change::Delete | Change::Stop => true,
             Change::Drain(drain) => return !drain.ends(),
         };
         takes_away || self.goes_on_removing(pool) || (self.is_half_upgraded(pool) && unavailable(step, pool) > 0)
@@ -303,8 +315,13 @@ impl<'a> Facts<'a> {
 /// Whether an upgrade of the pool has stopped half-way: a quarantined node, a requested version that does not run, a
 /// failure that ARM blames on an upgrade, or a failed or canceled pool with nodes of several versions or images.
 pub(crate) fn is_half_upgraded(pool: &AgentPool, nodes: &[&Node]) -> bool {
+    pool.version_differs() || has_stopped_upgrade(pool, nodes)
+}
+
+/// The same, as far as it shows besides the versions that were asked for and run.
+pub(crate) fn has_stopped_upgrade(pool: &AgentPool, nodes: &[&Node]) -> bool {
     let ended = pool.upgrade_failed() || (pool.ended_badly() && are_mixed(nodes));
-    ended || pool.version_differs() || nodes.iter().any(|node| node.quarantined)
+    ended || nodes.iter().any(|node| node.quarantined)
 }
 
 /// Whether the nodes run several versions or images.
@@ -331,104 +348,7 @@ fn stale(missing: &[String]) -> Broken {
     }
 }
 
-/// Applies a step to the cluster at its worst: what it takes away is gone, what it adds has not come.
-pub(crate) fn worsen(cluster: &mut Cluster, step: &Step) {
-    let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
-    match &step.change {
-        Change::Mode { from, to } => pool.mode = if *to == Mode::System { from.clone() } else { to.clone() },
-        // ARM shows the new count while the nodes that are there may be surplus ones of the old.
-        Change::Count { from, to } => pool.count = pool.count.min(*from).min(*to),
-        Change::Taints { to, .. } => {
-            let new: Vec<Taint> = to.iter().filter(|taint| !pool.taints.contains(taint)).cloned().collect();
-            pool.taints.extend(new);
-        }
-        // What a repair goes on to take away are the nodes beyond the pool's count, which never count.
-        // What an upgrade takes away at once is counted where a step is judged.
-        Change::Labels { .. }
-        | Change::Tags { .. }
-        | Change::Version { .. }
-        | Change::Repair { .. }
-        | Change::Create(_)
-        | Change::Start => {}
-        Change::Autoscaling { from, to } => {
-            // The autoscaler may do at once what it may, and what somebody turns off may be on for a while.
-            let least = step.change.least_left(pool);
-            let lower = |from: &Autoscaling, to: &Autoscaling| Autoscaling {
-                min: from.min.min(to.min),
-                max: from.max.min(to.max),
-            };
-            pool.autoscaling = match (from, to) {
-                (Some(from), Some(to)) => Some(lower(from, to)),
-                (one, other) => one.or(*other),
-            };
-            pool.count = least.unwrap_or(pool.count);
-        }
-        Change::UpgradeSettings { .. } => pool.max_unavailable = Some(unavailable(step, pool).to_string()),
-        Change::Delete => pool.state = leaving(),
-        Change::Stop => (pool.state, pool.power) = stopping(),
-        Change::Drain(drain) => reach(pool, drain),
-    }
-}
-
-/// How many nodes of the pool may be missing at once while it rolls, with the settings before or after the step.
-pub(crate) fn unavailable(step: &Step, pool: &AgentPool) -> u32 {
-    let before = pool.unavailable_while_rolling();
-    let Change::UpgradeSettings { to, .. } = &step.change else { return before };
-    let mut after = pool.clone();
-    to.apply(&mut after);
-    before.max(after.unavailable_while_rolling())
-}
-
-/// Applies a change of a drain as if the drain had reached its aim.
-fn reach(pool: &mut AgentPool, drain: &Drain) {
-    match drain.aim() {
-        Some(Aim::Scale { from, to }) => pool.count = pool.count.min(from).min(to),
-        Some(Aim::Demotion) => pool.mode = Mode::User,
-        None => {}
-    }
-}
-
-/// What is left of a pool by a change that has not ended: the more, the less.
-const fn gravity(change: &Change) -> u8 {
-    match change {
-        Change::Delete => 3,
-        Change::Stop => 2,
-        Change::Version { .. } => 1,
-        _ => 0,
-    }
-}
-
-/// The state of a pool that is being deleted: it is still there, and counts for nothing.
-fn leaving() -> ProvisioningState {
-    ProvisioningState::Busy("Deleting".to_owned())
-}
-
-/// The state of a pool that is being stopped: as one that is being deleted, it counts for nothing.
-fn stopping() -> (ProvisioningState, Power) {
-    (ProvisioningState::Busy("Stopping".to_owned()), Power::NotRunning("Stopped".to_owned()))
-}
-
-/// Applies a step to the cluster as it is meant. A new pool is hoped for once ARM shows it.
-fn fulfil(cluster: &mut Cluster, step: &Step) {
-    let Some(pool) = cluster.pools.iter_mut().find(|pool| pool.name == step.pool) else { return };
-    match &step.change {
-        Change::Mode { to, .. } => pool.mode = to.clone(),
-        Change::Count { to, .. } => pool.count = *to,
-        Change::Taints { to, .. } => pool.taints.clone_from(to),
-        Change::Labels { to, .. } => pool.labels.clone_from(to),
-        Change::Tags { to, .. } => pool.tags.clone_from(to),
-        Change::Autoscaling { to, .. } => pool.autoscaling = *to,
-        Change::UpgradeSettings { to, .. } => to.apply(pool),
-        Change::Version { to, .. } => {
-            (pool.requested_version, pool.current_version) = (Some(to.to_string()), Some(to.to_string()));
-        }
-        Change::Repair { .. } | Change::Create(_) => {}
-        Change::Delete => pool.state = leaving(),
-        Change::Stop => (pool.state, pool.power) = stopping(),
-        Change::Start => pool.power = Power::Running,
-        Change::Drain(drain) => reach(pool, drain),
-    }
-}
+mod effects;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::image::ImageRequest;
 use crate::snapshot::{Autoscaling, Mode};
 use crate::taint::Taint;
 use crate::template::Template;
@@ -46,6 +47,8 @@ pub struct Intent {
     pub owned_tags: BTreeSet<String>,
     /// The wanted Kubernetes version.
     pub version: Option<WantedVersion>,
+    /// That somebody asks for the latest node image, unless that has been answered.
+    pub image: Option<ImageRequest>,
     /// The wanted settings of upgrades; those that are absent are not managed.
     pub upgrade: UpgradeSettings,
     /// The last attempt that failed, if nothing has succeeded or changed since.

@@ -12,13 +12,22 @@ pub fn capped_list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String 
     capped(names, SHOWN, ", ")
 }
 
+/// As [`capped_list`], with `beyond` names more that are not among them.
+pub(crate) fn capped_list_of<S: AsRef<str>>(names: impl IntoIterator<Item = S>, beyond: usize) -> String {
+    show((names, beyond), SHOWN, ", ")
+}
+
 /// As [`capped_list`], with at most `limit` items and another separator.
 pub(crate) fn capped<S: AsRef<str>>(items: impl IntoIterator<Item = S>, limit: usize, separator: &str) -> String {
+    show((items, 0), limit, separator)
+}
+
+fn show<S: AsRef<str>>((items, beyond): (impl IntoIterator<Item = S>, usize), limit: usize, separator: &str) -> String {
     let mut items: Vec<S> = items.into_iter().collect();
     items.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
     items.dedup_by(|a, b| a.as_ref() == b.as_ref());
     let mut shown = String::new();
-    let mut left = items.len();
+    let mut left = items.len().saturating_add(beyond);
     for item in items.iter().take(limit) {
         let item = shorten(item.as_ref(), CHARACTERS);
         if !shown.is_empty() {

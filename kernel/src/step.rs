@@ -1,12 +1,10 @@
 //! Steps: single-purpose changes of one pool, each a single write. Never carries out anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use crate::drain::{Aim, Drain};
 use crate::keys::Keys;
-use crate::names::{capped_list, counted};
 use crate::snapshot::{AgentPool, Autoscaling, Mode, Power, ProvisioningState};
 use crate::taint::Taint;
 use crate::template::Template;
@@ -79,6 +77,11 @@ pub enum Change {
         from: Option<Version>,
         /// Wanted.
         to: Version,
+    },
+    /// The image of all nodes, which AKS brings to its latest one after the other.
+    NodeImage {
+        /// Observed.
+        from: String,
     },
     /// How upgrades go through the pool: only the settings that differ.
     UpgradeSettings {
@@ -177,6 +180,8 @@ pub enum Purpose {
     Upgrade,
     /// The Kubernetes version.
     Version,
+    /// The image of the nodes.
+    NodeImage,
 }
 
 impl Change {
@@ -201,6 +206,7 @@ impl Change {
             Self::Stop | Self::Start => Purpose::Power,
             Self::UpgradeSettings { .. } => Purpose::Upgrade,
             Self::Version { .. } => Purpose::Version,
+            Self::NodeImage { .. } => Purpose::NodeImage,
         }
     }
 
@@ -223,13 +229,14 @@ impl Change {
             Self::Start => pool.power == Power::Running,
             Self::UpgradeSettings { to, .. } => to.toward(pool).is_none(),
             Self::Version { to, .. } => pool.version().is_some_and(|version| to.covers(version)),
+            Self::NodeImage { from } => pool.node_image.as_ref().is_some_and(|image| image != from),
         }
     }
 
     /// Whether the change replaces the nodes of the pool one after the other.
     #[must_use]
     pub const fn upgrades(&self) -> bool {
-        matches!(self, Self::Version { .. })
+        matches!(self, Self::Version { .. } | Self::NodeImage { .. })
     }
 
     /// Whether the change makes a system pool, of another pool or a new one.
@@ -312,7 +319,7 @@ impl Change {
     /// Whether the change is made by a PUT of the pool.
     #[must_use]
     pub const fn is_put(&self) -> bool {
-        !matches!(self, Self::Drain(_) | Self::Delete)
+        !matches!(self, Self::Drain(_) | Self::Delete | Self::NodeImage { .. })
     }
 
     /// Whether the pool goes.
@@ -350,6 +357,13 @@ impl Change {
         (least < pool.guaranteed_count() || beyond).then_some(least)
     }
 
+    /// The taints of the pool after the change. Every write carries them whole, so that one which has not reached the nodes
+    /// comes with any.
+    #[must_use]
+    pub fn taints_after<'a>(&'a self, pool: &'a AgentPool) -> &'a [Taint] {
+        if let Self::Taints { to, .. } = self { to } else { &pool.taints }
+    }
+
     /// Keys of labels that the change adds, removes or gives another value.
     #[must_use]
     pub fn changed_labels(&self) -> Vec<&str> {
@@ -360,93 +374,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mode => "mode",
-            Self::Count => "count",
-            Self::Taints => "taints",
-            Self::Labels => "labels",
-            Self::Repair => "repair",
-            Self::Create => "create",
-            Self::Delete => "deletionPolicy",
-            Self::Uncordon => "uncordon",
-            Self::Tags => "tags",
-            Self::Autoscaling => "autoscaling",
-            Self::Power => "powerState",
-            Self::Upgrade => "upgrade",
-            Self::Version => "kubernetesVersion",
-        })
-    }
-}
-
-/// Taints as a person reads them: in ARM's form, sorted, or `none`.
-fn taint_list(taints: &[Taint]) -> String {
-    if taints.is_empty() {
-        return "none".to_owned();
-    }
-    let mut texts: Vec<String> = taints.iter().map(Taint::to_string).collect();
-    texts.sort_unstable();
-    texts.join(", ")
-}
-
-/// What is set in a collection and removed from it, as a person reads it.
-fn edits(
-    noun: &str,
-    keys: Keys,
-    (from, to): (&BTreeMap<String, String>, &BTreeMap<String, String>),
-    list: impl Fn(Vec<String>) -> String,
-) -> String {
-    let set = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
-    let set = list(set.map(|(key, value)| format!("{key}={value}")).collect());
-    let gone = list(from.keys().filter(|key| keys.find(to, key).is_none()).cloned().collect());
-    match (set.is_empty(), gone.is_empty()) {
-        (false, true) => format!("set the {noun} {set}"),
-        (true, _) => format!("remove the {noun} {gone}"),
-        (false, false) => format!("set the {noun} {set} and remove {gone}"),
-    }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mode { from, to } => write!(f, "change the mode from {from} to {to}"),
-            Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
-            Self::Repair { code } if code.is_empty() => f.write_str("try again what has failed"),
-            Self::Repair { code } => write!(f, "try again what has failed ({code})"),
-            Self::Create(new) => {
-                let nodes = counted(usize::try_from(new.count).unwrap_or(usize::MAX), "node");
-                write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
-            }
-            Self::Delete => f.write_str("delete the pool"),
-            Self::Stop => f.write_str("stop the pool"),
-            Self::Start => f.write_str("start the pool"),
-            Self::Autoscaling { from: None, to: Some(to) } => write!(f, "turn the autoscaler on, {to}"),
-            Self::Autoscaling { from: Some(from), to: Some(to) } => {
-                write!(f, "change the autoscaler's bounds from {from} to {to}")
-            }
-            Self::Autoscaling { to: None, .. } => f.write_str("turn the autoscaler off"),
-            Self::UpgradeSettings { from, to } => write!(f, "change the upgrade settings from {from} to {to}"),
-            Self::Version { from: Some(from), to } => write!(f, "upgrade from Kubernetes {from} to {to}"),
-            Self::Version { from: None, to } => write!(f, "upgrade to Kubernetes {to}"),
-            Self::Drain(drain) => drain.fmt(f),
-            Self::Taints { from, to } => {
-                write!(f, "change the taints from [{}] to [{}]", taint_list(from), taint_list(to))
-            }
-            Self::Labels { from, to } => {
-                f.write_str(&edits("labels", Keys::Exact, (from, to), |items| items.join(", ")))
-            }
-            // A tag may be as long as 768 characters.
-            Self::Tags { from, to } => f.write_str(&edits("tags", Keys::AnyCase, (from, to), capped_list)),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pool {}: {}", self.pool, self.change)
-    }
-}
+mod words;
 
 #[cfg(test)]
 mod tests;

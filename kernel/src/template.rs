@@ -11,7 +11,7 @@ use crate::mutability::Mutability;
 pub struct TemplateField {
     /// Its name in `spec.template`.
     pub name: &'static str,
-    /// The property of an agent pool in ARM.
+    /// The property of an agent pool in ARM; dots lead into objects.
     pub property: &'static str,
     /// What its values are.
     pub kind: FieldKind,
@@ -59,8 +59,8 @@ const fn field(
 }
 
 /// Every field, by name. Source of what is unset: recorded pools, which do not show `Regular`, `-1` and `Delete`, nor
-/// switches that are off.
-pub const TEMPLATE_FIELDS: [TemplateField; 23] = [
+/// switches that are off; and what the manual of node configurations names as defaults.
+pub const TEMPLATE_FIELDS: [TemplateField; 65] = [
     field("capacityReservationGroupID", "capacityReservationGroupID", FieldKind::Text, None),
     field("enableEncryptionAtHost", "enableEncryptionAtHost", FieldKind::Flag, Some("false")),
     field("enableFIPS", "enableFIPS", FieldKind::Flag, Some("false")),
@@ -69,7 +69,139 @@ pub const TEMPLATE_FIELDS: [TemplateField; 23] = [
     field("evictionPolicy", "scaleSetEvictionPolicy", FieldKind::Text, Some("Delete")),
     field("gpuInstanceProfile", "gpuInstanceProfile", FieldKind::Text, None),
     field("hostGroupID", "hostGroupID", FieldKind::Text, None),
+    field("kubeletConfig.allowedUnsafeSysctls", "kubeletConfig.allowedUnsafeSysctls", FieldKind::List, None),
+    field("kubeletConfig.containerLogMaxFiles", "kubeletConfig.containerLogMaxFiles", FieldKind::Number, Some("5")),
+    field("kubeletConfig.containerLogMaxSizeMB", "kubeletConfig.containerLogMaxSizeMB", FieldKind::Number, None),
+    field("kubeletConfig.cpuCfsQuota", "kubeletConfig.cpuCfsQuota", FieldKind::Flag, Some("true")),
+    field("kubeletConfig.cpuCfsQuotaPeriod", "kubeletConfig.cpuCfsQuotaPeriod", FieldKind::Text, Some("100ms")),
+    field("kubeletConfig.cpuManagerPolicy", "kubeletConfig.cpuManagerPolicy", FieldKind::Text, Some("none")),
+    field("kubeletConfig.failSwapOn", "kubeletConfig.failSwapOn", FieldKind::Flag, Some("true")),
+    field("kubeletConfig.imageGcHighThreshold", "kubeletConfig.imageGcHighThreshold", FieldKind::Number, Some("85")),
+    field("kubeletConfig.imageGcLowThreshold", "kubeletConfig.imageGcLowThreshold", FieldKind::Number, Some("80")),
+    field("kubeletConfig.podMaxPids", "kubeletConfig.podMaxPids", FieldKind::Number, Some("-1")),
+    field("kubeletConfig.topologyManagerPolicy", "kubeletConfig.topologyManagerPolicy", FieldKind::Text, Some("none")),
     field("kubeletDiskType", "kubeletDiskType", FieldKind::Text, None),
+    field("linuxOSConfig.swapFileSizeMB", "linuxOSConfig.swapFileSizeMB", FieldKind::Number, None),
+    field("linuxOSConfig.sysctls.fsAioMaxNr", "linuxOSConfig.sysctls.fsAioMaxNr", FieldKind::Number, None),
+    field("linuxOSConfig.sysctls.fsFileMax", "linuxOSConfig.sysctls.fsFileMax", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.fsInotifyMaxUserWatches",
+        "linuxOSConfig.sysctls.fsInotifyMaxUserWatches",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.fsNrOpen", "linuxOSConfig.sysctls.fsNrOpen", FieldKind::Number, None),
+    field("linuxOSConfig.sysctls.kernelThreadsMax", "linuxOSConfig.sysctls.kernelThreadsMax", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.netCoreNetdevMaxBacklog",
+        "linuxOSConfig.sysctls.netCoreNetdevMaxBacklog",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.netCoreOptmemMax", "linuxOSConfig.sysctls.netCoreOptmemMax", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.netCoreRmemDefault",
+        "linuxOSConfig.sysctls.netCoreRmemDefault",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.netCoreRmemMax", "linuxOSConfig.sysctls.netCoreRmemMax", FieldKind::Number, None),
+    field("linuxOSConfig.sysctls.netCoreSomaxconn", "linuxOSConfig.sysctls.netCoreSomaxconn", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.netCoreWmemDefault",
+        "linuxOSConfig.sysctls.netCoreWmemDefault",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.netCoreWmemMax", "linuxOSConfig.sysctls.netCoreWmemMax", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.netIpv4IpLocalPortRange",
+        "linuxOSConfig.sysctls.netIpv4IpLocalPortRange",
+        FieldKind::Text,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh1",
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh1",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh2",
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh2",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh3",
+        "linuxOSConfig.sysctls.netIpv4NeighDefaultGcThresh3",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpFinTimeout",
+        "linuxOSConfig.sysctls.netIpv4TcpFinTimeout",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpkeepaliveIntvl",
+        "linuxOSConfig.sysctls.netIpv4TcpkeepaliveIntvl",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpKeepaliveProbes",
+        "linuxOSConfig.sysctls.netIpv4TcpKeepaliveProbes",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpKeepaliveTime",
+        "linuxOSConfig.sysctls.netIpv4TcpKeepaliveTime",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpMaxSynBacklog",
+        "linuxOSConfig.sysctls.netIpv4TcpMaxSynBacklog",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netIpv4TcpMaxTwBuckets",
+        "linuxOSConfig.sysctls.netIpv4TcpMaxTwBuckets",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.netIpv4TcpTwReuse", "linuxOSConfig.sysctls.netIpv4TcpTwReuse", FieldKind::Flag, None),
+    field(
+        "linuxOSConfig.sysctls.netNetfilterNfConntrackBuckets",
+        "linuxOSConfig.sysctls.netNetfilterNfConntrackBuckets",
+        FieldKind::Number,
+        None,
+    ),
+    field(
+        "linuxOSConfig.sysctls.netNetfilterNfConntrackMax",
+        "linuxOSConfig.sysctls.netNetfilterNfConntrackMax",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.sysctls.vmMaxMapCount", "linuxOSConfig.sysctls.vmMaxMapCount", FieldKind::Number, None),
+    field("linuxOSConfig.sysctls.vmSwappiness", "linuxOSConfig.sysctls.vmSwappiness", FieldKind::Number, None),
+    field(
+        "linuxOSConfig.sysctls.vmVfsCachePressure",
+        "linuxOSConfig.sysctls.vmVfsCachePressure",
+        FieldKind::Number,
+        None,
+    ),
+    field("linuxOSConfig.transparentHugePageDefrag", "linuxOSConfig.transparentHugePageDefrag", FieldKind::Text, None),
+    field(
+        "linuxOSConfig.transparentHugePageEnabled",
+        "linuxOSConfig.transparentHugePageEnabled",
+        FieldKind::Text,
+        None,
+    ),
     field("maxPods", "maxPods", FieldKind::Number, None),
     field("nodePublicIPPrefixID", "nodePublicIPPrefixID", FieldKind::Text, None),
     field("osDiskSizeGB", "osDiskSizeGB", FieldKind::Number, None),
@@ -103,6 +235,14 @@ pub struct TemplateDrift {
     pub actual: String,
     /// How AKS would take the change; `None` if that is not known.
     pub mutability: Option<Mutability>,
+}
+
+impl TemplateField {
+    /// The property of an agent pool that is, or holds, the field's.
+    #[must_use]
+    pub fn top_property(&self) -> &'static str {
+        self.property.split_once('.').map_or(self.property, |(top, _)| top)
+    }
 }
 
 impl Template {
@@ -149,7 +289,7 @@ impl Template {
                 field: field.name,
                 wanted: or_none(wanted.to_string()),
                 actual: or_none(actual),
-                mutability: Mutability::of(field.property, api_version),
+                mutability: Mutability::of(field.top_property(), api_version),
             })
         };
         self.values().filter_map(differs).collect()

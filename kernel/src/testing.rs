@@ -32,6 +32,7 @@ pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        node_image: Some("AKSUbuntu-2204gen2containerd-202601.07.0".into()),
         max_surge: Some("10%".into()),
         max_unavailable: Some("0".into()),
         drain_timeout_minutes: 30,
@@ -128,6 +129,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         tags: None,
         owned_tags: [].into(),
         version: None,
+        image: None,
         upgrade: crate::UpgradeSettings::default(),
         attempt: None,
         stalled: false,
@@ -307,12 +309,23 @@ pub(crate) fn let_miss(pool: &str, nodes: &str) -> Step {
     step(pool, Change::UpgradeSettings { from: settings("0"), to: settings(nodes) })
 }
 
+/// A newer node image than that of [`pool`].
+pub(crate) const LATEST_IMAGE: &str = "AKSUbuntu-2204gen2containerd-202602.10.0";
+
+/// Brings the nodes of a pool, made by [`pool`], to the latest image.
+pub(crate) fn upgrade_image(name: &str) -> Step {
+    step(name, Change::NodeImage { from: pool(name, Mode::User, 1).node_image.unwrap() })
+}
+
 /// Tells of a pool that AKS offers it these versions and nothing runs on it.
 pub(crate) fn offer(snapshot: &mut Snapshot, pool: &str, versions: &[&str]) {
     let nodes = nodes_mut(snapshot, pool).map(|node| node.name.clone()).collect();
     let offered = versions.iter().map(|text| crate::Version::parse(text).unwrap()).collect();
     let occupancy = Occupancy { nodes, ..Occupancy::default() };
-    snapshot.upgradable.insert(pool.to_owned(), Known::seen(NOW, crate::Upgradable { offered, occupancy }));
+    snapshot.upgradable.insert(
+        pool.to_owned(),
+        Known::seen(NOW, crate::Upgradable { offered, latest_image: Some(LATEST_IMAGE.into()), occupancy }),
+    );
 }
 
 /// The steps as writes that ARM accepted.

@@ -132,6 +132,7 @@ pub async fn act(
             Drain::RemoveMachines { machines, .. } => arm.delete_machines(&approved, machines).await,
             Drain::Uncordon { .. } => return Outcome::Superseded,
         },
+        (Change::NodeImage { .. }, Some(_)) => arm.upgrade_node_image(&approved).await,
         (change, Some(document)) if !change.creates() => {
             arm.put_pool(&approved, &PoolWrite::new(document, change)).await
         }

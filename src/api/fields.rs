@@ -111,7 +111,10 @@ fn change(path: &str) -> Option<(Option<&'static str>, String)> {
     let listed = PROPERTIES.iter().find(|(listed, _)| *listed == path).map(|(_, property)| *property);
     match listed.or_else(of_template)? {
         None => Some((None, "no write".to_owned())),
-        Some(property) => Some((Some(property), Mutability::of(property, API_VERSION)?.to_string())),
+        Some(property) => {
+            let top = property.split_once('.').map_or(property, |(top, _)| top);
+            Some((Some(property), Mutability::of(top, API_VERSION)?.to_string()))
+        }
     }
 }
 

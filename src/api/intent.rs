@@ -6,6 +6,7 @@ use nodepool_kernel as kernel;
 
 use super::bulk::may_exceed_fuse;
 use super::deletion::{deletion, may_lose_workloads};
+use super::node_image::image_request;
 use super::policy::{Enforcement, Mode, NodePoolPolicy, PowerState, SystemPods, Taint, TaintEffect};
 use super::status::{Attempt, ConditionStatus, Operation, condition, outcome};
 use super::template::PoolTemplate;
@@ -49,6 +50,7 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         tags: spec.tags.clone(),
         owned_tags: status.map(|status| status.owned_tags.iter().cloned().collect()).unwrap_or_default(),
         version: spec.kubernetes_version.as_deref().and_then(version),
+        image: image_request(policy),
         upgrade: spec.upgrade.as_ref().map(upgrade).unwrap_or_default(),
         attempt: status.and_then(|status| status.attempt.as_ref()).and_then(attempt),
         stalled,

@@ -8,6 +8,8 @@ mod intent;
 mod inventory;
 mod inventory_status;
 mod mark;
+mod node_config;
+mod node_image;
 mod policy;
 mod requested;
 mod status;
@@ -25,6 +27,8 @@ pub use inventory_status::{
     SystemHealth,
 };
 pub use mark::{DRAIN_ANNOTATION, drain_annotation, drain_mark};
+pub use node_config::{KubeletConfig, LinuxOsConfig, Sysctls};
+pub use node_image::{NodeImageUpgrade, UPGRADE_NODE_IMAGE, begin_image_upgrade, image_upgrade_kept};
 pub use policy::{
     Autoscaling, DeletionPolicy, Disruption, Enforcement, Mode, NodePoolPolicy, NodePoolPolicySpec, PowerState,
     SystemPods, Taint, TaintEffect,

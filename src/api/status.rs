@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::node_image::NodeImageUpgrade;
+
 /// What the operator last saw, planned and did.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,6 +56,13 @@ pub struct NodePoolPolicyStatus {
     /// The value of the annotation `reconcile.fluxcd.io/requestedAt` for which Azure was last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The upgrade of the node image that was asked for by annotation and is not answered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_image_upgrade: Option<NodeImageUpgrade>,
+    /// The last value of the annotation `aks.nodepool.dev/upgrade-node-image` that was answered: the pool had the latest image,
+    /// or got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_node_image_upgrade: Option<String>,
 }
 
 /// A condition, as in `meta/v1`.
@@ -152,6 +161,9 @@ pub struct ObservedPool {
     /// The Kubernetes version that runs, if ARM reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
+    /// The image of the nodes, if ARM reports one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_image: Option<String>,
     /// The Kubernetes versions that AKS offers the pool; told while an upgrade is planned that nothing else stands against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub available_upgrades: Vec<String>,

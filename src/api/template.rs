@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use nodepool_kernel::FieldValue;
 use serde::{Deserialize, Serialize};
 
+use super::node_config::{KubeletConfig, LinuxOsConfig, value_at};
+
 /// What the pool is created from if it does not exist. A pool that exists is compared with it, field by field, and never
 /// changed for it: differences stand in the status. Fields that are absent are chosen by Azure and not compared.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -11,6 +13,9 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!has(self.spotMaxPrice) || (has(self.priority) && self.priority == 'Spot')").message(Message::Expression("'spec.template.spotMaxPrice ' + self.spotMaxPrice + ' has a meaning only with priority Spot: set priority to Spot, or remove it'".into())))]
 #[x_kube(validation = Rule::new("!has(self.evictionPolicy) || (has(self.priority) && self.priority == 'Spot')").message(Message::Expression("'spec.template.evictionPolicy ' + self.evictionPolicy + ' has a meaning only with priority Spot: set priority to Spot, or remove it'".into())))]
 #[x_kube(validation = Rule::new("!has(self.nodePublicIPPrefixID) || (has(self.enableNodePublicIP) && self.enableNodePublicIP)").message("spec.template.nodePublicIPPrefixID has a meaning only with enableNodePublicIP: set enableNodePublicIP to true, or remove it"))]
+#[x_kube(validation = Rule::new("!has(self.linuxOSConfig) || !has(self.osType) || self.osType != 'Windows'").message("spec.template.linuxOSConfig does not fit osType Windows: remove it, or leave osType out"))]
+#[x_kube(validation = Rule::new("!has(self.kubeletConfig) || !has(self.osType) || self.osType != 'Windows' || !(has(self.kubeletConfig.cpuManagerPolicy) || has(self.kubeletConfig.cpuCfsQuota) || has(self.kubeletConfig.cpuCfsQuotaPeriod) || has(self.kubeletConfig.topologyManagerPolicy) || has(self.kubeletConfig.allowedUnsafeSysctls) || has(self.kubeletConfig.failSwapOn) || has(self.kubeletConfig.podMaxPids))").message("spec.template.kubeletConfig of osType Windows has imageGcHighThreshold, imageGcLowThreshold, containerLogMaxSizeMB and containerLogMaxFiles only: remove all others"))]
+#[x_kube(validation = Rule::new("!has(self.linuxOSConfig) || !has(self.linuxOSConfig.swapFileSizeMB) || (has(self.kubeletConfig) && has(self.kubeletConfig.failSwapOn) && !self.kubeletConfig.failSwapOn)").message("spec.template.linuxOSConfig.swapFileSizeMB needs a kubelet that runs with swap: set kubeletConfig.failSwapOn to false, or remove it"))]
 pub struct PoolTemplate {
     /// The size of the pool's machines; system pools need 2 cores and 4 GB at least. A size with a `p` among its features
     /// has an ARM64 processor. Example: `Standard_D4ds_v5`.
@@ -148,6 +153,14 @@ pub struct PoolTemplate {
     #[serde(rename = "gpuInstanceProfile", default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"]))]
     pub gpu_instance_profile: Option<String>,
+
+    /// How the kubelets of the nodes are set.
+    #[serde(rename = "kubeletConfig", default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_config: Option<KubeletConfig>,
+
+    /// How the operating systems of the nodes are set. Not on Windows.
+    #[serde(rename = "linuxOSConfig", default, skip_serializing_if = "Option::is_none")]
+    pub linux_os_config: Option<LinuxOsConfig>,
 }
 
 impl PoolTemplate {
@@ -181,7 +194,11 @@ impl PoolTemplate {
             "vmSize" => Some(FieldValue::Text(self.vm_size.clone())),
             "vnetSubnetID" => text(&self.vnet_subnet_id),
             "zones" => self.zones.clone().map(FieldValue::List),
-            _ => None,
+            _ => match name.split_once('.')? {
+                ("kubeletConfig", path) => value_at(self.kubelet_config.as_ref()?, path),
+                ("linuxOSConfig", path) => value_at(self.linux_os_config.as_ref()?, path),
+                _ => None,
+            },
         }
     }
 }
@@ -202,7 +219,12 @@ mod tests {
             FieldKind::Flag => json!(true),
             FieldKind::List => json!(["1"]),
         };
-        TEMPLATE_FIELDS.iter().map(|field| (field.name.to_owned(), value(field.kind))).collect()
+        let mut all = json!({});
+        for field in &TEMPLATE_FIELDS {
+            let place = field.name.split('.').fold(&mut all, |object, name| &mut object[name]);
+            *place = value(field.kind);
+        }
+        all.as_object().unwrap().clone()
     }
 
     #[test]
@@ -223,7 +245,9 @@ mod tests {
         }
         let schema = serde_json::to_value(schemars::schema_for!(PoolTemplate)).unwrap();
         let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(names.len(), TEMPLATE_FIELDS.len(), "{names:?}");
+        let tops: std::collections::BTreeSet<&str> =
+            TEMPLATE_FIELDS.iter().map(|field| field.name.split('.').next().unwrap()).collect();
+        assert_eq!(names.len(), tops.len(), "{names:?}");
         assert!(template.value("name").is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use azure_core::http::{Method, Request};
-use nodepool_kernel::{Approved, Cluster, Step, Version};
+use nodepool_kernel::{Approved, Cluster, Step};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use super::exchange::{Call, Exchange};
 use super::operation::{Operation, Progress, Response, next};
 use super::options::{ArmOptions, ArmOptionsError};
 use super::telemetry::{Kind, Telemetry};
-use super::upgrades::offered;
+use super::upgrades::{Offer, offered};
 use super::write::PoolWrite;
 
 /// A client for one managed cluster.
@@ -61,8 +61,8 @@ impl ArmClient {
         self.afford(&[&reads[..], &[(write, 1)]].concat(), urgency)
     }
 
-    /// Takes the budget for a removal: the cluster and so many pools are read, then one is deleted, which counts as a read of
-    /// a pool does.
+    /// Takes the budget for a removal, or for the upgrade of a node image: the cluster and so many pools are read, then comes
+    /// a request that counts as a read of a pool does.
     ///
     /// # Errors
     /// [`ArmError::OverBudget`] while there is none.
@@ -101,11 +101,11 @@ impl ArmClient {
         PoolDocument::of(name, answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
-    /// The versions that AKS offers a pool, in ascending order.
+    /// What AKS offers a pool: versions, and the latest node image.
     ///
     /// # Errors
     /// No answer, an error, or an answer that is no list of upgrades.
-    pub async fn upgrades(&self, name: &str) -> Result<Vec<Version>, ArmError> {
+    pub async fn upgrades(&self, name: &str) -> Result<Offer, ArmError> {
         let path = format!("{}/upgradeProfiles/default", self.pool_path(name));
         let answer = self.get(Kind::ReadUpgrades, Some(name), &path).await?;
         offered(&answer.document()?).map_err(|detail| answer.malformed(detail))
@@ -177,6 +177,21 @@ impl ArmClient {
         if answer.status() != 202 {
             return Err(answer.malformed(format!("a removal of machines is not answered with {}", answer.status())));
         }
+        Ok(self.operation_of(pool, &answer))
+    }
+
+    /// Brings the nodes of a pool to the latest image, once, and tells the operation that carries it out, if the answer names
+    /// one that may be asked. Only an approved step can.
+    ///
+    /// # Errors
+    /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
+    pub async fn upgrade_node_image(&self, approved: &Approved<Step>) -> Result<Option<Operation>, ArmError> {
+        let pool = &approved.get().pool;
+        let request = self.request(&format!("{}/upgradeNodeImageVersion", self.pool_path(pool)), Method::Post);
+        let call = Call { kind: Kind::UpgradeImage, pool: Some(pool), request };
+        let answer = self.exchange.make(call).await?.accepted()?;
+        // A page of something in between is no word of ARM that the upgrade was accepted.
+        PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
         Ok(self.operation_of(pool, &answer))
     }
 

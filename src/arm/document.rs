@@ -196,6 +196,7 @@ fn pool(name: &str, properties: &Map<String, Value>) -> AgentPool {
         tags: tags.unwrap_or_default(),
         requested_version: text(properties, "orchestratorVersion").map(str::to_owned),
         current_version: text(properties, "currentOrchestratorVersion").map(str::to_owned),
+        node_image: text(properties, "nodeImageVersion").map(str::to_owned),
         max_surge: upgrade.and_then(|settings| text(settings, "maxSurge")).map(str::to_owned),
         max_unavailable: upgrade.and_then(|settings| text(settings, "maxUnavailable")).map(str::to_owned),
         drain_timeout_minutes: minutes("drainTimeoutInMinutes").unwrap_or(DRAIN_TIMEOUT_MINUTES),

@@ -94,7 +94,9 @@ impl Exchange {
         let (pipeline, limit) = match kind {
             Kind::ReadCluster | Kind::ReadPool | Kind::ReadUpgrades => (&self.repeating, self.read_timeout),
             Kind::ReadOperation => (&self.single, self.read_timeout),
-            Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines => (&self.single, self.write_timeout),
+            Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines | Kind::UpgradeImage => {
+                (&self.single, self.write_timeout)
+            }
         };
         let asked = Asked { what: kind.what(pool), endpoint: self.endpoint.clone() };
         let (attempts, began) = (Attempts::default(), Instant::now());
@@ -129,7 +131,9 @@ impl Exchange {
         let repeated = match kind {
             Kind::ReadCluster => Some(budget::Request::ReadCluster),
             Kind::ReadPool | Kind::ReadUpgrades => Some(budget::Request::ReadPool),
-            Kind::ReadOperation | Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines => None,
+            Kind::ReadOperation | Kind::WritePool | Kind::DeletePool | Kind::DeleteMachines | Kind::UpgradeImage => {
+                None
+            }
         };
         if let Some(request) = repeated {
             self.budget.spend(&request, attempts.saturating_sub(1));

@@ -26,4 +26,5 @@ pub use operation::{End, Operation, OperationUrlError, Progress, Response, next}
 pub use options::{ArmOptions, ArmOptionsError};
 pub use resource_id::{ClusterId, ClusterIdError};
 pub use sign_in::{Authentication, Cloud, SignIn, SignInError};
+pub use upgrades::Offer;
 pub use write::PoolWrite;

@@ -6,7 +6,11 @@ use serde_json::{Map, Value, json};
 
 /// What ARM shows of a pool. A property of another sort than its field counts as not shown.
 pub(super) fn read(properties: &Map<String, Value>) -> Template {
-    Template::from_fields(|field| value(field, properties.get(field.property)?))
+    Template::from_fields(|field| {
+        let mut names = field.property.split('.');
+        let top = properties.get(names.next()?)?;
+        value(field, names.try_fold(top, |shown, name| shown.get(name))?)
+    })
 }
 
 fn value(field: &TemplateField, shown: &Value) -> Option<FieldValue> {
@@ -22,8 +26,10 @@ fn value(field: &TemplateField, shown: &Value) -> Option<FieldValue> {
 
 /// The properties of a new pool: what its policy says, and nothing else.
 pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
-    let of_template = new.template.values().map(|(field, value)| (field.property.to_owned(), sent(value)));
-    let mut properties: Map<String, Value> = of_template.collect();
+    let mut properties = Map::new();
+    for (field, value) in new.template.values() {
+        insert(&mut properties, field.property, sent(value));
+    }
     properties.insert("mode".into(), json!(new.mode.to_string()));
     properties.insert("count".into(), json!(new.count));
     if let Some(bounds) = new.autoscaling {
@@ -48,6 +54,17 @@ pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
         properties.insert("upgradeSettings".into(), Value::Object(upgrade));
     }
     properties
+}
+
+/// Puts a value where the property leads; objects on the way are made.
+fn insert(properties: &mut Map<String, Value>, property: &str, value: Value) {
+    let Some((object, rest)) = property.split_once('.') else {
+        properties.insert(property.to_owned(), value);
+        return;
+    };
+    if let Value::Object(inner) = properties.entry(object).or_insert_with(|| json!({})) {
+        insert(inner, rest, value);
+    }
 }
 
 /// The settings of upgrades, with those that were read and are not changed: ARM may replace the object as a whole.
@@ -92,7 +109,11 @@ mod tests {
             FieldKind::Flag => json!(true),
             FieldKind::List => json!(["1", "2"]),
         };
-        TEMPLATE_FIELDS.iter().map(|field| (field.property.to_owned(), shown(field.kind))).collect()
+        let mut all = Map::new();
+        for field in TEMPLATE_FIELDS {
+            insert(&mut all, field.property, shown(field.kind));
+        }
+        all
     }
 
     fn new(template: Template) -> NewPool {
@@ -124,6 +145,8 @@ mod tests {
     fn a_property_of_another_sort_is_not_shown() {
         let odd: Map<String, Value> = properties().into_iter().map(|(name, _)| (name, json!({}))).collect();
         assert_eq!(read(&odd), Template::default());
+        let flat = json!({"kubeletConfig": 1, "linuxOSConfig": {"sysctls": []}});
+        assert_eq!(read(flat.as_object().unwrap()), Template::default());
         let blank = json!({"osSKU": "", "availabilityZones": [1], "maxPods": null});
         assert_eq!(read(blank.as_object().unwrap()), Template::default());
     }

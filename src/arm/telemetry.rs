@@ -37,6 +37,8 @@ pub(super) enum Kind {
     DeletePool,
     /// POST of the machines of a pool that are to go.
     DeleteMachines,
+    /// POST that brings a pool to the latest node image.
+    UpgradeImage,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             Self::ReadOperation => "read_operation",
             Self::DeletePool => "delete_pool",
             Self::DeleteMachines => "delete_machines",
+            Self::UpgradeImage => "upgrade_node_image",
         }
     }
 
@@ -64,6 +67,7 @@ impl Kind {
             Self::ReadOperation => format!("the operation of {pool}"),
             Self::DeletePool => format!("the deletion of {pool}"),
             Self::DeleteMachines => format!("the removal of machines of {pool}"),
+            Self::UpgradeImage => format!("the upgrade of the node image of {pool}"),
         }
     }
 }

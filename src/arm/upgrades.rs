@@ -3,12 +3,20 @@
 use nodepool_kernel::Version;
 use serde_json::Value;
 
-/// The versions that the document offers, in ascending order; previews are none. A pool for which there is nothing newer has
-/// no list.
+/// What AKS offers a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// The versions, in ascending order; previews are none.
+    pub versions: Vec<Version>,
+    /// The latest node image, if the service tells.
+    pub latest_image: Option<String>,
+}
+
+/// What the document offers. A pool for which there is nothing newer has no list of versions.
 ///
 /// # Errors
 /// Names the part that is missing or can't be understood.
-pub(super) fn offered(document: &Value) -> Result<Vec<Version>, String> {
+pub(super) fn offered(document: &Value) -> Result<Offer, String> {
     let properties = document.get("properties").and_then(Value::as_object).ok_or("properties is missing")?;
     let upgrades = match properties.get("upgrades") {
         None | Some(Value::Null) => &[][..],
@@ -18,9 +26,10 @@ pub(super) fn offered(document: &Value) -> Result<Vec<Version>, String> {
     let is_preview = |upgrade: &&Value| upgrade.get("isPreview") == Some(&Value::Bool(true));
     let version = |upgrade: &Value| Version::parse(upgrade.get("kubernetesVersion")?.as_str()?);
     let offered: Option<Vec<Version>> = upgrades.iter().filter(|upgrade| !is_preview(upgrade)).map(version).collect();
-    let mut offered = offered.ok_or("an entry of properties.upgrades has no version that can be understood")?;
-    offered.sort_unstable();
-    Ok(offered)
+    let mut versions = offered.ok_or("an entry of properties.upgrades has no version that can be understood")?;
+    versions.sort_unstable();
+    let latest = properties.get("latestNodeImageVersion").and_then(Value::as_str).filter(|image| !image.is_empty());
+    Ok(Offer { versions, latest_image: latest.map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -42,9 +51,17 @@ mod tests {
             (json!(null), Err("properties is missing")),
         ] {
             let found = offered(&json!({ "properties": properties }));
-            let found = found.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let found = found.map(|offer| offer.versions.iter().map(ToString::to_string).collect::<Vec<_>>());
             let expected = expected.map(|all| all.into_iter().map(str::to_owned).collect()).map_err(str::to_owned);
             assert_eq!(found, expected, "{properties}");
+        }
+    }
+
+    #[test]
+    fn the_latest_image_is_told_or_not() {
+        for (told, expected) in [(json!("AKSUbuntu-1"), Some("AKSUbuntu-1")), (json!(""), None), (json!(null), None)] {
+            let found = offered(&json!({"properties": {"latestNodeImageVersion": told}})).unwrap();
+            assert_eq!(found.latest_image.as_deref(), expected, "{told}");
         }
     }
 }

@@ -75,7 +75,7 @@ impl PoolWrite {
 }
 
 /// The properties that the change is about, and their new values; `None` goes in no case. A repair changes none, and a
-/// deletion or a drain is no PUT.
+/// deletion, a drain or the upgrade of an image is no PUT.
 fn changed(change: &Change, read: &Map<String, Value>) -> Vec<(&'static str, Option<Value>)> {
     let one = |name, value| vec![(name, Some(value))];
     let power = |code: &str| ("powerState", Some(json!({ "code": code })));
@@ -99,7 +99,9 @@ fn changed(change: &Change, read: &Map<String, Value>) -> Vec<(&'static str, Opt
         // The count of a stopped pool is AKS's to remember, and what a stopped one shows is none.
         Change::Stop => vec![power("Stopped"), ("count", None)],
         Change::Start => vec![power("Running"), ("count", None)],
-        Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => Vec::new(),
+        Change::NodeImage { .. } | Change::Repair { .. } | Change::Create(_) | Change::Delete | Change::Drain(_) => {
+            Vec::new()
+        }
     }
 }
 

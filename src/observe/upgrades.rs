@@ -9,6 +9,7 @@ use nodepool_kernel::{AgentPool, Cluster, Known, Snapshot, Step, Upgradable, Ver
 use tokio::time::Instant;
 
 use super::Observer;
+use crate::arm::Offer;
 
 /// For how long what AKS offers is not asked again, unless a version has changed: it changes from month to month.
 const OFFERED_FOR: Duration = Duration::from_hours(1);
@@ -29,7 +30,7 @@ struct Kept {
 struct Offered {
     read_at: Instant,
     of: (Option<Version>, Option<Version>),
-    versions: Vec<Version>,
+    offer: Offer,
 }
 
 impl Upgrades {
@@ -94,7 +95,7 @@ impl Observer {
     /// The versions that AKS was last told to offer the pool, while an upgrade of it is planned.
     #[must_use]
     pub fn offered(&self, pool: &str) -> Vec<Version> {
-        let versions = |kept: &Kept| kept.offered.as_ref().map(|offered| offered.versions.clone());
+        let versions = |kept: &Kept| kept.offered.as_ref().map(|offered| offered.offer.versions.clone());
         self.upgrades.with(|kept| kept.get(pool).and_then(versions)).unwrap_or_default()
     }
 
@@ -116,7 +117,7 @@ impl Observer {
         let offered = match before {
             Some(offered) => offered,
             None => match self.arm.upgrades(pool).await {
-                Ok(versions) => Offered { read_at: Instant::now(), of, versions },
+                Ok(offer) => Offered { read_at: Instant::now(), of, offer },
                 Err(error) => return (Known::unknown(error.to_string()), None),
             },
         };
@@ -125,7 +126,8 @@ impl Observer {
         let known = match self.occupancy_of(&nodes).await {
             Known::Unknown { reason } => Known::unknown(reason),
             Known::Seen { at, value } => {
-                Known::seen(at, Upgradable { offered: offered.versions.clone(), occupancy: value })
+                let Offer { versions, latest_image } = offered.offer.clone();
+                Known::seen(at, Upgradable { offered: versions, latest_image, occupancy: value })
             }
         };
         (known, Some(offered))

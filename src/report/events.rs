@@ -1,5 +1,7 @@
 //! What people are told once, from the difference of two statuses. Pure: sends nothing, repeats nothing.
 
+use nodepool_kernel::Purpose;
+
 use crate::api::{ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition, outcome};
 
 /// Something to tell people about a policy.
@@ -46,7 +48,11 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     }
     let was_in_sync =
         old.condition(condition::IN_SYNC).is_some_and(|condition| condition.status == ConditionStatus::True);
+    // That somebody asks for another image is no change of the pool.
+    let field = Purpose::NodeImage.to_string();
+    let is_asked = !new.drift.is_empty() && new.drift.iter().all(|drift| drift.field == field);
     if was_in_sync
+        && !is_asked
         && old.observed_generation == new.observed_generation
         && let Some(drifted) = became(condition::IN_SYNC, ConditionStatus::False)
     {
@@ -76,7 +82,7 @@ fn step(entry: &HistoryEntry) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Condition;
+    use crate::api::{Condition, DriftedField};
 
     fn with(type_: &str, status: ConditionStatus, reason: &str) -> NodePoolPolicyStatus {
         let condition = Condition {
@@ -107,5 +113,11 @@ mod tests {
         assert_eq!(notices(&good, &bad)[0].reason, "DriftFound");
         let edited = NodePoolPolicyStatus { observed_generation: Some(2), ..bad };
         assert_eq!(notices(&good, &edited), []);
+        let of = |field: &str| DriftedField { field: field.to_owned(), difference: String::new() };
+        for (fields, told) in [(vec!["nodeImage"], 0), (vec!["nodeImage", "count"], 1), (vec!["count"], 1)] {
+            let drift = fields.iter().map(|field| of(field)).collect();
+            let bad = NodePoolPolicyStatus { drift, ..with(condition::IN_SYNC, ConditionStatus::False, "Drifted") };
+            assert_eq!(notices(&good, &bad).len(), told, "{fields:?}: somebody asks for another image");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What was done: the operation that runs and the steps that ended. Never longer than bounded.
 
-use nodepool_kernel::{AgentPool, Change, GivenUp, PolicyPlan, ProvisioningState, Step, Time, Verdict};
+use nodepool_kernel::{AgentPool, Change, GivenUp, PolicyPlan, ProvisioningState, Purpose, Step, Time, Verdict};
 
 use super::attempt;
 use super::status::{Circumstances, rfc3339, shortened};
@@ -18,6 +18,9 @@ pub fn take_outcome(
     outcome: &Outcome,
     retry_after: impl Fn(u32) -> Time,
 ) {
+    if let (Outcome::Accepted { .. }, Change::NodeImage { .. }) = (outcome, &step.change) {
+        status.node_image_upgrade.iter_mut().for_each(|begun| begun.taken = true);
+    }
     let (at, word, detail) = match outcome {
         Outcome::Accepted { at, .. } => (at, outcome::STARTED, None),
         Outcome::Made { at } => (at, outcome::SUCCEEDED, None),
@@ -136,6 +139,9 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
     match status.operation.take_if(|operation| !operation.is_drain()) {
         Some(Operation { step: Some(step), field, .. }) => {
             let end = end_of(&step, rest);
+            if end != outcome::SUCCEEDED && field.as_deref() == Some(&Purpose::NodeImage.to_string()) {
+                status.node_image_upgrade.iter_mut().for_each(|begun| begun.taken = false);
+            }
             let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);
             let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
             let (time, outcome) = (rfc3339(rest.now), end.to_owned());

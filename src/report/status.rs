@@ -106,6 +106,9 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
     let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation.unwrap_or_default();
     let now = rfc3339(about.now);
+    let before = (old.node_image_upgrade.clone(), old.last_handled_node_image_upgrade.clone());
+    let (node_image_upgrade, last_handled_node_image_upgrade) =
+        api::image_upgrade_kept(policy, before, about.plan.image_answered);
     let operation = history::operation(old.operation.as_ref(), about, &now);
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
@@ -135,6 +138,8 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             )
             .collect(),
         history: old.history,
+        node_image_upgrade,
+        last_handled_node_image_upgrade,
         last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),
         owned_labels: {
             let (named, present) = (policy.spec.labels.as_ref(), about.pool.map(|pool| &pool.labels));
@@ -191,6 +196,7 @@ fn observed(pool: &AgentPool, about: &Circumstances<'_>) -> ObservedPool {
             Power::NotRunning(state) => Some(state.clone()),
         },
         kubernetes_version: pool.current_version.clone(),
+        node_image: pool.node_image.clone(),
         available_upgrades: about.offered.iter().map(ToString::to_string).collect(),
         taints,
     }

@@ -136,6 +136,7 @@ mod tests {
             kept_back: vec![],
             template_drift: vec![],
             ahead: None,
+            image_answered: false,
             release: None,
         };
         Plan { policies: vec![policy], ..Plan::default() }

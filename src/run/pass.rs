@@ -204,7 +204,7 @@ impl Pass {
 
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
-        if !self.own_keys(&step).await {
+        if !self.own_keys(&step).await || !self.record_image(&step).await {
             return;
         }
         let Ok(recorded) = self.record_bulk(&step).await else { return };

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nodepool_kernel::{Plan, Snapshot, Verdict};
+use nodepool_kernel::{Change, Plan, Snapshot, Step, Verdict};
 use tokio::time::Instant;
 
 use super::pass::Pass;
+use crate::api::begin_image_upgrade;
 
 /// For how long at most what runs on a pool that is to be upgraded is not read again.
 const LONGEST_KEPT: Duration = Duration::from_mins(1);
@@ -24,6 +25,16 @@ impl Pass {
         };
         let pools: BTreeSet<String> = verdicts.iter().filter(asks).map(|verdict| verdict.step().pool.clone()).collect();
         self.observer.know_upgrades((&pools, &planned), snapshot, self.upgrades_kept()).await
+    }
+
+    /// Records which image the pool has before its upgrade is asked for: after a crash it is known whether that came to
+    /// something. Tells whether the step may be made.
+    pub(super) async fn record_image(&self, step: &Step) -> bool {
+        let Change::NodeImage { from } = &step.change else { return true };
+        let Some(policy) = self.policy(&step.policy) else { return false };
+        let mut status = policy.status.clone().unwrap_or_default();
+        begin_image_upgrade(&policy, &mut status, from);
+        self.publish(&policy, status).await
     }
 
     /// When what an upgrade depends on is to be read again.

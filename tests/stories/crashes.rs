@@ -70,11 +70,11 @@ impl Point {
     const fn words(self) -> &'static str {
         match self {
             Self::FirstLook => "ARM: GET cluster, after the policy changed",
-            Self::KeysOwned => "API server: status, keys owned",
+            Self::KeysOwned => "API server: status, before the write",
             Self::FreshCluster => "ARM: GET cluster, before the write",
             Self::FreshPool => "ARM: GET pool",
             Self::FreshSystemPool => "ARM: GET system pool",
-            Self::Write => "ARM: PUT or DELETE pool",
+            Self::Write => "ARM: PUT, POST or DELETE pool",
             Self::StatusStarted => "API server: status, step started",
             Self::EventStarted => "API server: event StepStarted",
             Self::LookAfterwards => "ARM: GET cluster, after the write",
@@ -117,7 +117,7 @@ impl Point {
             Self::FreshCluster => nth_look(2),
             Self::FreshPool => Match::method("GET").path_ends_with(&format!("/agentPools/{pool}")),
             Self::FreshSystemPool => Match::method("GET").path_ends_with("/agentPools/system"),
-            Self::Write => Match::method(step.method()).path_ends_with(&format!("/agentPools/{pool}")),
+            Self::Write => Match::method(step.method()).path_ends_with(&step.path()),
             Self::LookAfterwards => look_after_a_write(),
             // The pass has not ended, so that the generation observed is still the one before.
             Self::KeysOwned => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}/status")),
@@ -195,7 +195,9 @@ impl Crash {
     fn makes_sense(self) -> bool {
         let deletes = self.step == Step::Delete;
         let is_made = match self.point {
-            Point::KeysOwned => matches!(self.step, Step::Labels | Step::Tags | Step::AutoscalerOn | Step::Create),
+            Point::KeysOwned => {
+                matches!(self.step, Step::Labels | Step::Tags | Step::AutoscalerOn | Step::Create | Step::NodeImage)
+            }
             Point::StatusEnded | Point::EventEnded => !deletes,
             Point::FinalizerTaken | Point::EventGone => deletes,
             _ => true,
@@ -253,7 +255,7 @@ impl Case for Crash {
         }
         change.is_all_that_changed(scene, foreign.as_ref())?;
         // Without an eTag the late write repeats the one that took its place.
-        let repeated = self.moment == Moment::Late && !self.setting.has_etags();
+        let repeated = self.moment == Moment::Late && (!self.setting.has_etags() || self.step.is_unconditional());
         bounded(scene, sequence, pool, if repeated { 2 } else { 1 }, 2)?;
         after.map_or(Ok(()), |after| told_truly(&before, &after))
     }
@@ -321,8 +323,7 @@ impl Crash {
 
     /// Asks for the step and kills the operator while its write is on a long way.
     async fn late(self, scene: &mut Scene, change: &Change) -> anyhow::Result<()> {
-        let path = format!("/agentPools/{}", self.step.pool());
-        let matcher = Matcher::method(self.step.method()).path_ends_with(&path).user_agent(OPERATOR);
+        let matcher = Matcher::method(self.step.method()).path_ends_with(&self.step.path()).user_agent(OPERATOR);
         let fault = scene.bed.emulator.fault(matcher, Action::Delay(Duration::from_millis(2500)), Some(1));
         change.ask(scene).await?;
         until("the write to be on its way", || fault.count() == 1).await?;

@@ -326,7 +326,7 @@ async fn contradictory(lane: Lane) -> anyhow::Result<Scene> {
         (with(json!({"spotMaxPrice": "cheap", "priority": "Spot"})), "spec.template.spotMaxPrice"),
         (with(json!({"evictionPolicy": "Delete"})), "evictionPolicy Delete has a meaning only with priority Spot"),
         (with(json!({"nodePublicIPPrefixID": subnet})), "set enableNodePublicIP to true"),
-        (with(json!({"kubeletConfig": {}})), "kubeletConfig"),
+        (with(json!({"workloadRuntime": "OCIContainer"})), "workloadRuntime"),
         (system(json!({"osType": "Windows"})), "does not fit spec.mode System"),
         (system(json!({"priority": "Spot"})), "priority Spot does not fit spec.mode System"),
         (system(json!({"maxPods": 29})), "spec.template.maxPods is too small for spec.mode System"),

@@ -31,18 +31,20 @@ enum Request {
     Cluster,
     Pool,
     SystemPool,
+    Upgrades,
     Write,
 }
 
 impl Request {
-    const ALL: [Self; 4] = [Self::Cluster, Self::Pool, Self::SystemPool, Self::Write];
+    const ALL: [Self; 5] = [Self::Cluster, Self::Pool, Self::SystemPool, Self::Upgrades, Self::Write];
 
     const fn words(self) -> &'static str {
         match self {
             Self::Cluster => "GET cluster",
             Self::Pool => "GET pool",
             Self::SystemPool => "GET system pool",
-            Self::Write => "PUT or DELETE pool",
+            Self::Upgrades => "GET upgrades of pool",
+            Self::Write => "PUT, POST or DELETE pool",
         }
     }
 
@@ -60,7 +62,8 @@ impl Request {
         let (method, path) = match self {
             Self::Cluster => ("GET", "/managedClusters/local".to_owned()),
             Self::Pool | Self::SystemPool => ("GET", format!("/agentPools/{}", self.pool(pool))),
-            Self::Write => (step.method(), format!("/agentPools/{pool}")),
+            Self::Upgrades => ("GET", format!("/agentPools/{pool}/upgradeProfiles/default")),
+            Self::Write => (step.method(), step.path()),
         };
         Matcher::method(method).path_ends_with(&path).user_agent(OPERATOR)
     }
@@ -136,6 +139,10 @@ impl Kind {
     /// Whether it makes sense at a request of a step.
     fn fits(self, request: Request, step: Step) -> bool {
         match self {
+            // They are read for upgrades, and are no pool.
+            _ if request == Request::Upgrades && (!step.upgrades() || self == Self::Stale) => false,
+            // Settings of upgrades go whole, so that an old picture of them goes back.
+            Self::Stale if step == Step::UpgradeSettings && request == Request::Pool => false,
             // There is no older state of a pool that is not there.
             Self::Stale if step == Step::Create && request == Request::Pool => false,
             Self::EtagMismatch | Self::PreconditionFailed | Self::OperationFails => request == Request::Write,
@@ -215,7 +222,9 @@ impl Fault {
             // The one that makes it, and the one that has the failed operation made again.
             (Kind::OperationFails, _) => (2, 3),
             // The write that was given up is handled after the one that took its place: without an eTag it repeats it.
-            (Kind::DelayPastTimeout, Request::Write) if !self.setting.has_etags() => (2, 2),
+            (Kind::DelayPastTimeout, Request::Write) if !self.setting.has_etags() || self.step.is_unconditional() => {
+                (2, 2)
+            }
             _ => (1, 2),
         }
     }

@@ -10,6 +10,7 @@ mod capacity;
 mod complaints;
 mod crashes;
 mod create;
+mod create_steps;
 mod deletion;
 mod drain_hands;
 mod drains;
@@ -28,6 +29,8 @@ mod lifecycle;
 mod machine;
 mod manual;
 mod metrics;
+mod node_config;
+mod node_image;
 mod occupancy;
 #[path = "../arm/options.rs"]
 #[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
@@ -49,6 +52,7 @@ mod support;
 mod system;
 mod table;
 mod upgrade;
+mod upgrade_steps;
 mod upgrade_trouble;
 mod user_pool;
 
@@ -123,5 +127,7 @@ fn all() -> Vec<Story> {
     stories.extend(pause::stories());
     stories.extend(upgrade::stories());
     stories.extend(upgrade_trouble::stories());
+    stories.extend(node_image::stories());
+    stories.extend(node_config::stories());
     stories
 }

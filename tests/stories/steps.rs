@@ -5,10 +5,11 @@ use std::fmt;
 
 use aks_emulator::ForeignRequest;
 use anyhow::ensure;
-use nodepool_operator::api::{FINALIZER, NodePoolPolicyStatus};
+use nodepool_operator::api::NodePoolPolicyStatus;
 use serde_json::{Value, json};
 
 use super::support::{Scene, policy};
+use super::{create_steps, upgrade_steps};
 
 /// What a policy asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +42,24 @@ pub enum Step {
     Stop,
     /// From a stopped pool to one that runs.
     Start,
+    /// From a version to the control plane's.
+    Version,
+    /// From a drain timeout to another.
+    UpgradeSettings,
+    /// From a node image to the latest.
+    NodeImage,
 }
 
 /// The pools that steps are about.
 pub const POOLS: [&str; 3] = ["apps", "flex", "night"];
 /// The pool that is created, and deleted.
-const NEW: &str = "fresh";
+pub const NEW: &str = "fresh";
 /// A label of the pools that nobody's policy names.
 pub const FOREIGN_LABEL: (&str, &str) = ("by", "hand");
 /// A tag of the pools that nobody's policy names.
 pub const FOREIGN_TAG: (&str, &str) = ("owner", "shop");
-const TAINT: &str = "team=shop:NoSchedule";
+/// A taint in ARM's words.
+pub const TAINT: &str = "team=shop:NoSchedule";
 
 /// What somebody else changes: the pool, the property and its value.
 pub type Foreign = (&'static str, &'static str, Value);
@@ -76,6 +84,9 @@ impl fmt::Display for Step {
             Self::Delete => "delete",
             Self::Stop => "stop",
             Self::Start => "start",
+            Self::Version => "version",
+            Self::UpgradeSettings => "upgrade settings",
+            Self::NodeImage => "node image",
         })
     }
 }
@@ -92,7 +103,7 @@ pub struct Change {
 
 impl Step {
     /// All of them; those that undo each other come one after the other.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::CountUp,
         Self::CountDown,
         Self::Taints,
@@ -107,6 +118,9 @@ impl Step {
         Self::Delete,
         Self::Stop,
         Self::Start,
+        Self::Version,
+        Self::UpgradeSettings,
+        Self::NodeImage,
     ];
 
     /// The pool that it is about.
@@ -115,24 +129,44 @@ impl Step {
         match self {
             Self::ToSystem | Self::ToUser => flex,
             Self::Create | Self::Delete => NEW,
-            Self::Stop | Self::Start => night,
+            Self::Stop | Self::Start | Self::Version | Self::UpgradeSettings | Self::NodeImage => night,
             _ => apps,
         }
     }
 
-    /// The pool that somebody else changes before the step: the same, unless it is not there.
+    /// The pool that somebody else changes before the step: the same, unless it is not there, or what is changed goes whole.
     pub const fn changed_before(self) -> &'static str {
-        if matches!(self, Self::Create) { POOLS[0] } else { self.pool() }
+        if matches!(self, Self::Create | Self::UpgradeSettings) { POOLS[0] } else { self.pool() }
     }
 
     /// The pool that somebody else changes when the step may have been made: the same, unless it may not be there.
     pub const fn changed_after(self) -> &'static str {
-        if matches!(self, Self::Create | Self::Delete) { POOLS[0] } else { self.pool() }
+        if matches!(self, Self::Create | Self::Delete | Self::UpgradeSettings) { POOLS[0] } else { self.pool() }
     }
 
     /// The method of its write.
     pub const fn method(self) -> &'static str {
-        if matches!(self, Self::Delete) { "DELETE" } else { "PUT" }
+        match self {
+            Self::Delete => "DELETE",
+            Self::NodeImage => "POST",
+            _ => "PUT",
+        }
+    }
+
+    /// How the path of its write ends.
+    pub fn path(self) -> String {
+        let action = if matches!(self, Self::NodeImage) { "/upgradeNodeImageVersion" } else { "" };
+        format!("/agentPools/{}{action}", self.pool())
+    }
+
+    /// Whether its write counts whoever wrote the pool meanwhile, also where pools have eTags.
+    pub const fn is_unconditional(self) -> bool {
+        matches!(self, Self::NodeImage)
+    }
+
+    /// Whether it upgrades the pool.
+    pub const fn upgrades(self) -> bool {
+        matches!(self, Self::Version | Self::NodeImage)
     }
 
     /// Brings the pool to where the step begins, and says what it is.
@@ -155,15 +189,24 @@ impl Step {
                 None
             }
             Self::Create => {
-                is_absent(scene, number).await?;
+                create_steps::is_absent(scene, number).await?;
                 None
             }
             Self::Delete => {
-                goes_with_its_policy(scene).await?;
+                create_steps::goes_with_its_policy(scene).await?;
                 None
             }
             Self::Stop | Self::Start => {
                 runs(scene, pool, self == Self::Stop).await?;
+                None
+            }
+            Self::Version | Self::UpgradeSettings | Self::NodeImage => {
+                runs(scene, pool, true).await?;
+                match self {
+                    Self::Version => upgrade_steps::is_old(scene, pool, number).await?,
+                    Self::NodeImage => upgrade_steps::has_newer_image(scene, pool, number).await?,
+                    _ => {}
+                }
                 None
             }
         };
@@ -200,9 +243,12 @@ impl Step {
             Self::Tags => ("tags", wanted.clone(), "tags", beside(FOREIGN_TAG)),
             Self::AutoscalerOn | Self::AutoscalerBounds => return autoscaling(scene, pool, number),
             Self::AutoscalerOff => return fixed_count(scene, pool),
-            Self::Create => return creation(scene, number),
+            Self::Create => return create_steps::creation(scene, number),
             Self::Delete => return Change { policy: None, pool, expected: vec![], before: documents(scene) },
             Self::Stop | Self::Start => return powered(scene, pool, self == Self::Start),
+            Self::Version => return upgrade_steps::version(scene, pool),
+            Self::UpgradeSettings => return upgrade_steps::settings(scene, pool, number),
+            Self::NodeImage => return upgrade_steps::node_image(scene, pool, number),
         };
         spec[field] = wanted;
         let policy = Some(policy(pool, spec));
@@ -211,6 +257,11 @@ impl Step {
 }
 
 impl Change {
+    /// What a policy asks for on top of what is there.
+    pub fn new(scene: &Scene, policy: Value, pool: &'static str, expected: Vec<(&'static str, Value)>) -> Self {
+        Self { policy: Some(policy), pool, expected, before: documents(scene) }
+    }
+
     /// Asks for the step.
     pub async fn ask(&self, scene: &Scene) -> anyhow::Result<()> {
         match &self.policy {
@@ -324,53 +375,6 @@ fn without_scale(scene: &Scene, pool: &str) -> Value {
     spec
 }
 
-/// Brings it about that the new pool is not there, and that the operator has seen so.
-async fn is_absent(scene: &Scene, number: usize) -> anyhow::Result<()> {
-    if scene.bed.emulator.pool(NEW).is_some() {
-        scene.apply(policy(NEW, json!({"mode": "User"}))).await?;
-        scene.ready(NEW).await?;
-        let target = format!("{}/agentPools/{NEW}?api-version=2025-10-01", scene.bed.emulator.cluster_id());
-        let deleted = scene.bed.emulator.as_someone_else(&ForeignRequest::new("DELETE", &target, None)).await;
-        ensure!(deleted.is_some(), "pool {NEW} could not be deleted");
-        scene.bed.emulator.idle().await;
-    }
-    // It asks for something, so that ARM is read.
-    scene.apply(policy(NEW, json!({"mode": "User", "labels": {"gone": number.to_string()}}))).await?;
-    scene.stalled(NEW, "PoolNotFound").await?;
-    Ok(())
-}
-
-/// Brings it about that the new pool is there, and goes with its policy.
-async fn goes_with_its_policy(scene: &Scene) -> anyhow::Result<()> {
-    let template = json!({"vmSize": "Standard_D4ds_v5"});
-    let spec = json!({"mode": "User", "count": 1, "template": template, "deletionPolicy": "Delete"});
-    scene.apply(policy(NEW, spec)).await?;
-    scene.has_finalizers(NEW, &[FINALIZER]).await?;
-    scene.ready(NEW).await?;
-    scene.bed.emulator.idle().await;
-    Ok(())
-}
-
-fn creation(scene: &Scene, number: usize) -> Change {
-    let (labels, size) = (json!({"turn": number.to_string()}), "Standard_D4ds_v5");
-    let template = json!({"vmSize": size, "osSKU": "AzureLinux", "zones": ["1", "2"], "maxPods": 50});
-    let mut spec = json!({"mode": "User", "count": 1, "taints": [taint()], "template": template});
-    (spec["labels"], spec["tags"]) = (labels.clone(), labels.clone());
-    let expected = vec![
-        ("mode", json!("User")),
-        ("count", json!(1)),
-        ("nodeLabels", labels.clone()),
-        ("tags", labels),
-        ("nodeTaints", json!([TAINT])),
-        ("vmSize", json!(size)),
-        ("osSKU", json!("AzureLinux")),
-        ("availabilityZones", json!(["1", "2"])),
-        ("maxPods", json!(50)),
-        ("provisioningState", json!("Succeeded")),
-    ];
-    Change { policy: Some(policy(NEW, spec)), pool: NEW, expected, before: documents(scene) }
-}
-
 /// What the pool's policy asks for if it is to change nothing.
 pub fn present(scene: &Scene, pool: &str) -> Value {
     let has_taint = !scene.in_arm(pool, "nodeTaints").is_null();
@@ -418,7 +422,8 @@ pub fn write_by_somebody_else(scene: &Scene, (pool, property, value): &Foreign) 
     ForeignRequest::new("PUT", &target, Some(json!({ "properties": properties })))
 }
 
-fn taint() -> Value {
+/// The same taint in a policy's words.
+pub fn taint() -> Value {
     json!({"key": "team", "value": "shop", "effect": "NoSchedule"})
 }
 

@@ -167,8 +167,7 @@ pub async fn tell<C: Case>(
 /// an effect, and not too many requests.
 pub fn bounded(scene: &Scene, after: u64, pool: &str, effects: usize, sent: usize) -> anyhow::Result<()> {
     let journal = scene.bed.emulator.journal_after(after).by_user_agent(OPERATOR);
-    let writes: Vec<_> =
-        journal.writes().iter().map(|write| (write.resource_name().to_owned(), write.status)).collect();
+    let writes: Vec<_> = journal.writes().iter().map(|write| (written(&write.path).to_owned(), write.status)).collect();
     // 204: there was nothing to delete.
     let has_effect = |status: u16| status < 300 && status != 204;
     let with_effect = writes.iter().filter(|(_, status)| status.is_some_and(has_effect)).count();
@@ -176,6 +175,11 @@ pub fn bounded(scene: &Scene, after: u64, pool: &str, effects: usize, sent: usiz
     ensure!((1..=effects).contains(&with_effect) && writes.len() <= sent, "writes were answered {writes:?}");
     ensure!(journal.len() <= MOST_REQUESTS, "{} requests", journal.len());
     Ok(())
+}
+
+/// The pool that a request of that path writes.
+fn written(path: &str) -> &str {
+    path.split_once("/agentPools/").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest))
 }
 
 /// What has been added to the history since `before`, which has lost its oldest entries where there was no room.

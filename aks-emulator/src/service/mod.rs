@@ -11,6 +11,7 @@ mod initial;
 mod local_dns;
 pub(crate) mod machines;
 pub(crate) mod merge;
+mod node_config;
 mod node_faults;
 pub(crate) mod operation;
 pub(crate) mod pools;

@@ -8,7 +8,7 @@ use super::merge::{labels, strings};
 use super::refusal::Refusal;
 use super::state::{Cluster, text};
 pub(crate) use super::syntax::minor;
-use super::{capacity, local_dns, syntax};
+use super::{capacity, local_dns, node_config, syntax};
 use crate::nodes::machine_size;
 
 /// Properties of the generally available versions; others are refused.
@@ -143,6 +143,7 @@ pub(crate) fn pool(
     check_labels(properties)?;
     surge(properties)?;
     local_dns::check(properties)?;
+    node_config::check(properties)?;
     capacity::check(cluster, name, properties)?;
     version(cluster, properties, api_version)
 }

@@ -38,7 +38,8 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
     let each = nodes / POOLS;
     let pools: Vec<AgentPool> = (0..POOLS).map(|number| pool(number, each)).collect();
     let nodes: Vec<Node> = (0..POOLS).flat_map(|pool| (0..each).map(move |index| node(pool, index))).collect();
-    let pods = nodes.iter().flat_map(|node| (0..PODS).map(|index| pod(node, index))).collect();
+    let alike: Vec<Pod> = (0..PODS).map(pod).collect();
+    let pods = nodes.iter().flat_map(|node| pods_on(node, &alike)).collect();
     let cluster = Cluster {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
@@ -107,6 +108,7 @@ fn pool(number: usize, count: usize) -> AgentPool {
         tags: labels(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        node_image: None,
         max_surge: None,
         max_unavailable: Some("0".into()),
         drain_timeout_minutes: 30,
@@ -140,7 +142,20 @@ fn node(pool: usize, index: usize) -> Node {
     }
 }
 
-fn pod(node: &Node, index: usize) -> Pod {
+/// A pod of each add-on on the node. What pods of one add-on or node have alike they share, as those do that the operator
+/// watches.
+fn pods_on(node: &Node, alike: &[Pod]) -> Vec<Pod> {
+    let name: Arc<str> = node.name.as_str().into();
+    let on_node = |like: &Pod| Pod {
+        name: format!("{}-{name}", like.name).into(),
+        node: Some(Arc::clone(&name)),
+        ..like.clone()
+    };
+    alike.iter().map(on_node).collect()
+}
+
+/// What the pods of one add-on have alike.
+fn pod(index: usize) -> Pod {
     let tolerates = |key: &str, effect, limited| Toleration {
         key: Some(key.to_owned()),
         operator: TolerationOperator::Exists,
@@ -151,8 +166,8 @@ fn pod(node: &Node, index: usize) -> Pod {
     let unready = Some(TaintEffect::NoExecute);
     Pod {
         namespace: "kube-system".into(),
-        name: format!("add-on-{index}-{}", node.name).into(),
-        node: Some(node.name.as_str().into()),
+        name: format!("add-on-{index}").into(),
+        node: None,
         owner: if index.is_multiple_of(2) { Owner::DaemonSet } else { Owner::Other },
         deleting: false,
         tolerations: vec![
@@ -188,6 +203,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         tags: Some(labels()),
         owned_tags: labels().into_keys().collect(),
         version: None,
+        image: None,
         upgrade: nodepool_kernel::UpgradeSettings::default(),
         attempt: None,
         stalled: false,

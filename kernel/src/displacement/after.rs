@@ -23,7 +23,16 @@ pub(super) struct After<'a> {
     cluster: Cluster,
     /// Nodes and pods, with the taints and labels that come.
     pub(super) world: World,
-    nodes: HashMap<&'a str, &'a Node>,
+    /// By the number that a node has in the world; nothing where the node is not shown.
+    seen: Vec<Option<Seen<'a>>>,
+}
+
+/// A node as it is shown.
+#[derive(Debug, Clone, Copy)]
+struct Seen<'a> {
+    node: &'a Node,
+    /// Where its pool is among those of the cluster.
+    pool: Option<usize>,
 }
 
 /// Why a node is no place for the pods that a step moves.
@@ -32,16 +41,19 @@ pub(super) enum NoPlace {
     /// It is none of the nodes that pods are looked for a place on.
     OutOfQuestion,
     /// In words after "is", and whether that may pass by itself.
-    Because(String, bool),
+    Because(&'static str, bool),
 }
 
 impl<'a> After<'a> {
     /// The cluster after the step and all in flight.
-    pub(super) fn new(facts: &Facts<'a>, step: &Step, world: &World) -> Self {
+    ///
+    /// # Errors
+    /// The name of a node that is shown and is not in the world.
+    pub(super) fn new(facts: &Facts<'a>, step: &Step, world: &World) -> Result<Self, &'a str> {
         let mut cluster = facts.cluster.clone();
         worsen(&mut cluster, step);
-        let nodes = facts.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
-        let mut after = Self { cluster, world: world.clone(), nodes };
+        let seen = seen(facts, &cluster, world)?;
+        let mut after = Self { cluster, world: world.clone(), seen };
         for pool in &after.cluster.pools {
             let mut steps: Vec<&Step> = facts.in_flight().iter().filter(|other| other.pool == pool.name).collect();
             steps.sort_by_cached_key(ToString::to_string);
@@ -59,14 +71,18 @@ impl<'a> After<'a> {
                 }
             }
         }
-        after
+        Ok(after)
+    }
+
+    fn seen(&self, number: usize) -> Option<Seen<'a>> {
+        self.seen.get(number).copied().flatten()
     }
 
     /// The world in which pods that wait for a node may be placed on any node that is known.
     pub(super) fn open(&self, world: &World) -> World {
         let mut open = world.clone();
-        for node in world.nodes().filter(|node| !self.nodes.contains_key(node.name.as_str())) {
-            open.bar(&node.name, UNKNOWN);
+        for (number, _) in world.numbered().filter(|(number, _)| self.seen(*number).is_none()) {
+            open.bar_number(number, UNKNOWN);
         }
         open
     }
@@ -82,28 +98,42 @@ impl<'a> After<'a> {
         hopefully: bool,
     ) -> World {
         let mut narrowed = world.clone();
-        let pools: HashMap<&str, &AgentPool> =
-            self.cluster.pools.iter().rev().map(|pool| (pool.name.as_str(), pool)).collect();
-        let mut left: BTreeMap<&str, usize> = BTreeMap::new();
-        for node in world.nodes() {
-            if let Some(pool) = self.nodes.get(node.name.as_str()).and_then(|node| node.pool.as_deref()) {
-                *left.entry(pool).or_default() += 1;
+        let mut left = vec![0_usize; self.cluster.pools.len()];
+        for (number, _) in world.numbered() {
+            if let Some(left) = self.seen(number).and_then(|seen| left.get_mut(seen.pool?)) {
+                *left = left.saturating_add(1);
             }
         }
-        for node in world.nodes() {
-            let surplus = |pool: &AgentPool| {
-                left.get(pool.name.as_str())
-                    .is_some_and(|left| *left > usize::try_from(pool.count).unwrap_or(usize::MAX))
-            };
-            let seen = self.nodes.get(node.name.as_str()).copied();
-            let pool = seen.and_then(|node| pools.get(node.pool.as_deref()?)).copied();
-            match no_place(facts, step, displaced, (seen, pool), surplus) {
-                Some(NoPlace::OutOfQuestion) => narrowed.leave_out(&node.name),
-                Some(NoPlace::Because(reason, passes)) if !(passes && hopefully) => narrowed.bar(&node.name, reason),
+        let beyond_count = |(pool, left): (&AgentPool, usize)| left > usize::try_from(pool.count).unwrap_or(usize::MAX);
+        let surplus: Vec<bool> = self.cluster.pools.iter().zip(left).map(beyond_count).collect();
+        for (number, _) in world.numbered() {
+            let seen = self.seen(number);
+            let pool = seen.and_then(|seen| self.cluster.pools.get(seen.pool?));
+            let is_surplus = || seen.and_then(|seen| surplus.get(seen.pool?)) == Some(&true);
+            match no_place(facts, step, displaced, (seen.map(|seen| seen.node), pool), is_surplus) {
+                Some(NoPlace::OutOfQuestion) => narrowed.leave_out(number),
+                Some(NoPlace::Because(reason, passes)) if !(passes && hopefully) => narrowed.bar_number(number, reason),
                 Some(NoPlace::Because(..)) | None => {}
             }
         }
         narrowed
+    }
+}
+
+/// The nodes as they are shown, by their numbers in the world; of two with one name the last.
+fn seen<'a>(facts: &Facts<'a>, cluster: &Cluster, world: &World) -> Result<Vec<Option<Seen<'a>>>, &'a str> {
+    let mut shown: HashMap<&str, &'a Node> = facts.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+    let pools = cluster.pools.iter().enumerate().rev();
+    let pools: HashMap<&str, usize> = pools.map(|(number, pool)| (pool.name.as_str(), number)).collect();
+    let mut seen = Vec::new();
+    for (number, node) in world.numbered() {
+        seen.resize(number, None);
+        let of_pool = |node: &Node| pools.get(node.pool.as_deref()?).copied();
+        seen.push(shown.remove(node.name.as_str()).map(|node| Seen { node, pool: of_pool(node) }));
+    }
+    match shown.into_keys().min() {
+        None => Ok(seen),
+        Some(unread) => Err(unread),
     }
 }
 
@@ -114,9 +144,9 @@ fn no_place(
     step: &Step,
     displaced: &Displacement<'_>,
     (node, pool): (Option<&Node>, Option<&AgentPool>),
-    surplus: impl Fn(&AgentPool) -> bool,
+    surplus: impl Fn() -> bool,
 ) -> Option<NoPlace> {
-    let because = |reason: &str, passes| Some(NoPlace::Because(reason.to_owned(), passes));
+    let because = |reason, passes| Some(NoPlace::Because(reason, passes));
     let Some(node) = node else { return because(UNKNOWN, true) };
     if displaced.from_system && pool.is_none_or(|pool| pool.mode != Mode::System) {
         return Some(NoPlace::OutOfQuestion);
@@ -126,7 +156,7 @@ fn no_place(
         if is_leaving(pool) || (displaced.from_system && !(is_running_system(pool) && relies)) {
             return because("of a pool that can't be relied upon", pool.state.operation().is_some());
         }
-        if surplus(pool) {
+        if surplus() {
             return because("of a pool that AKS removes nodes from", true);
         }
     }

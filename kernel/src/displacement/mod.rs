@@ -23,9 +23,9 @@ use crate::taint::{MODE_LABEL, Taint, TaintEffect};
 pub(crate) struct Displacement<'a> {
     /// What it is in the step that does it, in words.
     pub(crate) cause: String,
-    /// Pods that need another place whichever nodes go, by name.
+    /// Pods that need another place whichever nodes go.
     pub(crate) moved: Vec<&'a Pod>,
-    /// Pods that need another place if their node goes, by name.
+    /// Pods that need another place if their node goes.
     pub(crate) with_nodes: Vec<(&'a Pod, &'a Node)>,
     /// Pods that have no node yet while the step closes or takes nodes, by name.
     pub(crate) waiting: Vec<&'a Pod>,
@@ -64,7 +64,7 @@ impl<'a> Displacement<'a> {
         let adrift = facts.adrift.iter().copied().filter(|_| !labels.is_empty());
         // A DaemonSet's pod goes with its node and needs no other place.
         let movable = on_pool.chain(adrift).filter(|pod| pod.owner != Owner::DaemonSet);
-        let mut moved: Vec<&Pod> = movable.filter(|pod| is_moved(pod)).collect();
+        let moved: Vec<&Pod> = movable.filter(|pod| is_moved(pod)).collect();
         let mut with_nodes = takedown.with_nodes.clone();
         with_nodes.retain(|(pod, _)| !is_moved(pod));
         let takes_places = going > 0 || !labels.is_empty() || closing_taints(step, pool).next().is_some();
@@ -73,9 +73,7 @@ impl<'a> Displacement<'a> {
         if moved.is_empty() && with_nodes.is_empty() && waiting.is_empty() {
             return None;
         }
-        moved.sort_by_key(|pod| (&pod.namespace, &pod.name));
         waiting.sort_by_key(|pod| (&pod.namespace, &pod.name));
-        with_nodes.sort_by_key(|(pod, _)| (&pod.namespace, &pod.name));
         let is_system = facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System);
         Some(Self {
             cause: cause(facts, step, pool, &takedown),
@@ -106,11 +104,10 @@ fn chosen<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option
     is_ours.then(|| facts.victims(step).into_iter().map(|node| node.name.as_str()).collect())
 }
 
-/// The taints of the pool after the step that keep pods away. Every write carries them whole, so that one which has not
-/// reached the nodes comes with any step; whether there is such a node is not asked, for it may not be seen.
+/// The taints of the pool after the step that keep pods away. Whether there is a node that they have not reached is not asked,
+/// for it may not be seen.
 fn closing_taints<'a>(step: &'a Step, pool: &'a AgentPool) -> impl Iterator<Item = &'a Taint> {
-    let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
-    taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
+    step.change.taints_after(pool).iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
 }
 
 /// What it is in the step that deprives pods of their places, in words.

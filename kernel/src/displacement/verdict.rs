@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use foldhash::HashSet;
-
 use super::Displacement;
 use super::after::After;
 use super::choices::Choices;
@@ -47,10 +45,7 @@ pub(crate) fn find<'a>(
     displaced: &Displacement<'a>,
     places: &Places,
 ) -> Result<Option<Homeless<'a>>, Lack> {
-    let read: HashSet<&str> = places.world.nodes().map(|node| node.name.as_str()).collect();
-    if let Some(node) = facts.nodes.iter().map(|node| &node.name).filter(|name| !read.contains(name.as_str())).min() {
-        return Err(Lack::Node(node.clone()));
-    }
+    let after = After::new(facts, step, &places.world).map_err(|node| Lack::Node(node.to_owned()))?;
     let others = facts.in_flight().iter().filter(|other| other.pool != step.pool);
     let elsewhere: BTreeSet<String> =
         others.filter_map(|other| Displacement::of(facts, other)).flat_map(|other| other.moving()).collect();
@@ -59,7 +54,7 @@ pub(crate) fn find<'a>(
         step,
         displaced,
         before: &places.world,
-        after: After::new(facts, step, &places.world),
+        after,
         waiting: Waiting::of(places, displaced)?,
         elsewhere: look_up(places, elsewhere)?,
         moved: look_up(places, displaced.moved.iter().map(|pod| pod.full_name()))?,

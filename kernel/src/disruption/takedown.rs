@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::no_execute::Evicting;
 use crate::drain::{Aim, Drain};
 use crate::facts::{Facts, unavailable};
-use crate::guard::evicting_taint;
 use crate::snapshot::{AgentPool, Node, Owner, Pod};
 use crate::step::{Change, Step};
 use crate::taint::{MODE_LABEL, Taint};
@@ -45,7 +45,7 @@ impl<'a> Takedown<'a> {
     /// What a step takes down on its pool.
     pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Self {
         let Some(pool) = facts.pool(step) else { return Self::default() };
-        let taints = if let Change::Taints { to, .. } = &step.change { to } else { &pool.taints };
+        let mut evicting = Evicting::of(step.change.taints_after(pool));
         let labels = if step.change.changes_mode() { vec![MODE_LABEL] } else { step.change.changed_labels() };
         let mut takedown = Self {
             removed: removed(facts, step, pool),
@@ -61,7 +61,7 @@ impl<'a> Takedown<'a> {
             let is_daemon = pod.owner == Owner::DaemonSet;
             if step.change.deletes() || step.change.stops() {
                 takedown.with_nodes.extend((!is_daemon).then_some((*pod, *node)));
-            } else if let Some(taint) = evicting_taint(pod, &node.taints, taints) {
+            } else if let Some(taint) = evicting.first(pod, &node.taints) {
                 takedown.evicted.push((*pod, Going::Taint));
                 if !takedown.taints.contains(taint) {
                     takedown.taints.insert(taint.clone());

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::drain;
+use super::evidence::Evidence;
 use super::rule::{Broken, Rule, Standing};
 use super::upgrade;
 use crate::disruption::{Claim, Doubt, Eviction, Going, Guarding, Load, Takedown, doubt};
@@ -38,8 +39,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let Some(cause) = excess.iter().map(|excess| excess.cause).min() else {
         return drain::budget(facts, step).or_else(|| upgrade::budgets(facts, step));
     };
-    let mut pods: Vec<String> = excess.iter().flat_map(|excess| &excess.pods).map(|pod| pod.full_name()).collect();
-    pods.sort_unstable();
+    let evidence = Evidence::of(excess.iter().flat_map(|excess| excess.pods.iter().copied()));
     let what = cause.in_words(&takedown, &step.pool);
     let found = capped(excess.iter().map(|excess| &excess.found), SHOWN, "; ");
     Some(Broken {
@@ -47,10 +47,10 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         standing: excess.iter().map(|excess| excess.standing).max().unwrap_or(Standing::Lasting),
         finding: format!(
             "{what} would take down more protected pods together than may be missing: {found} ({})",
-            capped_list(&pods)
+            evidence.in_words()
         ),
         remedy: remedy(cause, &excess).to_owned(),
-        pods,
+        pods: evidence.pods,
     })
 }
 

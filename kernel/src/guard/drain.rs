@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use super::closed_budget::Closed;
 use super::rule::{Broken, Rule, Standing};
 use crate::dependents::Tenancy;
-use crate::disruption::{Eviction, eviction};
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
 use crate::names::{capped_list, shorten};
 use crate::placement::Misfit;
-use crate::snapshot::{AgentPool, Budget, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Places, Pod};
+use crate::snapshot::{AgentPool, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Places, Pod};
 use crate::step::{Change, Step};
 use crate::taint::{Toleration, TolerationOperator};
 use crate::time::{Span, Time};
@@ -177,24 +177,16 @@ pub(super) fn budget(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         Drain::Cordon { .. } => !it.protected && !it.pod.deleting,
         Drain::RemoveMachines { .. } | Drain::Uncordon { .. } => false,
     };
-    let blocked = |it: &Occupant| {
-        let (budget, found) = match eviction(&it.pod, &occupancy.budgets) {
-            Eviction::Evictable => return None,
-            Eviction::Blocked { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
-            Eviction::Unclear { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
-        };
-        let may_open = |of: &Budget| of.full_name() == budget && of.status.expected > of.status.desired;
-        Some((!occupancy.budgets.iter().any(may_open), found, it.pod.full_name()))
-    };
-    let found: BTreeSet<_> = on_victims(facts, step, occupancy).filter(is_asked).filter_map(blocked).collect();
-    let lasts = found.iter().any(|(lasts, ..)| *lasts);
-    let (_, why, _) = found.iter().find(|(this, ..)| *this == lasts)?;
+    let asked = on_victims(facts, step, occupancy).filter(is_asked);
+    let found: BTreeSet<Closed> = asked.filter_map(|it| Closed::of(occupancy, it)).collect();
+    let lasts = found.iter().any(|closed| closed.lasts);
+    let why = &found.iter().find(|closed| closed.lasts == lasts)?.why;
     Some(Broken {
         rule: Rule::DisruptionBudgetBlocks,
         standing: if lasts { Standing::Lasting } else { Standing::Passing },
         finding: format!(
             "the eviction of {} is not allowed now: {why}",
-            capped_list(found.iter().map(|(_, _, pod)| pod))
+            capped_list(found.iter().map(|closed| &closed.pod))
         ),
         remedy:
             "let the budget allow one pod to go (more replicas, or less that must be available); pods are evicted one \

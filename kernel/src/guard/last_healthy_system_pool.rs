@@ -5,7 +5,8 @@ use crate::capacity::{Outlook, after, explain_others};
 use crate::facts::Facts;
 use crate::step::Step;
 
-/// Refuses a step that reduces system capacity and after or during which no healthy system pool would remain.
+/// Refuses a step that reduces system capacity and after or during which no healthy system pool would remain, whatever the
+/// autoscalers of other pools take away.
 ///
 /// In a cluster that has none already, a step that reduces nothing passes.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
@@ -26,7 +27,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 }
 
 fn breaks(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> bool {
-    facts.reduces(step) && after(facts, step, outlook).healthy_pools == 0
+    facts.lowers(step) && after(facts, step, outlook).kept == 0
 }
 
 #[cfg(test)]
@@ -202,6 +203,33 @@ mod tests {
         let failure = PoolFailure { code: "UpgradeFailed".into(), message: "x".into() };
         pool_mut(&mut snapshot, "one").failure = Some(failure);
         assert!(broken(&snapshot, &put_label("one", "a"), Rule::LastHealthySystemPool).is_some());
+    }
+
+    #[test]
+    fn the_autoscaler_of_another_pool_may_take_the_node_that_would_remain() {
+        let beside = |cordoned: usize, bounds: Option<(u32, u32)>| {
+            standing(move |snapshot| {
+                nodes_mut(snapshot, "two").take(cordoned).for_each(|node| node.cordoned = true);
+                pool_mut(snapshot, "two").autoscaling = bounds.map(|(min, max)| crate::Autoscaling { min, max });
+            })
+        };
+        for (cordoned, bounds, expected) in [
+            (2, None, None),
+            (2, Some((3, 5)), None),
+            (2, Some((2, 5)), Some(Standing::Lasting)),
+            (1, Some((2, 5)), None),
+            (1, Some((1, 5)), Some(Standing::Lasting)),
+            (0, Some((1, 5)), None),
+            (0, Some((0, 5)), Some(Standing::Lasting)),
+        ] {
+            assert_eq!(beside(cordoned, bounds), expected, "{cordoned} {bounds:?}");
+        }
+        let may_come_back = standing(|snapshot| {
+            let not_ready = Readiness::NotReady { since: ago(5) };
+            nodes_mut(snapshot, "two").take(2).for_each(|node| node.readiness = not_ready);
+            pool_mut(snapshot, "two").autoscaling = Some(crate::Autoscaling { min: 2, max: 5 });
+        });
+        assert_eq!(may_come_back, Some(Standing::Passing));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
 mod bulk_change_fuse;
+mod closed_budget;
 mod conflicting_policy;
 #[cfg(test)]
 mod deletion_tests;
 mod disruption_budget_blocks;
 mod drain;
+mod evidence;
 mod held;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
@@ -26,7 +28,6 @@ mod wrong_cluster;
 
 pub use kube_system_unhealthy::ALWAYS_REQUIRED;
 pub use rule::{Broken, Refusal, Rule, Standing};
-pub(crate) use system_pods_would_be_evicted::evicting_taint;
 pub(crate) use wrong_cluster::{is_proven, proof};
 
 use crate::facts::Facts;

@@ -124,7 +124,8 @@ pub struct Broken {
     pub finding: String,
     /// What a person can do about it.
     pub remedy: String,
-    /// The protected pods concerned, `namespace/name`, sorted.
+    /// The protected pods concerned, `namespace/name`, sorted: the first hundred, and all of them where their places have to be
+    /// read ([`Refusal::lacks_places_of`]).
     pub pods: Vec<String>,
 }
 
@@ -165,10 +166,16 @@ impl Refusal {
     /// AKS offers, and what runs on its nodes.
     #[must_use]
     pub fn asks_for_upgrades(&self, snapshot: &Snapshot) -> bool {
-        let Change::Version { to, .. } = &self.step.change else { return false };
-        let control_plane = snapshot.cluster.value().and_then(|cluster| cluster.version);
+        let may_be = match &self.step.change {
+            Change::Version { to, .. } => {
+                let control_plane = snapshot.cluster.value().and_then(|cluster| cluster.version);
+                control_plane.is_some_and(|version| !version.is_older_than(*to))
+            }
+            Change::NodeImage { .. } => true,
+            _ => false,
+        };
         let of_upgrades = |broken: &Broken| matches!(broken.rule, Rule::VersionSkew | Rule::DisruptionBudgetBlocks);
-        control_plane.is_some_and(|version| !version.is_older_than(*to)) && self.broken.iter().all(of_upgrades)
+        may_be && self.broken.iter().all(of_upgrades)
     }
 
     /// The broken rule to name first: the gravest, in the order in which the rules are checked.

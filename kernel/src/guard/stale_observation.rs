@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use super::system_pods_would_be_evicted::threat;
+use crate::disruption::Evicting;
 use crate::facts::Facts;
 use crate::intent::{Deletion, Intent};
 use crate::names::{capped_list, counted};
@@ -61,18 +62,19 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
     }
     let worst = facts.pool(step)?;
     let may_be_drained = |pod: &Pod| step.change.aim().is_some() && pod.owner != Owner::DaemonSet;
-    let endangered = || {
-        let adrift = facts.adrift.iter();
-        adrift.filter(|pod| may_be_drained(pod) || threat(facts, step, worst, pod, &[]).is_some())
-    };
-    let adrift: BTreeSet<String> =
-        endangered().map(|pod| format!("{} on {}", pod.full_name(), pod.node.as_deref().unwrap_or_default())).collect();
+    let mut evicting = Evicting::of(step.change.taints_after(worst));
+    let mut endangered = facts.adrift.clone();
+    endangered.retain(|pod| may_be_drained(pod) || threat(facts, step, worst, pod, evicting.first(pod, &[])).is_some());
+    let adrift: BTreeSet<String> = endangered
+        .iter()
+        .map(|pod| format!("{} on {}", pod.full_name(), pod.node.as_deref().unwrap_or_default()))
+        .collect();
     if adrift.is_empty() {
         return None;
     }
     let finding =
         format!("Kubernetes does not show which pool the nodes of these pods belong to: {}", capped_list(&adrift));
-    let pods: BTreeSet<String> = endangered().map(|pod| pod.full_name()).collect();
+    let pods: BTreeSet<String> = endangered.iter().map(|pod| pod.full_name()).collect();
     Some((finding, pods.into_iter().collect()))
 }
 
@@ -89,6 +91,9 @@ fn outdated(change: &Change, pool: &AgentPool) -> Option<String> {
         Change::Autoscaling { from, .. } if *from != pool.autoscaling => Some("its autoscaler has changed".to_owned()),
         Change::Tags { from, .. } if *from != pool.tags => Some("its tags have changed".to_owned()),
         Change::Version { from, .. } if *from != pool.version() => Some("its version has changed".to_owned()),
+        Change::NodeImage { from } if Some(from) != pool.node_image.as_ref() => {
+            Some("its node image has changed".to_owned())
+        }
         Change::UpgradeSettings { from, to } if to.toward(pool).is_none_or(|(seen, _)| seen != *from) => {
             Some("its upgrade settings have changed".to_owned())
         }
@@ -111,6 +116,7 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
         Change::Taints { .. }
         | Change::Labels { .. }
         | Change::Version { .. }
+        | Change::NodeImage { .. }
         | Change::Delete
         | Change::Stop
         | Change::Drain(_) => true,
@@ -127,8 +133,8 @@ fn may_disrupt(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> bool {
 mod tests {
     use super::*;
     use crate::testing::{
-        autoscale, broken, demote, edit, governed, pool, pool_mut, promote, put_label, put_tag, put_taints, repair,
-        rules, run, scale, taint,
+        autoscale, broken, demote, edit, governed, let_miss, pool, pool_mut, promote, put_label, put_tag, put_taints,
+        repair, rules, run, scale, taint, upgrade_to,
     };
     use crate::{Autoscaling, Owner, PoolKind, Power, Snapshot};
 
@@ -174,6 +180,10 @@ mod tests {
             (|_| (), autoscale("sys", Some((1, 5)), None), true),
             (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), autoscale("sys", None, Some((1, 5))), true),
             (|p| p.autoscaling = Some(Autoscaling { min: 1, max: 9 }), scale("sys", 3, 4), true),
+            (|_| (), upgrade_to("sys", "1.34.2"), false),
+            (|p| p.current_version = Some("1.33.9".into()), upgrade_to("sys", "1.34.2"), true),
+            (|_| (), let_miss("sys", "1"), false),
+            (|p| p.max_unavailable = Some("2".into()), let_miss("sys", "1"), true),
             (|_| (), repair("sys"), true),
             (|p| p.state = ProvisioningState::Failed, repair("sys"), false),
         ] {

@@ -6,42 +6,40 @@ use crate::facts::Facts;
 use crate::step::Step;
 
 /// Refuses a step that reduces system capacity and leaves fewer usable system nodes than the floor, during it or
-/// after it, or that lowers what the system pools' counts guarantee below the floor.
+/// after it, or that leaves them to the minimums of autoscaled pools that are below the floor.
 ///
 /// In a cluster that is below already, a step that reduces nothing passes.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let finding = finding(facts, step, Outlook::Worst)?;
+    let (finding, remedy) = finding(facts, step, Outlook::Worst)?;
     let lasts = self::finding(facts, step, Outlook::Hopeful).is_some();
     Some(Broken {
         rule: Rule::SystemCapacityFloor,
         standing: if lasts { Standing::Lasting } else { Standing::Passing },
         finding,
-        remedy: "add nodes to a system pool first, or repair the system nodes that are not usable".to_owned(),
+        remedy: remedy.to_owned(),
         pods: Vec::new(),
     })
 }
 
-/// What would be below the floor, in words.
-fn finding(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Option<String> {
-    if !facts.reduces(step) {
+/// What would be below the floor, in words, and what would help.
+fn finding(facts: &Facts<'_>, step: &Step, outlook: Outlook) -> Option<(String, &'static str)> {
+    let floor = facts.settings.min_ready_system_nodes;
+    let after = if facts.lowers(step) { after(facts, step, outlook) } else { return None };
+    if after.kept >= floor {
         return None;
     }
-    let floor = facts.settings.min_ready_system_nodes;
-    let (before, after) = (before(facts, step, outlook), after(facts, step, outlook));
+    let others = explain_others(facts, &step.pool);
     if after.usable < floor {
-        let others = explain_others(facts, &step.pool);
-        Some(format!(
-            "{} of {} usable system nodes would remain, the floor is {floor}; {others}",
-            after.usable, before.usable
-        ))
-    } else if after.guaranteed < before.guaranteed && after.guaranteed < floor {
-        Some(format!(
-            "the counts of all system pools would guarantee {} nodes instead of {}, the floor is {floor}",
-            after.guaranteed, before.guaranteed
-        ))
-    } else {
-        None
+        let before = before(facts, step, outlook).usable;
+        let finding =
+            format!("{} of {before} usable system nodes would remain, the floor is {floor}; {others}", after.usable);
+        return Some((finding, "add nodes to a system pool first, or repair the system nodes that are not usable"));
     }
+    let finding = format!(
+        "autoscalers may leave {} of the {} usable system nodes that would remain, the floor is {floor}; {others}",
+        after.kept, after.usable
+    );
+    Some((finding, "raise the autoscaler's minimum of a system pool that stays, or add nodes to one that has none"))
 }
 
 #[cfg(test)]
@@ -159,16 +157,50 @@ mod tests {
         let found = broken(&snapshot, &demote("one"), Rule::SystemCapacityFloor).unwrap();
         assert_eq!(
             found.finding,
-            "the counts of all system pools would guarantee 1 nodes instead of 4, the floor is 2"
+            "autoscalers may leave 1 of the 3 usable system nodes that would remain, the floor is 2; system pool two has 3 \
+             usable of 3 nodes, of which its autoscaler may leave 1"
         );
-        assert_eq!(found.standing, Standing::Lasting);
+        assert!(found.standing == Standing::Lasting && found.remedy.starts_with("raise the autoscaler's minimum"));
+        let mut just_enough = snapshot.clone();
+        nodes_mut(&mut just_enough, "two").take(1).for_each(|node| node.cordoned = true);
+        let found = broken(&just_enough, &demote("one"), Rule::SystemCapacityFloor).unwrap();
+        assert!(found.finding.starts_with("autoscalers may leave 0 of the 2 usable system nodes"), "{}", found.finding);
         pool_mut(&mut snapshot, "two").autoscaling = Some(Autoscaling { min: 2, max: 5 });
         assert_eq!(standing(&snapshot, &demote("one")), None);
         let mut rolling = cluster(3, 0);
         let one = pool_mut(&mut rolling, "one");
         one.autoscaling = Some(Autoscaling { min: 1, max: 5 });
         (one.requested_version, one.max_unavailable) = (Some("1.34".into()), Some("1".into()));
-        assert_eq!(standing(&rolling, &put_label("one", "a")), None, "the sum is no lower than before");
+        assert_eq!(standing(&rolling, &put_label("one", "a")), None, "the pool itself counts by its nodes");
+    }
+
+    #[test]
+    fn pools_that_can_not_be_relied_upon_hold_nothing_beside_an_autoscaled_one() {
+        let found = |change: fn(&mut Snapshot)| {
+            let mut snapshot = cluster(3, 3);
+            let third = governed(vec![pool("three", Mode::System, 3)], "three");
+            edit(&mut snapshot.cluster).pools.extend(third.cluster.value().unwrap().pools.clone());
+            let joined =
+                third.nodes.value().unwrap().iter().filter(|node| node.pool.as_deref() == Some("three")).cloned();
+            edit(&mut snapshot.nodes).extend(joined);
+            pool_mut(&mut snapshot, "two").autoscaling = Some(Autoscaling { min: 1, max: 5 });
+            change(&mut snapshot);
+            standing(&snapshot, &demote("one"))
+        };
+        assert_eq!(found(|_| ()), None);
+        let cases: [fn(&mut Snapshot); 4] = [
+            |s| nodes_mut(s, "three").for_each(|node| node.cordoned = true),
+            |s| pool_mut(s, "three").taints = vec!["a=b:NoSchedule".parse().unwrap()],
+            |s| pool_mut(s, "three").requested_version = Some("1.34".into()),
+            |s| pool_mut(s, "three").mode = Mode::User,
+        ];
+        for (index, case) in cases.into_iter().enumerate() {
+            assert_eq!(found(case), Some(Standing::Lasting), "{index}");
+        }
+        assert_eq!(
+            found(|s| pool_mut(s, "three").state = ProvisioningState::Busy("Updating".into())),
+            Some(Standing::Passing)
+        );
     }
 
     #[test]
@@ -206,6 +238,10 @@ mod tests {
         assert_eq!(standing(&whole, &upgrade_to("one", "1.34.2")), None);
         pool_mut(&mut whole, "one").max_unavailable = Some("1".into());
         assert!(standing(&whole, &upgrade_to("one", "1.34.2")).is_some());
+        let mut single = cluster(1, 0);
+        assert_eq!(standing(&single, &upgrade_to("one", "1.34.2")), None, "no node is ever missing");
+        pool_mut(&mut single, "one").max_unavailable = Some("1".into());
+        assert!(standing(&single, &upgrade_to("one", "1.34.2")).is_some());
     }
 
     #[test]

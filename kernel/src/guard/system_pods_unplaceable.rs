@@ -39,8 +39,9 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 }
 
 /// The refusal for places that are not known.
-fn unknown(what: &str, pods: Vec<String>) -> Broken {
-    let pods: Vec<String> = pods.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+fn unknown(what: &str, mut pods: Vec<String>) -> Broken {
+    pods.sort_unstable();
+    pods.dedup();
     Broken {
         rule: Rule::SystemPodsUnplaceable,
         standing: Standing::Passing,

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::evidence::Evidence;
 use super::rule::{Broken, Rule, Standing};
 use super::upgrade;
-use crate::disruption::Takedown;
+use crate::disruption::{Evicting, Takedown};
 use crate::facts::Facts;
 use crate::names::capped_list;
 use crate::snapshot::{AgentPool, Mode, Owner, Pod};
-use crate::step::{Change, Step};
-use crate::taint::{MODE_LABEL, Taint, TaintEffect};
+use crate::step::Step;
+use crate::taint::{MODE_LABEL, Taint};
 
 /// How a step endangers a pod, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +41,11 @@ pub(super) enum Threat<'a> {
 /// that has failed. `Relocate` permits an upgrade that adds a node before it takes one.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let pool = facts.pool(step)?;
+    let mut evicting = Evicting::of(step.change.taints_after(pool));
     let mut threatened: Vec<(Threat<'_>, &Pod)> = facts
         .pods_on(&step.pool)
         .iter()
-        .filter_map(|(pod, node)| Some((threat(facts, step, pool, pod, &node.taints)?, *pod)))
+        .filter_map(|(pod, node)| Some((threat(facts, step, pool, pod, evicting.first(pod, &node.taints))?, *pod)))
         .collect();
     if step.change.aim().is_some() && !facts.may_relocate(step) {
         threatened.extend(Takedown::of(facts, step).singly.into_iter().map(|(pod, _)| (Threat::Drain, pod)));
@@ -51,48 +53,46 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let Some(gravest) = threatened.iter().map(|(threat, _)| *threat).min() else {
         return upgrade::of_system_pool(facts, step);
     };
-    // There may be thousands of pods: each is named once.
-    let mut named: Vec<(String, Threat<'_>)> =
-        threatened.iter().map(|(threat, pod)| (pod.full_name(), *threat)).collect();
-    named.sort_unstable();
-    let shown = || named.iter().filter(|(_, threat)| threat.is_like(&gravest));
-    let kinds: BTreeSet<Threat<'_>> = shown().map(|(_, threat)| *threat).collect();
+    let shown = || threatened.iter().filter(|(threat, _)| threat.is_like(&gravest));
+    let kinds: BTreeSet<Threat<'_>> = shown().map(|(threat, _)| *threat).collect();
     let causes = capped_list(kinds.iter().filter_map(Threat::cause));
-    let pods = capped_list(shown().map(|(name, _)| name));
+    let all = Evidence::of(threatened.iter().map(|(_, pod)| *pod));
+    // Mostly all are threatened alike: there may be thousands.
+    let pods = if shown().count() == threatened.len() {
+        all.in_words()
+    } else {
+        Evidence::of(shown().map(|(_, pod)| *pod)).in_words()
+    };
     let finding = format!("{} {pods}", gravest.finding(&step.pool, &causes));
     let leaving = threatened.iter().all(|(_, pod)| pod.deleting) || is_under_way(facts, step);
-    let pods: Vec<String> = named.into_iter().map(|(name, _)| name).collect();
     Some(Broken {
         rule: Rule::SystemPodsWouldBeEvicted,
         // Pods that are on their way out already will not stand in the way for long.
         standing: if leaving { Standing::Passing } else { Standing::Lasting },
         finding,
         remedy: remedy(facts, step, gravest),
-        pods,
+        pods: all.pods,
     })
 }
 
-/// How the step would endanger the pod if it ran on a node of the step's `pool` with these taints.
-///
-/// Every write carries the pool's taints whole, so that a taint which has not reached the node comes with any step.
+/// How the step would endanger the pod if it ran on a node of the step's `pool` and the taint, if there is one, evicted it.
 pub(super) fn threat<'a>(
     facts: &Facts<'_>,
     step: &'a Step,
     pool: &'a AgentPool,
     pod: &Pod,
-    on_node: &[Taint],
+    evicting: Option<&'a Taint>,
 ) -> Option<Threat<'a>> {
     let movable = pod.owner != Owner::DaemonSet;
     let change = &step.change;
     if change.deletes() || change.stops() {
         return movable.then_some(Threat::Deletion);
     }
-    let taints = if let Change::Taints { to, .. } = change { to } else { &pool.taints };
     if movable && change.upgrades() && !upgrade::may_move(facts, step, pool) {
         Some(Threat::Replacement)
     } else if movable && !change.upgrades() && facts.is_half_upgraded(pool) {
         Some(Threat::Upgrade)
-    } else if let Some(taint) = evicting_taint(pod, on_node, taints) {
+    } else if let Some(taint) = evicting {
         Some(Threat::Taint(taint))
     } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
         Some(Threat::ScaleDown)
@@ -136,14 +136,6 @@ fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
         "set spec.disruption.systemPods to Relocate in policy {}, which moves them one by one; or {by_hand}",
         step.policy
     )
-}
-
-/// The first `NoExecute` taint that the node does not carry yet and that would evict the pod, now or later.
-pub(crate) fn evicting_taint<'a>(pod: &Pod, on_node: &[Taint], taints: &'a [Taint]) -> Option<&'a Taint> {
-    taints
-        .iter()
-        .filter(|taint| taint.effect == TaintEffect::NoExecute && !on_node.contains(taint) && !pod.stays_under(taint))
-        .min()
 }
 
 impl Threat<'_> {

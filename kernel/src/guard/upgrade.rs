@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::closed_budget::Closed;
 use super::rule::{Broken, Rule, Standing};
-use crate::disruption::{Eviction, eviction};
 use crate::facts::Facts;
 use crate::names::{capped, capped_list, counted, shorten};
-use crate::snapshot::{AgentPool, Budget, Mode, Occupant};
+use crate::snapshot::{AgentPool, Mode, Occupant};
 use crate::step::Step;
 
 /// How many budgets a finding names.
@@ -77,23 +77,16 @@ pub(super) fn budgets(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     if let Some(node) = facts.nodes_of(&step.pool).iter().find(|node| !occupancy.nodes.contains(&node.name)) {
         return Some(not_known(step, &format!("node {} has not been read yet", node.name)));
     }
-    let blocked = |it: &Occupant| {
-        let (budget, found) = match eviction(&it.pod, &occupancy.budgets) {
-            Eviction::Evictable => return None,
-            Eviction::Blocked { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
-            Eviction::Unclear { budget, why } => (budget.clone(), format!("budget {budget} {why}")),
-        };
-        let may_open = |of: &Budget| of.full_name() == budget && of.status.expected > of.status.desired;
-        Some((!occupancy.budgets.iter().any(may_open), found, it.pod.full_name()))
-    };
     let is_asked = |it: &&Occupant| it.holds_node() && !it.protected && !it.pod.deleting;
-    let found: BTreeSet<_> = occupancy.pods.iter().filter(is_asked).filter_map(blocked).collect();
-    let lasts = found.iter().any(|(lasts, ..)| *lasts);
-    let shown: BTreeSet<&String> = found.iter().filter(|(of, ..)| *of == lasts).map(|(_, why, _)| why).collect();
+    let asked = occupancy.pods.iter().filter(is_asked);
+    let found: BTreeSet<Closed> = asked.filter_map(|it| Closed::of(occupancy, it)).collect();
+    let lasts = found.iter().any(|closed| closed.lasts);
+    let gravest = || found.iter().filter(|closed| closed.lasts == lasts);
+    let shown: BTreeSet<&String> = gravest().map(|closed| &closed.why).collect();
     if shown.is_empty() {
         return None;
     }
-    let pods: BTreeSet<&String> = found.iter().filter(|(of, ..)| *of == lasts).map(|(.., pod)| pod).collect();
+    let pods: BTreeSet<&String> = gravest().map(|closed| &closed.pod).collect();
     Some(Broken {
         rule: Rule::DisruptionBudgetBlocks,
         standing: if lasts { Standing::Lasting } else { Standing::Passing },
@@ -128,5 +121,7 @@ fn not_known(step: &Step, why: &str) -> Broken {
     }
 }
 
+#[cfg(test)]
+mod image_tests;
 #[cfg(test)]
 mod tests;

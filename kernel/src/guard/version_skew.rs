@@ -3,6 +3,7 @@
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::names::{capped_list, shorten};
+use crate::snapshot::{AgentPool, Upgradable};
 use crate::step::{Change, Step};
 use crate::version::Version;
 
@@ -21,6 +22,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let (from, to) = match &step.change {
         Change::Version { from, to } => (Some(*from), *to),
         Change::Create(new) => (None, new.version?),
+        Change::NodeImage { .. } => return unfinished(facts, step).or_else(|| of_image(facts, step)),
         _ => return unfinished(facts, step),
     };
     let pool = &step.pool;
@@ -72,7 +74,15 @@ const READS_AGAIN: &str =
 
 /// Refuses a write that would go on with an upgrade of its pool that has stopped half-way, and is about something else.
 fn unfinished(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let pool = facts.observed.pool(&step.pool).filter(|pool| step.change.is_put() && facts.is_half_upgraded(pool))?;
+    // The upgrade of an image goes on with one that has stopped, and is not known to do so with that of a version.
+    let goes_on = |pool: &&AgentPool| {
+        if step.change.upgrades() {
+            pool.version_differs()
+        } else {
+            step.change.is_put() && facts.is_half_upgraded(pool)
+        }
+    };
+    let pool = facts.observed.pool(&step.pool).filter(goes_on)?;
     let runs = pool.current_version.as_deref().unwrap_or("an unknown version");
     let asked = pool.requested_version.as_deref().unwrap_or("an unknown one");
     let quarantined = facts.nodes_of(&pool.name).iter().filter(|node| node.quarantined).map(|node| node.name.as_str());
@@ -93,12 +103,10 @@ fn unfinished(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 
 /// What AKS offers the pool instead, if it does not offer the version, or that this is not known.
 fn offered(facts: &Facts<'_>, pool: &str, to: Version) -> Option<Broken> {
-    let known = facts.upgradable.get(pool);
-    let offered = match known.map(|known| known.fresh(facts.now, facts.settings.stale_after)) {
-        Some(Ok(upgradable)) => &upgradable.offered,
-        unknown => {
-            let why = unknown.and_then(Result::err).unwrap_or_else(|| UNREAD.to_owned());
-            let finding = format!("it is not known which versions AKS offers pool {pool}: {}", shorten(&why, 240));
+    let offered = match upgradable(facts, pool) {
+        Ok(upgradable) => &upgradable.offered,
+        Err(why) => {
+            let finding = format!("it is not known which versions AKS offers pool {pool}: {why}");
             return Some(broken(Standing::Passing, finding, READS_AGAIN));
         }
     };
@@ -115,6 +123,23 @@ fn offered(facts: &Facts<'_>, pool: &str, to: Version) -> Option<Broken> {
     };
     let finding = format!("AKS does not offer pool {pool} an upgrade to Kubernetes {to}; it offers {instead}");
     Some(broken(Standing::Lasting, finding, remedy))
+}
+
+/// Refuses for now to upgrade an image while it is not known which one is the latest: the pool may have it.
+fn of_image(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    let why = match upgradable(facts, &step.pool) {
+        Ok(upgradable) if upgradable.latest_image.is_some() => return None,
+        Ok(_) => "AKS does not tell".to_owned(),
+        Err(why) => why,
+    };
+    let finding = format!("it is not known which node image is the latest for pool {}: {why}", step.pool);
+    Some(broken(Standing::Passing, finding, READS_AGAIN))
+}
+
+/// What the upgrade of a pool depends on besides, or why that is not known.
+fn upgradable<'a>(facts: &Facts<'a>, pool: &str) -> Result<&'a Upgradable, String> {
+    let known = facts.upgradable.get(pool).ok_or_else(|| UNREAD.to_owned())?;
+    known.fresh(facts.now, facts.settings.stale_after).map_err(|why| shorten(&why, 240))
 }
 
 fn broken(standing: Standing, finding: String, remedy: &str) -> Broken {

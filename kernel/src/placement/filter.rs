@@ -18,17 +18,18 @@ impl World {
     /// # Errors
     /// When there is none: why not, by the first filter that each node fails.
     pub fn feasible(&self, pod: &Pod) -> Result<Vec<&str>, Unplaceable> {
-        self.feasible_sites(pod).map(|sites| sites.into_iter().map(|site| site.node.name.as_str()).collect())
+        self.feasible_sites(pod).map(|sites| sites.into_iter().map(|(_, site)| site.node.name.as_str()).collect())
     }
 
-    pub(super) fn feasible_sites(&self, pod: &Pod) -> Result<Vec<&Site>, Unplaceable> {
+    /// The same with their numbers.
+    pub(super) fn feasible_sites(&self, pod: &Pod) -> Result<Vec<(usize, &Site)>, Unplaceable> {
         let filter = Filter::new(self, pod).map_err(|obstacles| Unplaceable::blocked(pod, obstacles))?;
         let mut feasible = Vec::new();
         let mut misfits = Vec::new();
-        let sites = self.sites().map(|(number, site)| (site, self.bar_at(number)));
-        for (site, bar) in sites.filter(|(_, bar)| *bar != Some(&Bar::OutOfQuestion)) {
+        let sites = self.sites().map(|(number, site)| (number, site, self.bar_at(number)));
+        for (number, site, bar) in sites.filter(|(_, _, bar)| *bar != Some(&Bar::OutOfQuestion)) {
             match filter.misfit(site, bar) {
-                None => feasible.push(site),
+                None => feasible.push((number, site)),
                 Some(misfit) => misfits.push(misfit),
             }
         }

@@ -16,6 +16,7 @@ mod pod;
 mod pod_affinity;
 mod ports;
 mod reason;
+mod residents;
 mod resources;
 mod spread;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Many pods placed one after the other. Never rests on the scheduler making the choice that suits.
 
+use std::sync::Arc;
+
 use super::pod::Pod;
 use super::reason::Unplaceable;
 use super::world::{Site, World};
@@ -31,9 +33,11 @@ pub fn place(world: &World, pods: &[Pod]) -> Result<Vec<String>, Vec<Unplaceable
 /// # Errors
 /// The `pods` that find no place, in order. Of the two ways the first that fails speaks.
 pub fn place_after(world: &World, first: &[Pod], pods: &[Pod]) -> Result<Vec<String>, Vec<Unplaceable>> {
-    let likely = place_by(world, first, pods, Choice::Emptiest)?;
+    let shared = |pods: &[Pod]| pods.iter().cloned().map(Arc::new).collect::<Vec<_>>();
+    let (first, pods) = (shared(first), shared(pods));
+    let likely = place_by(world, &first, &pods, Choice::Emptiest)?;
     if first.len().saturating_add(pods.len()) > 1 {
-        place_by(world, first, pods, Choice::Fullest)?;
+        place_by(world, &first, &pods, Choice::Fullest)?;
     }
     Ok(likely)
 }
@@ -42,10 +46,16 @@ pub fn place_after(world: &World, first: &[Pod], pods: &[Pod]) -> Result<Vec<Str
 #[must_use]
 pub fn placeable(world: &World, pods: &[Pod]) -> Vec<Pod> {
     let mut world = world.clone();
-    pods.iter().filter(|pod| put(&mut world, pod, Choice::Emptiest).is_ok()).cloned().collect()
+    let mut finds = |pod: &&Pod| put(&mut world, &Arc::new((*pod).clone()), Choice::Emptiest).is_ok();
+    pods.iter().filter(|pod| finds(pod)).cloned().collect()
 }
 
-fn place_by(world: &World, first: &[Pod], pods: &[Pod], choice: Choice) -> Result<Vec<String>, Vec<Unplaceable>> {
+fn place_by(
+    world: &World,
+    first: &[Arc<Pod>],
+    pods: &[Arc<Pod>],
+    choice: Choice,
+) -> Result<Vec<String>, Vec<Unplaceable>> {
     let mut world = world.clone();
     for pod in first {
         // Whether it finds a place is not what is asked.
@@ -63,24 +73,24 @@ fn place_by(world: &World, first: &[Pod], pods: &[Pod], choice: Choice) -> Resul
 }
 
 /// Puts the pod on a node.
-fn put(world: &mut World, pod: &Pod, choice: Choice) -> Result<String, Unplaceable> {
-    let node = choice.of(&world.feasible_sites(pod)?).ok_or_else(|| Unplaceable::nowhere(pod, []))?;
-    world.add(&node, pod.clone());
-    Ok(node)
+fn put(world: &mut World, pod: &Arc<Pod>, choice: Choice) -> Result<String, Unplaceable> {
+    let (number, name) = choice.of(world.feasible_sites(pod)?).ok_or_else(|| Unplaceable::nowhere(pod, []))?;
+    world.add_at(number, Arc::clone(pod));
+    Ok(name)
 }
 
 impl Choice {
     /// Ties go to the first name.
-    fn of(self, sites: &[&Site]) -> Option<String> {
+    fn of(self, sites: Vec<(usize, &Site)>) -> Option<(usize, String)> {
         let room = |site: &Site| {
             let (allocatable, used) = (&site.node.allocatable, &site.used);
             (allocatable.cpu.saturating_sub(used.cpu), allocatable.memory.saturating_sub(used.memory))
         };
-        let sites = sites.iter().copied();
+        let sites = sites.into_iter();
         let chosen = match self {
-            Self::Emptiest => sites.min_by_key(|site| std::cmp::Reverse(room(site))),
-            Self::Fullest => sites.min_by_key(|site| room(site)),
+            Self::Emptiest => sites.min_by_key(|(_, site)| std::cmp::Reverse(room(site))),
+            Self::Fullest => sites.min_by_key(|(_, site)| room(site)),
         };
-        chosen.map(|site| site.node.name.clone())
+        chosen.map(|(number, site)| (number, site.node.name.clone()))
     }
 }

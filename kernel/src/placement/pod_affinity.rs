@@ -89,8 +89,9 @@ impl<'a> AffinityFilter<'a> {
         check_knowledge(world, pod)?;
         let matching = matching_all(world, pod);
         let attracting = pod.affinity.iter().map(|term| places(&matching, &term.topology_key)).collect::<Vec<_>>();
+        // The terms first: most pods have none, and there may be thousands of nodes.
         let all_listed =
-            world.partly_listed().next().is_none() || pod.affinity.iter().all(|term| term.namespaces.all_listed(world));
+            pod.affinity.iter().all(|term| term.namespaces.all_listed(world)) || world.partly_listed().next().is_none();
         let own = |term: &PodTerm| {
             term.namespaces.contain_existing(&pod.namespace, world.namespaces()) && term.selector.matches(&pod.labels)
         };
@@ -183,7 +184,9 @@ fn matching<'a>(world: &'a World, terms: &[PodTerm]) -> Vec<&'a Node> {
     let meant =
         |namespace: &&str| terms.iter().all(|term| term.namespaces.contain_existing(namespace, world.namespaces()));
     let selected = |labels: &Labels| terms.iter().all(|term| term.selector.matches(labels));
-    let matching = world.inhabited().filter(meant).flat_map(|namespace| world.residents_with(namespace, selected));
+    let residents = world.residents();
+    let namespaces = residents.namespaces().into_iter().filter(meant);
+    let matching = namespaces.flat_map(|namespace| residents.with(namespace, selected));
     matching.filter_map(|resident| world.site(resident)).map(|site| &*site.node).collect()
 }
 

@@ -138,12 +138,8 @@ impl Misfit {
 
     /// Of two of one group the one that tells more: most is free, or the first by name.
     fn roomier(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Self::Lacks { free, .. }, Self::Lacks { free: more, .. }) if more > free => other,
-            (Self::AttachLimit { limit, .. }, Self::AttachLimit { limit: more, .. }) if more > limit => other,
-            (Self::Repelled(by), Self::Repelled(first)) if first < by => other,
-            _ => self,
-        }
+        // What differs within a group is compared last.
+        if matches!(self, Self::Repelled(_)) { self.min(other) } else { self.max(other) }
     }
 
     /// What is the matter with that many nodes: "lacks cpu …" with one, "lack cpu …" with more.
@@ -181,6 +177,25 @@ impl Misfit {
             Self::AntiAffinity(key) => format!("{has} a pod that it must not run with, by {}", name(key)),
             Self::AntiAffinityUnknown(key) => format!("may have a pod that it must not run with, by {}", name(key)),
             Self::Repelled(pod) => format!("{has} a pod that must not run with it ({})", name(pod)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_misfits_that_count_together_the_one_that_tells_more_is_shown() {
+        let lacks = |free| Misfit::Lacks { resource: "cpu".into(), wants: 500, free };
+        let full = |limit| Misfit::AttachLimit { driver: "disk".into(), limit };
+        let repelled = |by: &str| Misfit::Repelled(by.into());
+        for (shown, other) in [(lacks(120), lacks(80)), (full(8), full(4)), (repelled("apps/a"), repelled("apps/b"))] {
+            for order in [[&shown, &other], [&other, &shown]] {
+                let pod = crate::placement::testing::pod("p");
+                let unplaceable = Unplaceable::nowhere(&pod, order.map(Clone::clone));
+                assert_eq!(unplaceable.misfits, [(shown.clone(), 2)]);
+            }
         }
     }
 }

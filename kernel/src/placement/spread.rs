@@ -77,7 +77,7 @@ impl<'a> Spreading<'a> {
         }
         // An empty selector counts no pod (upstream `countPodsMatchSelector`), although it matches the pod itself.
         if !selector.is_everything() {
-            let matching = world.residents_with(&pod.namespace, |labels| selector.matches(labels));
+            let matching = world.residents().with(&pod.namespace, |labels| selector.matches(labels));
             for resident in matching.filter(|resident| !resident.pod.deleting) {
                 if let Some(domain) = domains.get(resident.site).copied().flatten() {
                     *counts.entry(domain).or_insert(0) += 1;

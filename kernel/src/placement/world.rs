@@ -8,6 +8,7 @@ use super::labels::Labels;
 use super::node::Node;
 use super::pod::Pod;
 use super::ports::HostPort;
+use super::residents::{Resident, Residents};
 use super::resources::{Amount, Resources};
 use super::volumes::Volume;
 use crate::taint::Taint;
@@ -23,7 +24,7 @@ pub struct Listing {
 }
 
 /// Nodes and what runs on them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct World {
     /// By number; nothing where the node has been taken away. A copy of the world shares those that do not change.
     sites: Vec<Option<Arc<Site>>>,
@@ -31,9 +32,8 @@ pub struct World {
     bars: Vec<Option<Bar>>,
     /// The number of a node's site, also of one that has been taken away.
     index: Arc<BTreeMap<Arc<str>, usize>>,
-    /// By namespace and labels: pods of one workload have the same, so that a selector looks at them once. A copy of the
-    /// world shares the namespaces in which nothing changes. Those of nodes that have been taken away count for nothing.
-    residents: BTreeMap<String, Arc<BTreeMap<Labels, Vec<Resident>>>>,
+    /// Those of nodes that have been taken away count for nothing.
+    residents: Residents,
     repelling: Vec<Resident>,
     claims_in_use: BTreeMap<(String, String), usize>,
     namespaces: Option<Arc<BTreeMap<String, Labels>>>,
@@ -41,7 +41,7 @@ pub struct World {
 }
 
 /// A node and what is used on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Site {
     pub(super) node: Arc<Node>,
     pub(super) used: Resources,
@@ -63,14 +63,6 @@ pub(super) enum Bar {
     OutOfQuestion,
 }
 
-/// A pod on a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Resident {
-    pub(super) pod: Arc<Pod>,
-    /// The number of its node's site.
-    pub(super) site: usize,
-}
-
 impl World {
     /// A world of nodes without pods.
     ///
@@ -86,7 +78,7 @@ impl World {
             bars: vec![None; nodes.len()],
             sites: nodes.into_iter().map(|node| Some(Arc::new(Site::empty(node)))).collect(),
             index: Arc::new(index),
-            residents: BTreeMap::new(),
+            residents: Residents::default(),
             repelling: Vec::new(),
             claims_in_use: BTreeMap::new(),
             namespaces: namespaces.map(Arc::new),
@@ -97,8 +89,13 @@ impl World {
     /// Lets a pod run on the node of that name. A pod on a node that is not in the world counts for nothing, as it does
     /// for the scheduler.
     pub fn add(&mut self, node: &str, pod: impl Into<Arc<Pod>>) {
-        let pod = pod.into();
-        let Some(&number) = self.index.get(node) else { return };
+        if let Some(&number) = self.index.get(node) {
+            self.add_at(number, pod.into());
+        }
+    }
+
+    /// The same for the node of that number.
+    pub(super) fn add_at(&mut self, number: usize, pod: Arc<Pod>) {
         let Some(site) = self.site_mut(number) else { return };
         site.take(&pod);
         for claim in &pod.claims {
@@ -108,11 +105,7 @@ impl World {
         if !resident.pod.anti_affinity.is_empty() {
             self.repelling.push(resident.clone());
         }
-        let namespace = Arc::make_mut(self.residents.entry(resident.pod.namespace.clone()).or_default());
-        match namespace.get_mut(&resident.pod.labels) {
-            Some(alike) => alike.push(resident),
-            None => drop(namespace.insert(resident.pod.labels.clone(), vec![resident])),
-        }
+        self.residents.add(resident);
     }
 
     /// Takes the pods of these namespaces and names away from these nodes, and tells how many there were.
@@ -131,12 +124,8 @@ impl World {
             let is_on = concerned.get(resident.site) == Some(&true);
             is_on && gone.contains(&(resident.pod.namespace.as_str(), resident.pod.name.as_str()))
         };
-        let mut taken = Vec::new();
-        let namespaces: BTreeSet<&str> = gone.iter().map(|(namespace, _)| *namespace).collect();
-        let inhabited = self.residents.iter_mut().filter(|(namespace, _)| namespaces.contains(namespace.as_str()));
-        for alike in inhabited.flat_map(|(_, by_labels)| Arc::make_mut(by_labels).values_mut()) {
-            taken.extend(alike.extract_if(.., |resident| goes(resident)));
-        }
+        let namespaces = gone.iter().map(|(namespace, _)| *namespace).collect();
+        let taken = self.residents.remove(&namespaces, goes);
         self.repelling.retain(|resident| !goes(resident));
         for Resident { pod, site } in &taken {
             for claim in &pod.claims {
@@ -174,24 +163,32 @@ impl World {
     /// Lets nothing be placed on a node, although it stays and counts for spreading and affinity: why, in words after
     /// "is" ("not Ready"). The first reason holds.
     pub fn bar(&mut self, node: &str, reason: impl Into<Arc<str>>) {
-        if let Some(bar) = self.bar_of(node) {
+        if let Some(number) = self.index.get(node) {
+            self.bar_number(*number, reason);
+        }
+    }
+
+    /// As [`Self::bar`], for the node of that number.
+    pub fn bar_number(&mut self, number: usize, reason: impl Into<Arc<str>>) {
+        if let Some(bar) = self.bars.get_mut(number) {
             bar.get_or_insert_with(|| Bar::Because(reason.into()));
         }
     }
 
-    /// As [`Self::bar`], for a node that nobody would look at, so that no reason names it.
-    pub fn leave_out(&mut self, node: &str) {
-        if let Some(bar) = self.bar_of(node) {
+    /// As [`Self::bar_number`], for a node that nobody would look at, so that no reason names it.
+    pub fn leave_out(&mut self, number: usize) {
+        if let Some(bar) = self.bars.get_mut(number) {
             *bar = Some(Bar::OutOfQuestion);
         }
     }
 
-    fn bar_of(&mut self, node: &str) -> Option<&mut Option<Bar>> {
-        self.bars.get_mut(*self.index.get(node)?)
-    }
-
     fn site_mut(&mut self, number: usize) -> Option<&mut Site> {
         self.sites.get_mut(number)?.as_mut().map(Arc::make_mut)
+    }
+
+    /// The nodes by name, each with its number, which it keeps in every copy of the world.
+    pub fn numbered(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.sites().map(|(number, site)| (number, &*site.node))
     }
 
     /// The nodes, by name.
@@ -219,19 +216,9 @@ impl World {
         self.sites.get(resident.site)?.as_deref()
     }
 
-    /// The listed pods of a namespace whose labels pass.
-    pub(super) fn residents_with(
-        &self,
-        namespace: &str,
-        pass: impl Fn(&Labels) -> bool,
-    ) -> impl Iterator<Item = &Resident> {
-        let alike = self.residents.get(namespace).into_iter().flat_map(|by_labels| by_labels.iter());
-        alike.filter(move |(labels, _)| pass(labels)).flat_map(|(_, residents)| residents)
-    }
-
-    /// The namespaces in which pods are listed.
-    pub(super) fn inhabited(&self) -> impl Iterator<Item = &str> {
-        self.residents.keys().map(String::as_str)
+    /// The listed pods.
+    pub(super) const fn residents(&self) -> &Residents {
+        &self.residents
     }
 
     /// The listed pods with a required anti-affinity.

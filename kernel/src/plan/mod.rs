@@ -2,6 +2,7 @@
 
 mod create;
 mod drain;
+mod image;
 mod power;
 mod problem;
 mod release;
@@ -64,6 +65,8 @@ pub struct PolicyPlan {
     pub template_drift: Vec<TemplateDrift>,
     /// That the pool runs a newer version than the policy asks for; never a step.
     pub ahead: Option<Ahead>,
+    /// Whether the node image that was asked for is there, so that nothing is left to be done about the request.
+    pub image_answered: bool,
     /// Why the policy's object is let go, if it is being deleted and need not wait for its pool to go.
     pub release: Option<Release>,
 }
@@ -108,6 +111,7 @@ fn plan_policy(
         kept_back: Vec::new(),
         template_drift: Vec::new(),
         ahead: None,
+        image_answered: false,
         release: release::of(intent, intents, snapshot, settings),
     };
     if plan.release.is_some() {
@@ -147,15 +151,16 @@ fn plan_pool(
     if steps::is_of_somebody_else(intent, pool) && !power::is_off(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }
+    let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
     let upgrade = upgrade(plan, intent, pool, snapshot);
-    let all = steps::toward(intent, pool).into_iter().chain(upgrade).collect();
+    let image = image(plan, intent, (pool, nodes), snapshot);
+    let all = steps::toward(intent, pool).into_iter().chain(upgrade).chain(image).collect();
     let power::Powered { steps, kept_back } = power::applied(intent, pool, all);
     plan.kept_back = steps::drift(&kept_back);
     plan.drift = steps::drift(&steps);
     let (upgrade, steps): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.change.upgrades());
     let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
     let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
-    let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
     let refined = drain::refine(intent, (pool, nodes), snapshot, settings, steps, held.as_deref());
     plan.steps = refined.steps;
     plan.problems.extend(refined.problem);
@@ -180,6 +185,25 @@ fn upgrade(plan: &mut PolicyPlan, intent: &Intent, pool: &AgentPool, snapshot: &
             plan.problems.push(Problem::NotObserved { reason });
         }
         Course::Stay => {}
+    }
+    None
+}
+
+/// The upgrade of the node image that somebody asks for, if any; or a note of why there is none.
+fn image(
+    plan: &mut PolicyPlan,
+    intent: &Intent,
+    (pool, nodes): (&AgentPool, Option<&[&Node]>),
+    snapshot: &Snapshot,
+) -> Option<Step> {
+    match image::course(intent, pool, nodes, snapshot) {
+        image::Course::Upgrade(change) => return Some(steps::on_its_own(intent, pool, change)),
+        image::Course::Answered => plan.image_answered = true,
+        image::Course::Unknown => {
+            let reason = format!("it does not tell which node image pool {} has", pool.name);
+            plan.problems.push(Problem::NotObserved { reason });
+        }
+        image::Course::Stay => {}
     }
     None
 }

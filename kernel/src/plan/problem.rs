@@ -122,7 +122,9 @@ impl Problem {
     pub(super) fn of_attempt(intent: &Intent, pool: &AgentPool, now: Time, settings: &Settings) -> Option<Self> {
         let attempt = intent.failed_attempt().filter(|_| intent.may_write())?;
         if attempt.cause == Cause::Canceled {
-            return (pool.state == ProvisioningState::Canceled).then_some(Self::Canceled);
+            // Whoever asks for another image since asks for something all the same.
+            let asks_anew = intent.image.as_ref().is_some_and(|request| request.from.is_none());
+            return (pool.state == ProvisioningState::Canceled && !asks_anew).then_some(Self::Canceled);
         }
         intent.backing_off(now)?;
         let lasts = matches!(attempt.cause, Cause::Refused | Cause::Drain) || attempt.failures > settings.repairs;

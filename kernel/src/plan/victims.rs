@@ -105,5 +105,7 @@ mod tests {
         let begun = [(0, "", true, true, true, 9), (1, "", false, false, false, 1)];
         assert_eq!(chosen(&begun, 1, Relocate), [0], "a drain goes on with its nodes");
         assert_eq!(chosen(&begun, 1, Protect), [1], "unless its pods have to stay");
+        let free = [(0, "", true, false, true, 9), (1, "", false, false, false, 1)];
+        assert_eq!([Protect, Relocate].map(|pods| chosen(&free, 1, pods)), [[0], [0]], "it goes on where none has to");
     }
 }

@@ -31,7 +31,7 @@ use crate::time::Time;
 use crate::version::Version;
 
 /// Everything that planning and guarding rest on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The time of the pass.
     pub now: Time,

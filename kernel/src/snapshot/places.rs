@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::placement;
 
 /// Nodes with everything that runs on them, and the pods that may need another place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Places {
     /// All nodes of the cluster and all pods that run on them.
     pub world: placement::World,

@@ -38,6 +38,8 @@ pub struct AgentPool {
     pub requested_version: Option<String>,
     /// `currentOrchestratorVersion`: what runs.
     pub current_version: Option<String>,
+    /// `nodeImageVersion`: the image of the nodes, for example `AKSUbuntu-2204gen2containerd-202601.07.0`.
+    pub node_image: Option<String>,
     /// `upgradeSettings.maxSurge`, a number or a percentage.
     pub max_surge: Option<String>,
     /// `upgradeSettings.maxUnavailable`, a number or a percentage.

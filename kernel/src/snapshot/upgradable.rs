@@ -9,6 +9,8 @@ use crate::version::Version;
 pub struct Upgradable {
     /// The versions that AKS offers the pool (`upgradeProfiles/default`), in ascending order.
     pub offered: Vec<Version>,
+    /// The latest node image that AKS has for the pool (`latestNodeImageVersion` there), if it tells.
+    pub latest_image: Option<String>,
     /// All pods on the pool's nodes, with their disruption budgets.
     pub occupancy: Occupancy,
 }

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::drained::occupancy;
-use crate::upgrades::{upgradable, upgrade, wanted_version};
+use crate::upgrades::{image_request, upgradable, upgrade, wanted_version};
 
 pub const NOW: Time = Time::from_millis(1_800_000_000_000);
 const POOLS: [&str; 5] = ["sys", "two", "apps", "spare", "last"];
@@ -98,6 +98,7 @@ prop_compose! {
         (taints, labels, tags) in (few_taints(), labels(), tags()),
         requested_version in mostly(Some("1.33"), vec![Some("1.33.5"), Some("1.34"), Some("1.3"), None]),
         current_version in mostly(Some("1.33.5"), vec![None]),
+        node_image in mostly(Some("old"), vec![Some("new"), None]),
         max_unavailable in mostly(Some("0"), vec![None, Some("1"), Some("50%"), Some("?")]),
         max_surge in mostly(Some("1"), vec![None, Some("0"), Some("33%"), Some("?")]),
     ) -> AgentPool {
@@ -105,7 +106,7 @@ prop_compose! {
         AgentPool {
             name: name.to_owned(), mode, kind, os, power, state, count, autoscaling, taints, labels, tags,
             requested_version: text(requested_version), current_version: text(current_version),
-            max_surge: text(max_surge), max_unavailable: text(max_unavailable), drain_timeout_minutes: 30,
+            node_image: text(node_image), max_surge: text(max_surge), max_unavailable: text(max_unavailable), drain_timeout_minutes: 30,
             node_soak_minutes: 0, undrainable_nodes: None, failure,
             settings: Arc::default(),
         }
@@ -269,10 +270,11 @@ prop_compose! {
             mostly(None, vec![Some(Deletion::Delete), Some(Deletion::Delete), Some(Deletion::Orphan)]),
             prop::bool::weighted(0.2),
         ),
-        (system_pods, power, version, upgrade) in (
+        (system_pods, power, version, image, upgrade) in (
             select(vec![SystemPods::Protect, SystemPods::Relocate]),
             mostly(None, vec![Some(PowerWish::Running), Some(PowerWish::Stopped), Some(PowerWish::Stopped)]),
             wanted_version(),
+            image_request(),
             upgrade(),
         ),
     ) -> Intent {
@@ -280,7 +282,7 @@ prop_compose! {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
             stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, system_pods,
-            power, version, upgrade,
+            power, version, image, upgrade,
         }
     }
 }
@@ -317,13 +319,14 @@ fn dependents() -> impl Strategy<Value = Option<Known<Vec<Dependent>>>> {
 /// A step on some pool, planned on what the pool is like.
 fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     let scale = (0_u32..6, option::weighted(0.8, bounds()));
-    let wish = (0..14_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels(), upgrade());
+    let wish = (0..15_u8, select(vec![Mode::System, Mode::User]), scale, taints(2), labels(), upgrade());
     (select(pools), wish).prop_map(|(pool, (kind, mode, (count, autoscaling), taints, labels, upgrade))| {
         let settings = upgrade.toward(&pool).filter(|_| kind == 13);
         let change = match kind {
             10..=11 => Change::Version { from: pool.version(), to: Version { major: 1, minor: 34, patch: Some(2) } },
             12 => Change::Version { from: pool.version(), to: Version { major: 1, minor: 33, patch: None } },
             _ if settings.is_some() => settings.map(|(from, to)| Change::UpgradeSettings { from, to }).unwrap(),
+            14 => Change::NodeImage { from: pool.node_image.unwrap_or_default() },
             0 => Change::Mode { from: pool.mode, to: mode },
             1 => Change::Count { from: pool.count, to: count },
             2 => Change::Taints { from: pool.taints, to: taints },

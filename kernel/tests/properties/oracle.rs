@@ -34,7 +34,13 @@ impl<'a> Oracle<'a> {
         let upgrades = |pool: &AgentPool| all.iter().any(|step| step.pool == pool.name && step.change.upgrades());
         let remains = |pool: &&AgentPool| pool.name == subject || (self.can_remain(pool) && !upgrades(pool));
         let pools = self.cluster.pools.iter().filter(remains);
-        let each: Vec<i64> = pools.map(|pool| self.usable(pool, &all)).collect();
+        let each: Vec<i64> = pools
+            .map(|pool| {
+                // The autoscaler of another pool may take it down to its minimum at any moment.
+                let least = pool.autoscaling.filter(|_| pool.name != subject).map_or(pool.count, |bounds| bounds.min);
+                self.usable(pool, &all, least)
+            })
+            .collect();
         Strength {
             usable: each.iter().sum(),
             healthy: each.iter().filter(|usable| **usable > 0).count().try_into().unwrap(),
@@ -73,8 +79,8 @@ impl<'a> Oracle<'a> {
         !matches || self.nodes_of(pool).any(|node| node.quarantined) || (ended_badly && (mixed || blamed))
     }
 
-    /// Usable nodes of a pool that remain when all these writes end at their worst.
-    fn usable(&self, pool: &AgentPool, writes: &[&Step]) -> i64 {
+    /// Usable nodes of a pool that remain when all these writes end at their worst, and no more than `least` nodes are left.
+    fn usable(&self, pool: &AgentPool, writes: &[&Step], least: u32) -> i64 {
         let here: Vec<&Change> = writes.iter().filter(|step| step.pool == pool.name).map(|step| &step.change).collect();
         let leaves = matches!(&pool.state, ProvisioningState::Busy(operation) if operation == "Deleting" || operation == "Stopping");
         let is_system = pool.mode == Mode::System && pool.os == Os::Linux && pool.kind == PoolKind::ScaleSet;
@@ -89,7 +95,7 @@ impl<'a> Oracle<'a> {
             return 0;
         }
         let mut taints = pool.taints.clone();
-        let mut target = i64::from(pool.count);
+        let mut target = i64::from(pool.count.min(least));
         for change in &here {
             match change {
                 Change::Taints { to, .. } => taints.extend(to.iter().cloned()),
@@ -203,7 +209,7 @@ impl<'a> Oracle<'a> {
             return !(surge && none_missing) || self.goes_on_removing(pool);
         }
         let taken = match &step.change {
-            Change::Version { .. } => true,
+            Change::Version { .. } | Change::NodeImage { .. } => true,
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
             Change::Count { to, .. } => *to < pool.count,
             Change::Autoscaling { .. } if !self.relocates(step) => {

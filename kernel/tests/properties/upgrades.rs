@@ -1,6 +1,6 @@
 //! Versions and settings of upgrades that policies ask for, and what is told of pools for their sake. Never a cluster.
 
-use nodepool_kernel::{Known, Node, Occupancy, Upgradable, UpgradeSettings, Version, WantedVersion};
+use nodepool_kernel::{ImageRequest, Known, Node, Occupancy, Upgradable, UpgradeSettings, Version, WantedVersion};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -12,6 +12,13 @@ pub fn wanted_version() -> impl Strategy<Value = Option<WantedVersion>> {
     let version = |text: &str| Version::parse(text).map_or(WantedVersion::ControlPlane, WantedVersion::Exactly);
     let texts = vec!["1.34", "1.34.2", "1.33", "1.32", "1.35", "ControlPlane"];
     option::weighted(0.3, select(texts).prop_map(version))
+}
+
+/// That somebody asks for the latest node image, mostly not.
+pub fn image_request() -> impl Strategy<Value = Option<ImageRequest>> {
+    let from = option::weighted(0.4, select(vec!["old".to_owned(), "new".to_owned()]));
+    let request = (from, prop::bool::weighted(0.2)).prop_map(|(from, taken)| ImageRequest { from, taken });
+    option::weighted(0.2, request)
 }
 
 /// Settings of upgrades, mostly none.
@@ -35,6 +42,6 @@ pub fn upgradable(pool: &str, nodes: &[Node], told: u8) -> Option<Known<Upgradab
     match told {
         0 => None,
         1 => Some(Known::unknown("no answer")),
-        _ => Some(Known::seen(NOW, Upgradable { offered, occupancy })),
+        _ => Some(Known::seen(NOW, Upgradable { offered, latest_image: Some("new".into()), occupancy })),
     }
 }

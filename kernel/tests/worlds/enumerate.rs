@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::judge::{Beside, Subject, Tally};
-use crate::world::{Nodes, Pool, State, Taints};
+use crate::world::{Bounds, Nodes, Pool, State, Taints};
 
 /// Worlds of a sample, of each number of pools.
 const SAMPLED: u64 = 1500;
@@ -28,11 +28,14 @@ pub fn sample() -> Tally {
     let seed = std::env::var("NODEPOOL_WORLDS_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
     let mut random = Random(seed);
     let (subjects, held, others) = (Pool::subjects(), Pool::held(), Pool::others());
+    // Of all pools beside a subject few would be worth anything if nothing were under way: the first is one.
+    let worthy: Vec<Pool> = others.iter().filter(|pool| pool.is_open() && pool.nodes.usable > 0).copied().collect();
     let mut tally = Tally::default();
     for index in 0..SAMPLED {
         for beside in 0..3 {
             let subject = random.pick(if index % 20 == 0 { &held } else { &subjects });
-            let others: Vec<Beside> = (0..beside).map(|_| Beside::new(*random.pick(&others))).collect();
+            let mut pick = |index: u8| Beside::new(*random.pick(if index == 0 { &worthy } else { &others }));
+            let others: Vec<Beside> = (0..beside).map(&mut pick).collect();
             tally.judge(&Subject::new(*subject), &others);
         }
     }
@@ -43,7 +46,7 @@ pub fn sample() -> Tally {
 ///
 /// Every pool is judged alone, and beside it each of a few telling subjects; pools beside which all steps get the same
 /// verdicts and which may come to be worth the same are interchangeable. Then every subject is judged beside every one
-/// and every two of the pools that are not.
+/// of the pools that are not, and every system pool beside every two: a step on a user pool takes nothing from any.
 pub fn everything() -> Tally {
     let mut tally = Tally::default();
     for held in Pool::held() {
@@ -51,14 +54,15 @@ pub fn everything() -> Tally {
     }
     let (classes, told) = interchangeable();
     tally.add(told);
-    let mut beside: Vec<Vec<Beside>> = vec![vec![]];
+    let one: Vec<Vec<Beside>> = classes.iter().map(|first| vec![*first]).collect();
+    let mut two: Vec<Vec<Beside>> = vec![];
     for (index, first) in classes.iter().enumerate() {
-        beside.push(vec![*first]);
-        beside.extend(classes.iter().skip(index).map(|second| vec![*first, *second]));
+        two.extend(classes.iter().skip(index).map(|second| vec![*first, *second]));
     }
     tally.add(in_parallel(&Pool::subjects(), |pool, tally| {
-        let subject = Subject::new(*pool);
-        for others in &beside {
+        tally.judge(&Subject::new(*pool), &[]);
+        let subject = Subject::beside_others(*pool);
+        for others in one.iter().chain(two.iter().filter(|_| pool.system)) {
             tally.judge(&subject, others);
         }
     }));
@@ -67,7 +71,7 @@ pub fn everything() -> Tally {
 
 /// One of each kind of pools that stand beside the subject.
 fn interchangeable() -> (Vec<Beside>, Tally) {
-    let subjects: Vec<Subject> = telling().into_iter().map(Subject::new).collect();
+    let subjects: Vec<Subject> = telling().into_iter().map(Subject::beside_others).collect();
     let others: Vec<(usize, Pool)> = Pool::others().into_iter().enumerate().collect();
     let found: Mutex<HashMap<_, (usize, Beside)>> = Mutex::new(HashMap::new());
     let tally = in_parallel(&others, |(index, pool), tally| {
@@ -92,6 +96,7 @@ fn telling() -> Vec<Pool> {
         state,
         unavailable,
         count: usable + not_ready,
+        bounds: None,
         nodes: Nodes { usable, not_ready, cordoned: 0, tainted: 0 },
         taints: Taints::None,
         own: None,
@@ -105,6 +110,7 @@ fn telling() -> Vec<Pool> {
         of(State::RemovalFailed, 2, 0, 0),
         Pool { system: false, ..of(State::Succeeded, 1, 0, 0) },
         surplus,
+        Pool { bounds: Some(Bounds { min: 1, max: 3 }), ..of(State::Succeeded, 3, 0, 0) },
     ]
 }
 
@@ -113,17 +119,18 @@ fn in_parallel<T: Sync>(all: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tall
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut total = Tally::default();
     std::thread::scope(|scope| {
-        let chunks = all.chunks(all.len().div_ceil(threads).max(1)).map(|chunk| {
+        let shares = (0..threads).map(|thread| {
             let work = &work;
             scope.spawn(move || {
                 let mut tally = Tally::default();
-                for each in chunk {
+                // Neighbours take about as long, so that they are dealt out in turn.
+                for each in all.iter().skip(thread).step_by(threads) {
                     work(each, &mut tally);
                 }
                 tally
             })
         });
-        for thread in chunks.collect::<Vec<_>>() {
+        for thread in shares.collect::<Vec<_>>() {
             total.add(thread.join().unwrap());
         }
     });

@@ -41,7 +41,7 @@ impl Moment {
         let nodes = pool.nodes;
         let machines = pool.count.max(nodes.number());
         Self {
-            system: pool.system && pool.state != State::Stopped,
+            system: pool.system && pool.runs(),
             repels: pool.taints.repel(),
             usable: nodes.usable,
             broken: nodes.number() - nodes.usable,
@@ -105,6 +105,11 @@ fn excess(pool: &Pool) -> u8 {
     pool.nodes.number().saturating_sub(pool.count)
 }
 
+/// How many of its nodes the scale of a pool holds, whatever its autoscaler does.
+fn least(pool: &Pool) -> u8 {
+    pool.bounds.map_or(pool.count, |bounds| bounds.min.min(pool.count))
+}
+
 /// What a write to a pool in this state does.
 fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
     let mut ahead = Ahead::default();
@@ -116,19 +121,35 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
             ahead.births = to.saturating_sub(at.machines());
         }
         Write::Taints(to) if to.repel() != at.repels => ahead.repels = Some(to.repel()),
-        // The pool goes; nothing rolls, and no node comes back.
-        Write::Delete => return Ahead { removals: at.machines(), ..ahead },
+        // The pool or its machines go; nothing rolls, and no node comes back.
+        Write::Delete | Write::Stop => return Ahead { removals: at.machines(), ..ahead },
+        // From then on it may count.
+        Write::Start => (ahead.births, ahead.mode) = (at.unborn, Some(pool.system)),
         Write::Drain(nodes) => ahead.chosen = nodes,
-        Write::Taints(_) | Write::Label | Write::Repair => {}
+        // The autoscaler may take what was held before, and whatever is beyond the maximum: that it does not is not known.
+        Write::Autoscale(Some(to)) => {
+            let held = if to.min < least(pool) { to.min } else { to.max };
+            ahead.removals = at.machines().saturating_sub(held.min(pool.count));
+        }
+        Write::Autoscale(None)
+        | Write::Taints(_)
+        | Write::Label
+        | Write::Repair
+        | Write::Upgrade
+        | Write::Unavailable(_) => {}
     }
+    // Where no node may be missing another comes first and goes last, so that there are never fewer.
+    let rolling = match write {
+        Write::Unavailable(to) => pool.unavailable.max(to),
+        _ => pool.unavailable,
+    };
     match pool.state {
+        // "No delete or stop under way or failed on it": AKS goes on with it.
+        State::RemovalFailed | State::StopFailed => ahead.removals = at.machines(),
+        _ if write != Write::Upgrade && !pool.is_half_upgraded() => {}
         // "A pool with an upgrade under way, stopped half-way or failed is never the pool that remains for a step on
         // another pool; for steps on itself it counts by its nodes, at worst count - maxUnavailable."
-        State::HalfUpgraded | State::UpgradeFailed | State::Mixed if beside => ahead.rolling = at.machines(),
-        State::HalfUpgraded | State::UpgradeFailed | State::Mixed => ahead.rolling = pool.unavailable,
-        // "No delete or stop under way or failed on it": AKS goes on with it.
-        State::RemovalFailed => ahead.removals = at.machines(),
-        _ => {}
+        _ => ahead.rolling = if beside { at.machines() } else { rolling },
     }
     // AKS tries again what has failed: the nodes beyond the count go.
     if matches!(pool.state, State::Failed | State::HalfUpgraded | State::UpgradeFailed | State::Mixed) {
@@ -140,16 +161,19 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
 /// What may happen to a pool without a write of ours.
 fn by_others(pool: &Pool) -> Ahead {
     let machines = Moment::now(pool).machines();
+    // "Surge nodes vanish", and the autoscaler may take the pool down to its minimum at any moment.
+    let beyond = machines - least(pool);
     let some = Ahead::default();
     match pool.state {
-        // "Surge nodes vanish."
-        State::Succeeded | State::Failed | State::Stopped => Ahead { removals: excess(pool), ..some },
-        State::Busy("Scaling") => Ahead { removals: excess(pool), births: machines - pool.nodes.number(), ..some },
-        State::RemovalFailed | State::Busy("Deleting" | "Stopping") => Ahead { removals: machines, ..some },
+        State::Succeeded | State::Failed | State::Stopped => Ahead { removals: beyond, ..some },
+        State::Busy("Scaling") => Ahead { removals: beyond, births: machines - pool.nodes.number(), ..some },
+        State::RemovalFailed | State::StopFailed | State::Busy("Deleting" | "Stopping") => {
+            Ahead { removals: machines, ..some }
+        }
         // "Everything else that AKS rolls through the nodes (unknown counts as rolling)"; an update may as well be a
         // promotion that fails, or a demotion.
-        State::Busy("Updating") => Ahead { rolling: machines, removals: excess(pool), mode: Some(false), ..some },
-        _ => Ahead { rolling: machines, removals: excess(pool), ..some },
+        State::Busy("Updating") => Ahead { rolling: machines, removals: beyond, mode: Some(false), ..some },
+        _ => Ahead { rolling: machines, removals: beyond, ..some },
     }
 }
 
@@ -165,7 +189,7 @@ pub fn beside(pool: &Pool) -> HashSet<u8> {
 }
 
 /// What the subject may be worth when the step begins, and during or after it. `recovers`: its nodes may
-/// come back first.
+/// come back first. For a step on itself it counts by its nodes: what its autoscaler could do without the step is left out.
 pub fn stepped(pool: &Pool, write: Write, recovers: bool) -> HashSet<(u8, u8)> {
     let now = Moment::now(pool);
     let now: Vec<Moment> = if recovers { now.no_worse().collect() } else { vec![now] };
@@ -181,4 +205,27 @@ pub fn stepped(pool: &Pool, write: Write, recovers: bool) -> HashSet<(u8, u8)> {
             at.reach(written(pool, at, write, false)).into_iter().map(move |then| (at.worth(), then.worth()))
         })
         .collect()
+}
+
+/// What the scale of the subject holds for the add-ons before the step and after it.
+pub fn guaranteed(pool: &Pool, write: Write) -> (u8, u8) {
+    let before = if pool.system && pool.runs() { least(pool) } else { 0 };
+    let after = match write {
+        Write::Demote | Write::Delete | Write::Stop => 0,
+        Write::Scale(to) => before.min(to),
+        Write::Drain(nodes) => before - nodes.min(before),
+        Write::Autoscale(Some(to)) => before.min(to.min),
+        _ => before,
+    };
+    (before, after)
+}
+
+/// What the scale of a pool beside the subject holds for the add-ons at worst.
+pub fn guaranteed_beside(pool: &Pool) -> u8 {
+    let may_leave = matches!(pool.state, State::RemovalFailed | State::Busy("Deleting" | "Stopping" | "Updating"));
+    match pool.own {
+        _ if may_leave => 0,
+        Some(own) => guaranteed(pool, own.write).1,
+        None => guaranteed(pool, Write::Label).1,
+    }
 }

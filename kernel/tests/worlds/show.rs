@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use nodepool_kernel::{
-    AgentPool, Aim, Change, Cluster, Deletion, Drain, Enforcement, InFlight, Intent, Known, Mode, Node, Occupancy, Os,
-    PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
+    AgentPool, Aim, Autoscaling, Change, Cluster, Deletion, Drain, Enforcement, InFlight, Intent, Known, Mode, Node,
+    Occupancy, Os, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
+    Upgradable, UpgradeSettings, Version,
 };
 
-use crate::world::{Own, Pool, State, Taints, World, Write};
+use crate::world::{Bounds, Own, Pool, State, Taints, World, Write};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 const NAMES: [&str; 3] = ["subject", "second", "third"];
+/// The version of the pools, and that of the control plane, which AKS offers them.
+const RUNS: &str = "1.33.5";
+const NEWER: &str = "1.34.2";
 const ISSUER: &str = "https://issuer.example/";
 
 fn ago(seconds: i64) -> Time {
@@ -19,6 +23,18 @@ fn ago(seconds: i64) -> Time {
 
 fn mode(system: bool) -> Mode {
     if system { Mode::System } else { Mode::User }
+}
+
+fn unavailable(nodes: u8) -> UpgradeSettings {
+    UpgradeSettings { max_unavailable: Some(nodes.to_string()), ..UpgradeSettings::default() }
+}
+
+fn bounds(of: Bounds) -> Autoscaling {
+    Autoscaling { min: of.min.into(), max: of.max.into() }
+}
+
+fn power(runs: bool) -> Power {
+    if runs { Power::Running } else { Power::NotRunning("Stopped".into()) }
 }
 
 fn list(taints: Taints) -> Vec<Taint> {
@@ -41,7 +57,12 @@ fn step(pool: &Pool, name: &str, write: Write) -> Step {
         Write::Taints(to) => Change::Taints { from: list(pool.taints), to: list(to) },
         Write::Label => Change::Labels { from: BTreeMap::new(), to: labels("web") },
         Write::Repair => Change::Repair { code: String::new() },
+        Write::Upgrade => Change::Version { from: Version::parse(RUNS), to: Version::parse(NEWER).unwrap() },
+        Write::Unavailable(to) => Change::UpgradeSettings { from: unavailable(pool.unavailable), to: unavailable(to) },
+        Write::Autoscale(to) => Change::Autoscaling { from: pool.bounds.map(bounds), to: to.map(bounds) },
         Write::Delete => Change::Delete,
+        Write::Stop => Change::Stop,
+        Write::Start => Change::Start,
         Write::Drain(number) => {
             let (from, to) = (pool.count.into(), (pool.count - number).into());
             let nodes = (0..number).map(|index| node_name(name, index)).collect();
@@ -60,7 +81,7 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
     let failed = |code: &str| Some(PoolFailure { code: code.to_owned(), message: "it failed".into() });
     let (state, failure) = match pool.state {
         State::Succeeded | State::Stopped => (ProvisioningState::Succeeded, None),
-        State::Failed | State::Mixed => (ProvisioningState::Failed, None),
+        State::Failed | State::Mixed | State::StopFailed => (ProvisioningState::Failed, None),
         State::RemovalFailed => (ProvisioningState::Failed, failed("PodDrainFailure")),
         State::UpgradeFailed => (ProvisioningState::Failed, failed("UpgradeFailed")),
         State::HalfUpgraded => (ProvisioningState::Canceled, None),
@@ -71,15 +92,16 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
         mode: mode(pool.system),
         kind: PoolKind::ScaleSet,
         os: Os::Linux,
-        power: if pool.state == State::Stopped { Power::NotRunning("Stopped".into()) } else { Power::Running },
+        power: power(pool.runs()),
         state,
         count: pool.count.into(),
-        autoscaling: None,
+        autoscaling: pool.bounds.map(bounds),
         taints: list(pool.taints),
         labels: BTreeMap::new(),
         tags: [].into(),
         requested_version: Some(if pool.state == State::HalfUpgraded { "1.34" } else { "1.33" }.into()),
-        current_version: Some("1.33.5".into()),
+        current_version: Some(RUNS.into()),
+        node_image: None,
         max_surge: None,
         max_unavailable: Some(pool.unavailable.to_string()),
         drain_timeout_minutes: 30,
@@ -92,6 +114,9 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
         let operation = match write {
             Write::Scale(_) => "Scaling",
             Write::Delete => "Deleting",
+            Write::Stop => "Stopping",
+            Write::Upgrade => "Upgrading",
+            Write::Start => "Starting",
             _ => "Updating",
         };
         (shown.state, shown.failure) = (ProvisioningState::Busy(operation.to_owned()), None);
@@ -99,6 +124,10 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
             Write::Demote | Write::Promote => shown.mode = mode(!pool.system),
             Write::Scale(to) => shown.count = to.into(),
             Write::Taints(to) => shown.taints = list(to),
+            Write::Autoscale(to) => shown.autoscaling = to.map(bounds),
+            Write::Upgrade => shown.requested_version = Some(NEWER.into()),
+            Write::Unavailable(to) => shown.max_unavailable = Some(to.to_string()),
+            Write::Stop | Write::Start => shown.power = power(write == Write::Start),
             Write::Label | Write::Repair | Write::Delete | Write::Drain(_) => {}
         }
     }
@@ -113,6 +142,13 @@ fn node_name(pool: &str, index: u8) -> String {
 fn vacant(pool: &Pool, name: &str) -> (String, Known<Occupancy>) {
     let nodes = (0..pool.nodes.number()).map(|index| node_name(name, index)).collect();
     (name.to_owned(), Known::seen(NOW, Occupancy { nodes, ..Occupancy::default() }))
+}
+
+/// What AKS offers the subject, on which nothing runs.
+fn upgradable(subject: &Pool) -> Upgradable {
+    let nodes = (0..subject.nodes.number()).map(|index| node_name(NAMES[0], index)).collect();
+    let occupancy = Occupancy { nodes, ..Occupancy::default() };
+    Upgradable { offered: Version::parse(NEWER).into_iter().collect(), latest_image: None, occupancy }
 }
 
 fn nodes(pool: &Pool, name: &str) -> Vec<Node> {
@@ -183,7 +219,8 @@ fn intent() -> Intent {
         tags: None,
         owned_tags: [].into(),
         version: None,
-        upgrade: nodepool_kernel::UpgradeSettings::default(),
+        image: None,
+        upgrade: UpgradeSettings::default(),
         attempt: None,
         stalled: false,
         waits_since: None,
@@ -193,7 +230,7 @@ fn intent() -> Intent {
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
         may_exceed_fuse: false,
-        system_pods: SystemPods::Protect,
+        system_pods: SystemPods::Relocate,
     }
 }
 
@@ -209,7 +246,7 @@ impl World {
             issuer_url: Some(ISSUER.into()),
             state: ProvisioningState::Succeeded,
             power: Power::Running,
-            version: nodepool_kernel::Version::parse("1.34.2"),
+            version: Version::parse(NEWER),
             pools: pools().map(|(each, name)| pool(each, name)).collect(),
         };
         let nodes = pools().flat_map(|(each, name)| nodes(each, name)).chain([witness()]).collect();
@@ -229,7 +266,7 @@ impl World {
             in_flight: sent.map(|step| InFlight { step, since: ago(5) }).collect(),
             dependents: pools().map(|(_, name)| (name.to_owned(), Known::seen(NOW, vec![]))).collect(),
             occupancy: pools().map(|(each, name)| vacant(each, name)).collect(),
-            upgradable: [].into(),
+            upgradable: [(NAMES[0].to_owned(), Known::seen(NOW, upgradable(&self.subject)))].into(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Pool {
     pub unavailable: u8,
     /// ARM's count; more or fewer nodes may have joined.
     pub count: u8,
+    /// The autoscaler's, if it is on.
+    pub bounds: Option<Bounds>,
     pub nodes: Nodes,
     /// Held by ARM and carried by the nodes.
     pub taints: Taints,
@@ -35,6 +37,8 @@ pub enum State {
     /// An upgrade failed: nodes of two versions run.
     Mixed,
     Stopped,
+    /// A stop failed half-way: ARM calls the pool stopped, and nodes may be there still.
+    StopFailed,
     /// Somebody else's operation.
     Busy(&'static str),
 }
@@ -57,6 +61,13 @@ pub enum Taints {
     NoExecute,
 }
 
+/// The fewest and the most nodes that the autoscaler leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    pub min: u8,
+    pub max: u8,
+}
+
 /// A write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write {
@@ -66,7 +77,17 @@ pub enum Write {
     Taints(Taints),
     Label,
     Repair,
+    /// All nodes get a newer version.
+    Upgrade,
+    /// `maxUnavailable`.
+    Unavailable(u8),
+    /// The autoscaler is turned on or off, or gets other bounds.
+    Autoscale(Option<Bounds>),
     Delete,
+    /// All machines are stopped.
+    Stop,
+    /// The machines of a stopped pool are started.
+    Start,
     /// So many usable nodes are cordoned, to be removed.
     Drain(u8),
 }
@@ -81,15 +102,19 @@ pub struct Own {
 
 pub const AT_REST: [State; 6] =
     [State::Succeeded, State::Failed, State::RemovalFailed, State::UpgradeFailed, State::HalfUpgraded, State::Mixed];
-pub const FOREIGN: [State; 6] = [
+pub const FOREIGN: [State; 8] = [
     State::Stopped,
+    State::StopFailed,
     State::Busy("Updating"),
     State::Busy("Scaling"),
     State::Busy("Upgrading"),
     State::Busy("Deleting"),
     State::Busy("Stopping"),
+    State::Busy("Starting"),
 ];
 const MOST: u8 = 3;
+/// AKS takes no minimum below one for a system pool.
+const BOUNDS: [Bounds; 3] = [Bounds { min: 1, max: 3 }, Bounds { min: 1, max: 2 }, Bounds { min: 2, max: 3 }];
 
 impl Nodes {
     pub fn number(self) -> u8 {
@@ -120,21 +145,48 @@ impl Taints {
 }
 
 impl Pool {
-    /// Whether somebody's operation runs on it or it has been stopped.
-    pub fn is_free(&self) -> bool {
-        AT_REST.contains(&self.state) && self.own.is_none()
+    /// Whether ARM takes the write: nobody's operation runs on the pool, and one whose machines do not run is started,
+    /// stopped once more or deleted only.
+    pub fn takes(&self, write: Write) -> bool {
+        let fits = match self.state {
+            State::Stopped => matches!(write, Write::Start | Write::Delete),
+            State::StopFailed => matches!(write, Write::Start | Write::Stop | Write::Delete),
+            State::Busy(_) => false,
+            _ => write != Write::Start,
+        };
+        fits && self.own.is_none()
+    }
+
+    /// Whether an upgrade has stopped half-way, so that any write would go on with it.
+    pub fn is_half_upgraded(&self) -> bool {
+        matches!(self.state, State::HalfUpgraded | State::UpgradeFailed | State::Mixed)
+    }
+
+    /// Whether ARM says that its machines run.
+    pub fn runs(&self) -> bool {
+        !matches!(self.state, State::Stopped | State::StopFailed)
     }
 
     /// Every pool with nothing of ours under way. `taints` are those that it may have.
     fn all(states: &[State], taints: &[Taints]) -> Vec<Self> {
         let mut all = vec![];
         for &state in states {
-            let rolls = matches!(state, State::HalfUpgraded | State::UpgradeFailed | State::Mixed);
+            // What is upgraded, or was to be, takes nodes away at once or does not; `Succeeded` stands for what failed otherwise.
+            let rolls = matches!(state, State::Succeeded | State::HalfUpgraded | State::UpgradeFailed | State::Mixed);
             for unavailable in 0..=u8::from(rolls) {
                 for nodes in Nodes::all() {
                     for count in 0..=MOST {
                         for &taints in taints {
-                            let of = |system| Self { system, state, unavailable, count, nodes, taints, own: None };
+                            let of = |system| Self {
+                                system,
+                                state,
+                                unavailable,
+                                count,
+                                bounds: None,
+                                nodes,
+                                taints,
+                                own: None,
+                            };
                             let possible = state != State::Mixed || nodes.number() > 1;
                             all.extend([true, false].map(of).into_iter().filter(|_| possible));
                         }
@@ -147,19 +199,44 @@ impl Pool {
 
     /// Every pool that a step can be made on.
     pub fn subjects() -> Vec<Self> {
-        Self::all(&AT_REST, &[Taints::None, Taints::Addons, Taints::NoSchedule])
+        let mut all = Self::all(&AT_REST, &[Taints::None, Taints::Addons, Taints::NoSchedule]);
+        // AKS shows a stopped pool without nodes; two of each number stand for the others.
+        let is_plain = |pool: &Self| pool.nodes.cordoned + pool.nodes.tainted == 0 && pool.nodes.number() < 3;
+        let stopped = Self::all(&[State::Stopped, State::StopFailed], &[Taints::None]);
+        all.extend(stopped.into_iter().filter(|pool| is_plain(pool) && pool.count % 3 == 0));
+        all.extend(Self::autoscaled(&[State::Succeeded, State::Failed, State::HalfUpgraded]));
+        all
+    }
+
+    /// Whether it is a system pool that no taint keeps add-ons away from.
+    pub fn is_open(&self) -> bool {
+        self.system && !self.taints.repel()
+    }
+
+    /// Pools whose autoscaler is on. Taints and user pools of all kinds are among those without one.
+    fn autoscaled(states: &[State]) -> Vec<Self> {
+        let all = Self::all(states, &[Taints::None]).into_iter();
+        let whole = all.filter(|pool| pool.count > 0 && pool.unavailable == 0);
+        let is_told = |pool: &Self| pool.system || pool.state == State::Succeeded;
+        whole.filter(is_told).flat_map(|pool| BOUNDS.map(|bounds| Self { bounds: Some(bounds), ..pool })).collect()
     }
 
     /// Every pool that is busy by another hand, stopped, or has a write of ours under way.
     pub fn held() -> Vec<Self> {
         let taints = [Taints::None, Taints::NoSchedule];
-        let written = Self::all(&AT_REST, &taints).into_iter().flat_map(Pool::with_writes);
-        Self::all(&FOREIGN, &taints).into_iter().chain(written).collect()
+        let states = [&AT_REST[..], &[State::Stopped, State::StopFailed]].concat();
+        let scaled = Self::autoscaled(&[State::Succeeded, State::Failed]);
+        // What is worth nothing before a write is told of pools that are well otherwise.
+        let is_told = |pool: &Self| pool.state == State::Succeeded || !pool.runs() || pool.is_open();
+        let written = Self::all(&states, &taints).into_iter().chain(scaled).filter(is_told).flat_map(Pool::with_writes);
+        let busy = Self::autoscaled(&[State::Busy("Scaling")]);
+        Self::all(&FOREIGN, &taints).into_iter().chain(busy).chain(written).collect()
     }
 
     /// Every pool that may stand beside the one that a step is made on.
     pub fn others() -> Vec<Self> {
         let mut all = Self::all(&AT_REST, &[Taints::None, Taints::NoSchedule]);
+        all.extend(Self::autoscaled(&AT_REST));
         all.extend(Self::held());
         all
     }
@@ -169,10 +246,25 @@ impl Pool {
         let writes = self.writes().into_iter().filter(move |write| {
             // One taint that repels stands for the other, one count up for all, and user pools only gain or lose a mode.
             let gains_many = matches!(write, Write::Scale(to) if *to > self.count + 1);
-            let plain = matches!(write, Write::Label | Write::Promote | Write::Repair | Write::Delete);
+            let plain = matches!(write, Write::Label | Write::Promote | Write::Repair | Write::Delete | Write::Stop);
+            // What is beyond a maximum goes no further than to the minimum.
+            let is_narrow = matches!(write, Write::Autoscale(Some(to)) if self.bounds.is_none() && to.max < MOST);
+            // An upgrade on another pool counts as all nodes at once.
+            let is_told = matches!(write, Write::Upgrade | Write::Unavailable(_)) && self.unavailable > 0;
+            // `maxUnavailable` is for upgrades only.
+            let is_same = self.state == State::Succeeded && self.unavailable > 0;
             // A cordon is made at once.
             let is_drain = matches!(write, Write::Drain(_));
-            !is_drain && *write != Write::Taints(Taints::NoExecute) && !gains_many && (self.system || plain)
+            // ARM takes nothing else for a pool that does not run, and what is deleted or stopped does not come back.
+            let may_be_under_way = if self.runs() { *write != Write::Start } else { *write == Write::Start };
+            may_be_under_way
+                && !is_narrow
+                && !is_told
+                && !is_same
+                && !is_drain
+                && *write != Write::Taints(Taints::NoExecute)
+                && !gains_many
+                && (self.system || plain)
         });
         let each = writes.flat_map(|write| [true, false].map(|shown| Own { write, shown }));
         each.filter(move |own| !self.hides(*own)).map(move |own| Self { own: Some(own), ..self })
@@ -187,12 +279,19 @@ impl Pool {
     /// Every write that changes something.
     pub fn writes(&self) -> Vec<Write> {
         let mode = if self.system { Write::Demote } else { Write::Promote };
-        let counts = (0..=MOST).filter(|to| *to != self.count).map(Write::Scale);
+        // The number of nodes of an autoscaled pool is the autoscaler's.
+        let is_fixed = self.bounds.is_none();
+        let counts = (0..=MOST).filter(|to| is_fixed && *to != self.count).map(Write::Scale);
+        let bounds = BOUNDS.map(Some).into_iter().chain([None]).filter(|to| *to != self.bounds).map(Write::Autoscale);
         let taints = [Taints::None, Taints::Addons, Taints::NoSchedule, Taints::NoExecute];
         let taints = taints.into_iter().filter(|to| *to != self.taints).map(Write::Taints);
         let failed = matches!(self.state, State::Failed | State::RemovalFailed | State::UpgradeFailed | State::Mixed);
-        let rest = [Some(mode), Some(Write::Label), failed.then_some(Write::Repair)];
-        let drains = (1..=self.nodes.usable.min(self.count)).map(Write::Drain);
-        rest.into_iter().flatten().chain(counts).chain(taints).chain([Write::Delete]).chain(drains).collect()
+        let may_stop = self.runs() || self.state == State::StopFailed;
+        let power = [may_stop.then_some(Write::Stop), (!self.runs()).then_some(Write::Start)];
+        let upgrade = self.runs().then_some([Write::Upgrade, Write::Unavailable(1 - self.unavailable)]);
+        let rest = [Some(mode), Some(Write::Label), failed.then_some(Write::Repair)].into_iter().chain(power);
+        let rest = rest.chain(upgrade.into_iter().flatten().map(Some));
+        let drains = (1..=self.nodes.usable.min(self.count)).filter(|_| is_fixed).map(Write::Drain);
+        rest.flatten().chain(counts).chain(taints).chain([Write::Delete]).chain(drains).chain(bounds).collect()
     }
 }

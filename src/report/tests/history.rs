@@ -192,6 +192,7 @@ fn a_failure_by_another_hand_counts_for_the_policy_that_governs_the_pool() {
         kept_back: vec![],
         template_drift: vec![],
         ahead: None,
+        image_answered: false,
         release: None,
     };
     let rest = Rest { now: NOW, pool: &failed("X"), end: None, plan: &plan, generation: 4, retry_at: &|_| NOW };

@@ -33,6 +33,7 @@ fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
         tags: [].into(),
         requested_version: Some("1.33".into()),
         current_version: Some("1.33.5".into()),
+        node_image: None,
         max_surge: None,
         max_unavailable: None,
         drain_timeout_minutes: 30,
@@ -129,6 +130,7 @@ fn rest(status: &mut NodePoolPolicyStatus, pool: &AgentPool, steps: &[Step]) {
         kept_back: vec![],
         template_drift: vec![],
         ahead: None,
+        image_answered: false,
         release: None,
     };
     let retry_at = |failures: u32| NOW.after(Span::from_secs(u64::from(failures) * 60));

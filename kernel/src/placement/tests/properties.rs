@@ -165,6 +165,35 @@ proptest! {
         }
     }
 
+    /// What comes to a copy and goes from it changes the copy alone.
+    #[test]
+    fn a_copy_changes_as_a_world_of_its_own(parts in parts(), fates in proptest::collection::vec(0..4_u8, 8)) {
+        let fate = |index: usize| fates.get(index).copied().unwrap_or_default();
+        let of = |kept: fn(u8) -> bool| {
+            let mut those = parts.clone();
+            let mut index = 0..;
+            those.running.retain(|_| index.next().is_some_and(|index| kept(fate(index))));
+            those
+        };
+        let (before, after) = (of(|fate| fate < 2), of(|fate| fate % 2 == 0));
+        let world = before.world();
+        let mut copy = world.clone();
+        for (index, (node, pod)) in parts.running.iter().enumerate() {
+            if fate(index) >= 2 {
+                copy.add(node, pod.clone());
+            }
+            if fate(index) % 2 == 1 {
+                prop_assert!(take_away(&mut copy, &pod.namespace, &pod.name));
+            }
+        }
+        let (before, after) = (before.world(), after.world());
+        for pod in &parts.wanted {
+            prop_assert_eq!(world.feasible(pod), before.feasible(pod));
+            prop_assert_eq!(copy.feasible(pod), after.feasible(pod));
+        }
+        prop_assert_eq!(place(&copy, &parts.wanted), place(&after, &parts.wanted));
+    }
+
     #[test]
     fn a_world_without_nodes_is_one_that_never_had_them(parts in parts(), gone in proptest::collection::vec(any::<bool>(), 5)) {
         let goes = |name: &str| parts.nodes.iter().zip(&gone).any(|(node, gone)| node.name == name && *gone);

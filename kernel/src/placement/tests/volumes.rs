@@ -56,6 +56,10 @@ fn a_node_attaches_so_many_volumes_of_a_driver() {
         ["a", "b"],
         "one that is there is not new"
     );
+    let crowded = Node { attached: [disk("old"), disk("older")].into(), ..node("a", &[]) };
+    let mut full = self::world(vec![crowded]);
+    full.add("a", with("x", vec![claim("v1")]));
+    assert_eq!(feasible(&full, &with("p", vec![claim("v1")])), ["a"], "nothing is attached besides, full or not");
     assert_eq!(
         why(&world, &with("p", vec![claim("v2"), claim("v3"), claim("v4")])),
         "0 of 2 nodes: 2 can't attach more than 2 volumes of disk"
@@ -107,4 +111,25 @@ fn a_claim_for_one_pod_is_used_by_one_pod_in_the_whole_cluster() {
     assert_eq!(feasible(&world, &elsewhere), ["a", "b"], "a claim of the same name in another namespace is another");
     assert!(take_away(&mut world, "apps", "x"));
     assert_eq!(feasible(&world, &with("p", vec![own])), ["a", "b"]);
+}
+
+#[test]
+fn a_node_that_goes_gives_back_just_the_claims_of_the_pods_that_are_left_on_it() {
+    let own = |name: &str| Claim { exclusive: true, volume: None, ..claim(name) };
+    let of =
+        |namespace: &str, name: &str, claim: &str| Pod { namespace: namespace.into(), ..with(name, vec![own(claim)]) };
+    let pods = [of("apps", "x", "v"), of("other", "y", "v"), of("apps", "z", "w")];
+    for turn in 0..pods.len() {
+        let mut world = world(vec![node("a", &[]), node("b", &[])]);
+        let mut turned = pods.clone();
+        turned.rotate_left(turn);
+        for pod in turned {
+            world.add("a", pod);
+        }
+        assert!(take_away(&mut world, "apps", "x"));
+        let left = world.without(&["a"].into());
+        for (namespace, claim) in [("apps", "v"), ("other", "v"), ("apps", "w")] {
+            assert_eq!(feasible(&left, &of(namespace, "p", claim)), ["b"], "{namespace}/{claim} after turn {turn}");
+        }
+    }
 }

@@ -1,0 +1,54 @@
+//! Which pods a refusal names: the first of them. Never lets a refusal grow with the cluster.
+
+use crate::names::capped_list_of;
+use crate::snapshot::Pod;
+
+/// How many pods a refusal names at most. There may be tens of thousands.
+const MOST: usize = 100;
+
+/// The pods that a rule is about.
+pub(super) struct Evidence {
+    /// The first by namespace and name, `namespace/name`.
+    pub(super) pods: Vec<String>,
+    /// How many there are besides.
+    beyond: usize,
+}
+
+impl Evidence {
+    pub(super) fn of<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Self {
+        let by_name = |a: &&Pod, b: &&Pod| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name));
+        let mut pods: Vec<&Pod> = pods.into_iter().collect();
+        let beyond = pods.len().saturating_sub(MOST);
+        if beyond > 0 {
+            pods.select_nth_unstable_by(MOST, by_name);
+            pods.truncate(MOST);
+        }
+        pods.sort_unstable_by(by_name);
+        Self { pods: pods.into_iter().map(Pod::full_name).collect(), beyond }
+    }
+
+    /// The pods in a message.
+    pub(super) fn in_words(&self) -> String {
+        capped_list_of(&self.pods, self.beyond)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, pod};
+
+    #[test]
+    fn the_first_pods_by_name_are_named_whatever_their_order_and_all_are_counted() {
+        let node = node("sys", 0);
+        let mut pods: Vec<Pod> = (0..250).map(|number| pod(&format!("p{number:03}"), &node)).collect();
+        pods.rotate_left(77);
+        let many = Evidence::of(&pods);
+        assert_eq!(many.pods, (0..MOST).map(|number| format!("kube-system/p{number:03}")).collect::<Vec<_>>());
+        assert!(many.in_words().ends_with("kube-system/p004 and 245 more"), "{}", many.in_words());
+        pods.retain(|pod| &*pod.name < "p100");
+        let few = Evidence::of(&pods);
+        assert_eq!((few.pods == many.pods, few.in_words().ends_with("and 95 more")), (true, true));
+        assert_eq!(Evidence::of([]).in_words(), "");
+    }
+}
