@@ -1,5 +1,5 @@
-//! Clusters in which a fifth of a system pool is drained, for measuring: all protected pods there have to go elsewhere, and every
-//! node and pod of the cluster is known to placement. Never asserts anything.
+//! Clusters in which protected pods have to go elsewhere, for measuring: every node and pod is known to placement. Never
+//! asserts anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +51,15 @@ pub fn snapshot(nodes: usize, drained: Drained) -> Snapshot {
     snapshot.occupancy.extend(intents.first().map(|intent| (intent.pool.clone(), Known::seen(NOW, occupancy))));
     snapshot.places = Known::seen(NOW, Arc::new(places));
     snapshot.budgets = Known::seen(NOW, (0..cluster::PODS).map(budget).collect());
+    snapshot
+}
+
+/// A snapshot in which every user pool is to have a taint that evicts, and every node and pod is known to placement.
+pub fn evictions(nodes: usize) -> Snapshot {
+    let mut snapshot = cluster::snapshot(nodes, Asked::Eviction);
+    if let (Some(nodes), Some(pods)) = (snapshot.nodes.value(), snapshot.pods.value()) {
+        snapshot.places = Known::seen(NOW, Arc::new(places(nodes, pods)));
+    }
     snapshot
 }
 

@@ -68,3 +68,10 @@ fn e_drain_begins(bencher: Bencher<'_, '_>, nodes: usize) {
 fn f_drain_goes_on(bencher: Bencher<'_, '_>, nodes: usize) {
     measure_pass(bencher, &drains::snapshot(nodes, Drained::Cordoned));
 }
+
+/// The evictions of `d_evictions_everywhere` when it is known where pods could run: every pod that would have to move is
+/// placed anew.
+#[divan::bench(args = NODES)]
+fn g_evictions_placed(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure_pass(bencher, &drains::evictions(nodes));
+}

@@ -41,10 +41,9 @@ pub(crate) struct Displacement<'a> {
 
 impl<'a> Displacement<'a> {
     /// What the step does; nothing if no pod could lose a place by it.
-    pub(crate) fn of(facts: &Facts<'a>, step: &Step) -> Option<Self> {
+    pub(crate) fn of(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<Self> {
         let pool = facts.pool(step)?;
-        let takedown = Takedown::of(facts, step);
-        let chosen = chosen(facts, step, &takedown);
+        let chosen = chosen(facts, step, takedown);
         let going = takedown
             .removed
             .max(takedown.freed)
@@ -76,7 +75,7 @@ impl<'a> Displacement<'a> {
         waiting.sort_by_key(|pod| (&pod.namespace, &pod.name));
         let is_system = facts.observed.pool(&step.pool).is_some_and(|pool| pool.mode == Mode::System);
         Some(Self {
-            cause: cause(facts, step, pool, &takedown),
+            cause: cause(facts, step, pool, takedown),
             moved,
             with_nodes,
             waiting,
@@ -87,9 +86,9 @@ impl<'a> Displacement<'a> {
         })
     }
 
-    /// Every pod that may need another place, `namespace/name`.
-    pub(crate) fn moving(&self) -> Vec<String> {
-        self.moved.iter().chain(self.with_nodes.iter().map(|(pod, _)| pod)).map(|pod| pod.full_name()).collect()
+    /// Every pod that may need another place.
+    pub(crate) fn moving(&self) -> impl Iterator<Item = &'a Pod> {
+        self.moved.iter().chain(self.with_nodes.iter().map(|(pod, _)| pod)).copied()
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::Displacement;
 use super::after::After;
 use super::choices::Choices;
+use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::placement::{Obstacle, Pod, Unplaceable, World, place, place_after, placeable};
-use crate::snapshot::Places;
+use crate::snapshot::{self, Places};
 use crate::step::Step;
 
 /// Pods without a place, in the first choice of nodes that leaves any.
@@ -47,8 +48,10 @@ pub(crate) fn find<'a>(
 ) -> Result<Option<Homeless<'a>>, Lack> {
     let after = After::new(facts, step, &places.world).map_err(|node| Lack::Node(node.to_owned()))?;
     let others = facts.in_flight().iter().filter(|other| other.pool != step.pool);
-    let elsewhere: BTreeSet<String> =
-        others.filter_map(|other| Displacement::of(facts, other)).flat_map(|other| other.moving()).collect();
+    let elsewhere: BTreeSet<String> = others
+        .filter_map(|other| Displacement::of(facts, other, &Takedown::of(facts, other)))
+        .flat_map(|other| other.moving().map(snapshot::Pod::full_name).collect::<Vec<_>>())
+        .collect();
     let search = Search {
         facts,
         step,

@@ -19,10 +19,9 @@ const SHOWN: usize = 3;
 /// Refuses, on any pool, a step that takes down together more protected pods than their budgets allow, with what is
 /// being taken down elsewhere; without a budget more than one pod of a workload; and pods whose budgets have no current
 /// status or are several. A pool that rolls drains its nodes one by one, so that each budget must allow one pod.
-pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let takedown = Takedown::of(facts, step);
+pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<Broken> {
     let mut guarding = Guarding::new(facts.budgets);
-    let mut taken = Taken::by(&takedown, &mut guarding, Whose::Step);
+    let mut taken = Taken::by(takedown, &mut guarding, Whose::Step);
     if !taken.groups.is_empty() {
         for other in Takedown::elsewhere(facts, step) {
             let others = Taken::by(&other, &mut guarding, Whose::Other).groups;
@@ -34,13 +33,13 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let excess: Vec<Excess<'_>> = taken
         .never
         .into_values()
-        .chain(taken.groups.iter().filter_map(|(key, group)| group.excess(key, &takedown)))
+        .chain(taken.groups.iter().filter_map(|(key, group)| group.excess(key, takedown)))
         .collect();
     let Some(cause) = excess.iter().map(|excess| excess.cause).min() else {
         return drain::budget(facts, step).or_else(|| upgrade::budgets(facts, step));
     };
     let evidence = Evidence::of(excess.iter().flat_map(|excess| excess.pods.iter().copied()));
-    let what = cause.in_words(&takedown, &step.pool);
+    let what = cause.in_words(takedown, &step.pool);
     let found = capped(excess.iter().map(|excess| &excess.found), SHOWN, "; ");
     Some(Broken {
         rule: Rule::DisruptionBudgetBlocks,

@@ -27,6 +27,16 @@ impl Evidence {
         Self { pods: pods.into_iter().map(Pod::full_name).collect(), beyond }
     }
 
+    /// The same of pods by their names, `namespace/name`.
+    pub(super) fn named(pods: impl IntoIterator<Item = String>) -> Self {
+        let mut pods: Vec<String> = pods.into_iter().collect();
+        pods.sort_unstable();
+        pods.dedup();
+        let beyond = pods.len().saturating_sub(MOST);
+        pods.truncate(MOST);
+        Self { pods, beyond }
+    }
+
     /// The pods in a message.
     pub(super) fn in_words(&self) -> String {
         capped_list_of(&self.pods, self.beyond)
@@ -45,9 +55,12 @@ mod tests {
         pods.rotate_left(77);
         let many = Evidence::of(&pods);
         assert_eq!(many.pods, (0..MOST).map(|number| format!("kube-system/p{number:03}")).collect::<Vec<_>>());
+        assert_eq!(Evidence::named(pods.iter().map(Pod::full_name)).pods, many.pods);
         assert!(many.in_words().ends_with("kube-system/p004 and 245 more"), "{}", many.in_words());
         pods.retain(|pod| &*pod.name < "p100");
         let few = Evidence::of(&pods);
+        let twice = pods.iter().rev().chain(&pods).map(Pod::full_name);
+        assert_eq!(Evidence::named(twice).in_words(), few.in_words());
         assert_eq!((few.pods == many.pods, few.in_words().ends_with("and 95 more")), (true, true));
         assert_eq!(Evidence::of([]).in_words(), "");
     }

@@ -30,6 +30,7 @@ pub use kube_system_unhealthy::ALWAYS_REQUIRED;
 pub use rule::{Broken, Refusal, Rule, Standing};
 pub(crate) use wrong_cluster::{is_proven, proof};
 
+use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -62,9 +63,14 @@ pub fn guard(step: Step, snapshot: &Snapshot, settings: &Settings) -> Result<App
     }
 }
 
+/// One rule.
+type Check = fn(&Facts<'_>, &Step) -> Option<Broken>;
+/// A rule about the protected pods that the step takes down, of which there may be thousands: they are looked for once.
+type CheckOfPods = for<'a> fn(&Facts<'a>, &Step, &Takedown<'a>) -> Option<Broken>;
+
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const CHECKS: [fn(&Facts<'_>, &Step) -> Option<Broken>; 16] = [
+    const OF_THE_CLUSTER: [Check; 10] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
@@ -75,13 +81,11 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
         system_pool_must_run::check,
         last_healthy_system_pool::check,
         system_capacity_floor::check,
-        system_pods_would_be_evicted::check,
-        system_pods_unplaceable::check,
-        disruption_budget_blocks::check,
-        kube_system_unhealthy::check,
-        workloads_depend_on_pool::check,
-        bulk_change_fuse::check,
     ];
+    const OF_PODS: [CheckOfPods; 3] =
+        [system_pods_would_be_evicted::check, system_pods_unplaceable::check, disruption_budget_blocks::check];
+    const OF_WORKLOADS: [Check; 3] =
+        [kube_system_unhealthy::check, workloads_depend_on_pool::check, bulk_change_fuse::check];
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again, unless all writes are paused.
         return match held::check_pause(facts).or_else(|| drain::check_end(facts, &step)) {
@@ -89,6 +93,9 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
             Some(broken) => Err(Box::new(Refusal { step, broken: vec![broken] })),
         };
     }
-    let broken: Vec<Broken> = CHECKS.iter().filter_map(|check| check(facts, &step)).collect();
+    let mut broken: Vec<Broken> = OF_THE_CLUSTER.iter().filter_map(|check| check(facts, &step)).collect();
+    let takedown = Takedown::of(facts, &step);
+    broken.extend(OF_PODS.iter().filter_map(|check| check(facts, &step, &takedown)));
+    broken.extend(OF_WORKLOADS.iter().filter_map(|check| check(facts, &step)));
     if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }
 }

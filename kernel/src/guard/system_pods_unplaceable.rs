@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::evidence::Evidence;
 use super::rule::{Broken, Rule, Standing};
 use crate::displacement::{Displacement, Homeless, Lack, find};
+use crate::disruption::Takedown;
 use crate::facts::Facts;
 use crate::names::{capped, capped_list};
 use crate::placement::Unplaceable;
@@ -19,19 +21,16 @@ const SHOWN: usize = 3;
 /// none although it had one before. Whichever nodes AKS chooses to remove, all must have one.
 ///
 /// Where pods could run is read when it is asked for. Until then nothing is known, and the step is refused for now.
-pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    let displaced = Displacement::of(facts, step)?;
-    let needed = || {
-        let waiting = displaced.waiting.iter().map(|pod| pod.full_name());
-        displaced.moving().into_iter().chain(waiting).collect()
-    };
+pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<Broken> {
+    let displaced = Displacement::of(facts, step, takedown)?;
+    let needed = || Evidence::of(displaced.moving().chain(displaced.waiting.iter().copied()));
     let places = match facts.places.fresh(facts.now, facts.settings.stale_after) {
         Ok(places) => places,
         Err(reason) => return Some(unknown(&format!("it is not known where they could run ({reason})"), needed())),
     };
     match find(facts, step, &displaced, places) {
         Ok(homeless) => homeless.map(|homeless| refusal(facts, step, &displaced, &homeless)),
-        Err(Lack::Pods(pods)) => Some(unknown("it is not known yet where they could run", pods)),
+        Err(Lack::Pods(pods)) => Some(unknown("it is not known yet where they could run", Evidence::named(pods))),
         Err(Lack::Node(node)) => {
             Some(unknown(&format!("node {node} has joined since it was read where they could run"), needed()))
         }
@@ -39,33 +38,29 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 }
 
 /// The refusal for places that are not known.
-fn unknown(what: &str, mut pods: Vec<String>) -> Broken {
-    pods.sort_unstable();
-    pods.dedup();
+fn unknown(what: &str, evidence: Evidence) -> Broken {
     Broken {
         rule: Rule::SystemPodsUnplaceable,
         standing: Standing::Passing,
-        finding: format!("the step may deprive pods of their place, and {what}: {}", capped_list(&pods)),
+        finding: format!("the step may deprive pods of their place, and {what}: {}", evidence.in_words()),
         remedy:
             "the operator reads all nodes and pods by itself; if this stays, look at its log and at its permissions \
                  in the cluster"
                 .to_owned(),
-        pods,
+        pods: evidence.pods,
     }
 }
 
 fn refusal(facts: &Facts<'_>, step: &Step, displaced: &Displacement<'_>, homeless: &Homeless<'_>) -> Broken {
     let leaving: BTreeSet<String> = facts.leaving().map(Pod::full_name).collect();
     let passing = homeless.passing || homeless.moved.iter().all(|pod| leaving.contains(&pod.pod));
-    let mut pods: Vec<String> = homeless.moved.iter().chain(&homeless.waiting).map(|pod| pod.pod.clone()).collect();
-    pods.sort_unstable();
-    pods.dedup();
+    let pods = homeless.moved.iter().chain(&homeless.waiting).map(|pod| pod.pod.clone());
     Broken {
         rule: Rule::SystemPodsUnplaceable,
         standing: if passing { Standing::Passing } else { Standing::Lasting },
         finding: finding(displaced, homeless, facts.nodes_of(&step.pool).len()),
         remedy: remedy(displaced, homeless).to_owned(),
-        pods,
+        pods: Evidence::named(pods).pods,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) enum Threat<'a> {
 /// does not tolerate for good, a label that its DaemonSet selects on, a demotion, a scale-down (AKS chooses the node) or
 /// a deletion of a pool that it runs on, an upgrade of the pool, and any write that would go on with an upgrade or with a removal
 /// that has failed. `Relocate` permits an upgrade that adds a node before it takes one.
-pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<Broken> {
     let pool = facts.pool(step)?;
     let mut evicting = Evicting::of(step.change.taints_after(pool));
     let mut threatened: Vec<(Threat<'_>, &Pod)> = facts
@@ -48,7 +48,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         .filter_map(|(pod, node)| Some((threat(facts, step, pool, pod, evicting.first(pod, &node.taints))?, *pod)))
         .collect();
     if step.change.aim().is_some() && !facts.may_relocate(step) {
-        threatened.extend(Takedown::of(facts, step).singly.into_iter().map(|(pod, _)| (Threat::Drain, pod)));
+        threatened.extend(takedown.singly.iter().map(|(pod, _)| (Threat::Drain, *pod)));
     }
     let Some(gravest) = threatened.iter().map(|(threat, _)| *threat).min() else {
         return upgrade::of_system_pool(facts, step);

@@ -35,6 +35,13 @@ impl World {
         }
         if feasible.is_empty() { Err(Unplaceable::nowhere(pod, misfits)) } else { Ok(feasible) }
     }
+
+    /// The node of that number, if the scheduler could place the pod there now.
+    pub(super) fn feasible_site(&self, number: usize, pod: &Pod) -> Option<&Site> {
+        let (site, bar) = (self.site(number)?, self.bar_at(number));
+        let fits = |filter: Filter<'_>| bar != Some(&Bar::OutOfQuestion) && filter.misfit(site, bar).is_none();
+        Filter::new(self, pod).is_ok_and(fits).then_some(site)
+    }
 }
 
 /// What is worked out once for a pod.
@@ -96,8 +103,10 @@ impl<'a> Filter<'a> {
 
 /// A claim that only one pod may use, when pods that may use it are not listed.
 fn unlisted_use(world: &World, pod: &Pod) -> Option<Obstacle> {
-    let listed = world.listing().namespaces.contains(&pod.namespace) || world.partly_listed().next().is_none();
-    let claim = pod.claims.iter().find(|claim| claim.exclusive && !listed)?;
+    let claim = pod.claims.iter().find(|claim| claim.exclusive)?;
+    if world.listing().namespaces.contains(&pod.namespace) || world.partly_listed().next().is_none() {
+        return None;
+    }
     Some(Obstacle::Claim { name: claim.name.clone(), problem: "may be in use by a pod that is not known".to_owned() })
 }
 

@@ -1,9 +1,11 @@
 //! Many pods placed one after the other. Never rests on the scheduler making the choice that suits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::pod::Pod;
 use super::reason::Unplaceable;
+use super::resources::Amount;
 use super::world::{Site, World};
 
 /// Which of the feasible nodes a pod is put on while the next ones are judged.
@@ -45,8 +47,8 @@ pub fn place_after(world: &World, first: &[Pod], pods: &[Pod]) -> Result<Vec<Str
 /// The pods that find a place, in this order, each on the emptiest node.
 #[must_use]
 pub fn placeable(world: &World, pods: &[Pod]) -> Vec<Pod> {
-    let mut world = world.clone();
-    let mut finds = |pod: &&Pod| put(&mut world, &Arc::new((*pod).clone()), Choice::Emptiest).is_ok();
+    let mut placing = Placing::new(world, Choice::Emptiest);
+    let mut finds = |pod: &&Pod| placing.put(&Arc::new((*pod).clone())).is_ok();
     pods.iter().filter(|pod| finds(pod)).cloned().collect()
 }
 
@@ -56,15 +58,15 @@ fn place_by(
     pods: &[Arc<Pod>],
     choice: Choice,
 ) -> Result<Vec<String>, Vec<Unplaceable>> {
-    let mut world = world.clone();
+    let mut placing = Placing::new(world, choice);
     for pod in first {
         // Whether it finds a place is not what is asked.
-        put(&mut world, pod, choice).ok();
+        placing.put(pod).ok();
     }
     let mut places = Vec::with_capacity(pods.len());
     let mut unplaceable = Vec::new();
     for pod in pods {
-        match put(&mut world, pod, choice) {
+        match placing.put(pod) {
             Ok(node) => places.push(node),
             Err(reason) => unplaceable.push(reason),
         }
@@ -72,25 +74,73 @@ fn place_by(
     if unplaceable.is_empty() { Ok(places) } else { Err(unplaceable) }
 }
 
-/// Puts the pod on a node.
-fn put(world: &mut World, pod: &Arc<Pod>, choice: Choice) -> Result<String, Unplaceable> {
-    let (number, name) = choice.of(world.feasible_sites(pod)?).ok_or_else(|| Unplaceable::nowhere(pod, []))?;
-    world.add_at(number, Arc::clone(pod));
-    Ok(name)
+/// A world that fills up. Of pods that are alike and come one after the other, as those of a workload do, only the first
+/// is compared with every node: there may be thousands of both.
+struct Placing {
+    world: World,
+    choice: Choice,
+    /// What is known of pods like the last one.
+    last: Option<Alike>,
+}
+
+/// Where pods of one form could be placed now.
+struct Alike {
+    like: Arc<Pod>,
+    /// The numbers of the nodes, the first to be chosen first; or why there is none.
+    found: Result<BTreeSet<(Preference, usize)>, Unplaceable>,
+}
+
+/// How much a node is preferred, the least most.
+type Preference = (Amount, Amount);
+
+impl Placing {
+    fn new(world: &World, choice: Choice) -> Self {
+        Self { world: world.clone(), choice, last: None }
+    }
+
+    /// Puts the pod on a node, and tells its name. Ties go to the first name.
+    fn put(&mut self, pod: &Arc<Pod>) -> Result<String, Unplaceable> {
+        let known = self.last.take().filter(|last| last.like.is_like(pod) && last.found != Ok(BTreeSet::new()));
+        let mut alike = known.unwrap_or_else(|| self.look(pod));
+        let chosen = alike.found.as_mut().map(BTreeSet::pop_first);
+        let chosen = match chosen {
+            Ok(chosen) => chosen,
+            Err(reason) => {
+                let reason = Unplaceable { pod: pod.full_name(), ..reason.clone() };
+                self.last = Some(alike);
+                return Err(reason);
+            }
+        };
+        let (_, number) = chosen.ok_or_else(|| Unplaceable::nowhere(pod, []))?;
+        self.world.add_at(number, Arc::clone(pod));
+        if pod.minds_only_its_node() {
+            if let Ok(found) = &mut alike.found
+                && let Some(site) = self.world.feasible_site(number, pod)
+            {
+                found.insert((self.choice.preference(site), number));
+            }
+            self.last = Some(alike);
+        }
+        Ok(self.world.name(number).to_owned())
+    }
+
+    /// Compares the pod with every node.
+    fn look(&self, pod: &Arc<Pod>) -> Alike {
+        let found = self.world.feasible_sites(pod).map(|sites| {
+            sites.into_iter().map(|(number, site)| (self.choice.preference(site), number)).collect()
+        });
+        Alike { like: Arc::clone(pod), found }
+    }
 }
 
 impl Choice {
-    /// Ties go to the first name.
-    fn of(self, sites: Vec<(usize, &Site)>) -> Option<(usize, String)> {
-        let room = |site: &Site| {
-            let (allocatable, used) = (&site.node.allocatable, &site.used);
-            (allocatable.cpu.saturating_sub(used.cpu), allocatable.memory.saturating_sub(used.memory))
-        };
-        let sites = sites.into_iter();
-        let chosen = match self {
-            Self::Emptiest => sites.min_by_key(|(_, site)| std::cmp::Reverse(room(site))),
-            Self::Fullest => sites.min_by_key(|(_, site)| room(site)),
-        };
-        chosen.map(|(number, site)| (number, site.node.name.clone()))
+    fn preference(self, site: &Site) -> Preference {
+        let (allocatable, used) = (&site.node.allocatable, &site.used);
+        let room = (allocatable.cpu.saturating_sub(used.cpu), allocatable.memory.saturating_sub(used.memory));
+        match self {
+            Self::Fullest => room,
+            // The complement orders the other way round, without an overflow.
+            Self::Emptiest => (!room.0, !room.1),
+        }
     }
 }

@@ -54,6 +54,49 @@ impl Pod {
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Whether the filters can't tell the pods apart: all is the same but their names.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            namespace,
+            name: _,
+            labels,
+            deleting,
+            requests,
+            tolerations,
+            node_name,
+            node_selector,
+            node_affinity,
+            affinity,
+            anti_affinity,
+            spread,
+            ports,
+            claims,
+            untraced_volumes,
+            obstacles,
+        } = self;
+        *namespace == other.namespace
+            && *deleting == other.deleting
+            && *requests == other.requests
+            && *untraced_volumes == other.untraced_volumes
+            && *labels == other.labels
+            && *tolerations == other.tolerations
+            && *node_name == other.node_name
+            && *node_selector == other.node_selector
+            && *node_affinity == other.node_affinity
+            && *affinity == other.affinity
+            && *anti_affinity == other.anti_affinity
+            && *spread == other.spread
+            && *ports == other.ports
+            && *claims == other.claims
+            && *obstacles == other.obstacles
+    }
+
+    /// Whether the pod changes nothing for another like it, but on the node that it is placed on: it is near to none and far
+    /// from none, and nothing is its alone.
+    pub(super) const fn minds_only_its_node(&self) -> bool {
+        self.affinity.is_empty() && self.anti_affinity.is_empty() && self.spread.is_empty() && self.claims.is_empty()
+    }
 }
 
 /// What keeps a pod from being placed on any node, as far as is known.
@@ -87,6 +130,53 @@ impl fmt::Display for Obstacle {
             Self::Claim { name, problem } => write!(f, "the volume claim {name} {problem}"),
             Self::NotModelled(what) => write!(f, "{what} is not modelled"),
             Self::Unknown(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::testing::{labels, pod, spread, term};
+    use crate::taint::TolerationOperator;
+
+    #[test]
+    fn pods_are_alike_if_nothing_but_their_names_differs() {
+        let like = Pod { labels: labels(&[]), ..pod("a") };
+        assert!(like.is_like(&Pod { name: "b".into(), ..like.clone() }));
+        let tolerates_all = Toleration {
+            key: None,
+            operator: TolerationOperator::Exists,
+            value: String::new(),
+            effect: None,
+            limited: false,
+        };
+        let changes: [fn(&mut Pod); 13] = [
+            |pod| pod.namespace.push('x'),
+            |pod| pod.deleting = true,
+            |pod| pod.requests.cpu += 1,
+            |pod| pod.labels = labels(&[("app", "b")]),
+            |pod| pod.node_name = Some("n0".into()),
+            |pod| pod.node_selector = labels(&[("zone", "1")]),
+            |pod| pod.node_affinity = Some(Vec::new()),
+            |pod| pod.affinity.push(term("b", "zone")),
+            |pod| pod.anti_affinity.push(term("b", "zone")),
+            |pod| pod.spread.push(spread("b", "zone")),
+            |pod| pod.ports.push(HostPort { ip: String::new(), protocol: "TCP".into(), port: 53 }),
+            |pod| pod.claims.push(Claim::default()),
+            |pod| pod.untraced_volumes += 1,
+        ];
+        let mut others: Vec<Pod> = vec![
+            Pod { tolerations: vec![tolerates_all], ..like.clone() },
+            Pod { obstacles: vec![Obstacle::Gate("g".into())], ..like.clone() },
+        ];
+        others.extend(changes.iter().map(|change| {
+            let mut other = like.clone();
+            change(&mut other);
+            other
+        }));
+        for other in others {
+            assert!(!like.is_like(&other) && !other.is_like(&like), "{other:?}");
         }
     }
 }

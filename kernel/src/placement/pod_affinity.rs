@@ -187,7 +187,7 @@ fn matching<'a>(world: &'a World, terms: &[PodTerm]) -> Vec<&'a Node> {
     let residents = world.residents();
     let namespaces = residents.namespaces().into_iter().filter(meant);
     let matching = namespaces.flat_map(|namespace| residents.with(namespace, selected));
-    matching.filter_map(|resident| world.site(resident)).map(|site| &*site.node).collect()
+    matching.filter_map(|resident| world.site_of(resident)).map(|site| &*site.node).collect()
 }
 
 /// The places of nodes on which pods may run that the term means and that are not listed.
@@ -202,7 +202,7 @@ fn unclear<'a>(world: &'a World, term: &PodTerm) -> Values<'a> {
 fn repelled<'a>(world: &'a World, pod: &Pod) -> BTreeMap<&'a str, BTreeMap<&'a str, &'a Pod>> {
     let mut repelled: BTreeMap<&str, BTreeMap<&str, &Pod>> = BTreeMap::new();
     for resident in world.repelling() {
-        let Some(site) = world.site(resident) else { continue };
+        let Some(site) = world.site_of(resident) else { continue };
         for term in &resident.pod.anti_affinity {
             let meant =
                 term.namespaces.contain(&pod.namespace, world.namespaces()) && term.selector.matches(&pod.labels);

@@ -212,8 +212,18 @@ impl World {
     }
 
     /// What a pod runs on; nothing if that has been taken away.
-    pub(super) fn site(&self, resident: &Resident) -> Option<&Site> {
-        self.sites.get(resident.site)?.as_deref()
+    pub(super) fn site_of(&self, resident: &Resident) -> Option<&Site> {
+        self.site(resident.site)
+    }
+
+    /// The name of the node of that number; empty if it has been taken away.
+    pub(super) fn name(&self, number: usize) -> &str {
+        self.site(number).map_or("", |site| &site.node.name)
+    }
+
+    /// The node of that number; nothing if it has been taken away.
+    pub(super) fn site(&self, number: usize) -> Option<&Site> {
+        self.sites.get(number)?.as_deref()
     }
 
     /// The listed pods.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use crate::placement::testing::{app, labels, node, pod, spread, take_away, term};
 use crate::placement::{
-    Claim, HostPort, Labels, Listing, Namespaces, Node, Pod, PodTerm, Resources, Selector, Spread, Test, Volume, World,
-    place,
+    Claim, HostPort, Labels, Listing, Namespaces, Node, Pod, PodTerm, Resources, Selector, Spread, Test, Unplaceable,
+    Volume, World, place,
 };
 use crate::taint::{Taint, TaintEffect};
 
@@ -136,6 +136,28 @@ fn sees_no_more(less: &World, more: &World, pod: &Pod) -> Result<(), TestCaseErr
     Ok(())
 }
 
+/// The nodes of the pods, each compared with every node anew; and why those without one have none.
+fn one_by_one(mut world: World, pods: &[Pod], to_the_emptiest: bool) -> (Vec<String>, Vec<Unplaceable>) {
+    let (mut placed, mut nowhere) = (Vec::new(), Vec::new());
+    for pod in pods {
+        let room = |name: &str| {
+            let (_, site) = world.sites().find(|(_, site)| site.node.name == name).expect("it is feasible");
+            let free = |of: fn(&Resources) -> i128| of(&site.node.allocatable) - of(&site.used);
+            let free = (free(|all| all.cpu), free(|all| all.memory));
+            if to_the_emptiest { (-free.0, -free.1) } else { free }
+        };
+        match world.feasible(pod).map(|nodes| nodes.into_iter().min_by_key(|name| room(name)).map(str::to_owned)) {
+            Ok(node) => {
+                let node = node.expect("feasible without a node");
+                world.add(&node, pod.clone());
+                placed.push(node);
+            }
+            Err(reason) => nowhere.push(reason),
+        }
+    }
+    (placed, nowhere)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -150,6 +172,22 @@ proptest! {
             prop_assert_eq!(world.feasible(pod), turned.feasible(pod));
         }
         prop_assert_eq!(place(&world, &parts.wanted), place(&turned, &parts.wanted));
+    }
+
+    /// Replicas are placed as if each were the only one of its form.
+    #[test]
+    fn pods_that_are_alike_are_placed_one_by_one(parts in parts(), replicas in 1..5_usize, barred in any::<prop::sample::Index>()) {
+        let named = |pod: &Pod, index| Pod { name: format!("{}-{index}", pod.name), ..pod.clone() };
+        let pods: Vec<Pod> =
+            parts.wanted.iter().flat_map(|pod| (0..replicas).map(move |index| named(pod, index))).collect();
+        let mut world = parts.world();
+        world.bar(&barred.get(&parts.nodes).name, "closed");
+        let [likely, unlikely] = [true, false].map(|emptiest| one_by_one(world.clone(), &pods, emptiest));
+        let expected = match (likely, unlikely) {
+            ((placed, likely), (_, unlikely)) if likely.is_empty() && (unlikely.is_empty() || pods.len() == 1) => Ok(placed),
+            ((_, likely), (_, unlikely)) => Err(if likely.is_empty() { unlikely } else { likely }),
+        };
+        prop_assert_eq!(place(&world, &pods), expected);
     }
 
     #[test]
