@@ -148,7 +148,7 @@ pub async fn tell<C: Case>(
             count(kind, &case);
             continue;
         };
-        let failure = format!("case {number}, {case}: {error:#}");
+        let failure = format!("case {number}, {case}: {error:#}\n{}", last_said(&scene, case.step().pool()).await);
         writeln!(std::io::stderr(), "{about}: {failure}")?;
         failures.push(failure);
         if failures.len() == MOST_FAILURES || recover(&mut scene).await.is_err() {
@@ -225,6 +225,15 @@ fn drawn<C: Case>(all: Vec<C>, seed: u64) -> Vec<(usize, C)> {
         (turns[step], step)
     });
     cases
+}
+
+/// What the policy of the pool says and what the operator has logged, for whoever looks why a case failed.
+async fn last_said(scene: &Scene, pool: &str) -> String {
+    let status = match scene.status(pool).await {
+        Ok(status) => serde_json::to_string(&status).unwrap_or_default(),
+        Err(error) => format!("not known: {error:#}"),
+    };
+    format!("the status is {status}\nthe operator's log ends: {}", scene.operator.log_tail(40))
 }
 
 /// Brings the cluster to rest after a case that failed, so that the others can be told.

@@ -23,31 +23,33 @@ const SHOWN: usize = 3;
 /// Where pods could run is read when it is asked for. Until then nothing is known, and the step is refused for now.
 pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<Broken> {
     let displaced = Displacement::of(facts, step, takedown)?;
-    let needed = || Evidence::of(displaced.moving().chain(displaced.waiting.iter().copied()));
+    let needed = || displaced.moving().chain(displaced.waiting.iter().copied()).map(Pod::full_name).collect();
     let places = match facts.places.fresh(facts.now, facts.settings.stale_after) {
         Ok(places) => places,
         Err(reason) => return Some(unknown(&format!("it is not known where they could run ({reason})"), needed())),
     };
     match find(facts, step, &displaced, places) {
         Ok(homeless) => homeless.map(|homeless| refusal(facts, step, &displaced, &homeless)),
-        Err(Lack::Pods(pods)) => Some(unknown("it is not known yet where they could run", Evidence::named(pods))),
+        Err(Lack::Pods(pods)) => Some(unknown("it is not known yet where they could run", pods)),
         Err(Lack::Node(node)) => {
             Some(unknown(&format!("node {node} has joined since it was read where they could run"), needed()))
         }
     }
 }
 
-/// The refusal for places that are not known.
-fn unknown(what: &str, evidence: Evidence) -> Broken {
+/// The refusal for places that are not known. It names all of the pods, for these are then read.
+fn unknown(what: &str, mut pods: Vec<String>) -> Broken {
+    pods.sort_unstable();
+    pods.dedup();
     Broken {
         rule: Rule::SystemPodsUnplaceable,
         standing: Standing::Passing,
-        finding: format!("the step may deprive pods of their place, and {what}: {}", evidence.in_words()),
+        finding: format!("the step may deprive pods of their place, and {what}: {}", capped_list(&pods)),
         remedy:
             "the operator reads all nodes and pods by itself; if this stays, look at its log and at its permissions \
                  in the cluster"
                 .to_owned(),
-        pods: evidence.pods,
+        pods,
     }
 }
 

@@ -126,9 +126,10 @@ impl Placing {
 
     /// Compares the pod with every node.
     fn look(&self, pod: &Arc<Pod>) -> Alike {
-        let found = self.world.feasible_sites(pod).map(|sites| {
-            sites.into_iter().map(|(number, site)| (self.choice.preference(site), number)).collect()
-        });
+        let found = self
+            .world
+            .feasible_sites(pod)
+            .map(|sites| sites.into_iter().map(|(number, site)| (self.choice.preference(site), number)).collect());
         Alike { like: Arc::clone(pod), found }
     }
 }

@@ -140,3 +140,13 @@ fn of_a_pod_of_which_little_is_known_nothing_is_taken_by_chance() {
     assert!(found(&snapshot, &scale("sys", 20, 10)).is_some(), "where it may run depends on which nodes go");
     assert_eq!(found(&snapshot, &scale("sys", 20, 19)), None);
 }
+
+#[test]
+fn all_pods_are_named_whose_places_are_to_be_read() {
+    let mut snapshot = cluster();
+    let node = snapshot.nodes.value().unwrap().iter().find(|node| node.pool.as_deref() == Some("sys")).unwrap().clone();
+    edit(&mut snapshot.pods).extend((0..150).map(|number| pod(&format!("add-on-{number:03}"), &node)));
+    let broken = found(&snapshot, &demote("sys")).unwrap();
+    assert_eq!(broken.pods.iter().filter(|pod| pod.starts_with("kube-system/add-on-")).count(), 150, "{broken:?}");
+    assert_eq!(broken.standing, Standing::Passing);
+}
