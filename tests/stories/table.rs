@@ -150,6 +150,7 @@ pub async fn tell<C: Case>(
         };
         let failure = format!("case {number}, {case}: {error:#}\n{}", last_said(&scene, case.step().pool()).await);
         writeln!(std::io::stderr(), "{about}: {failure}")?;
+        FAILURES.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{about}: {failure}"));
         failures.push(failure);
         if failures.len() == MOST_FAILURES || recover(&mut scene).await.is_err() {
             break;
@@ -254,6 +255,12 @@ type Field = (&'static str, &'static str, &'static str, usize);
 
 static COUNTS: Mutex<Vec<Field>> = Mutex::new(Vec::new());
 
+/// The cases that failed, which are told once more at the end, where whoever reads only that finds them.
+static FAILURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// So many characters of a failure are told again.
+const RETOLD: usize = 1500;
+
 fn enter<C: Case>(kind: &'static str, all: &[C]) {
     let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     for case in all {
@@ -297,6 +304,9 @@ pub fn print_counts() -> anyhow::Result<()> {
             };
             writeln!(out, "| {row} | {} |", columns.iter().map(cell).collect::<Vec<_>>().join(" | "))?;
         }
+    }
+    for failure in FAILURES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        writeln!(out, "\n{}", failure.chars().take(RETOLD).collect::<String>())?;
     }
     Ok(())
 }
