@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Matcher, NoNodes, PoolSpec, Settings};
 use nodepool_operator::arm::{ArmClient, ArmOptions, Operation};
-use nodepool_operator::metrics::{Metrics, MetricsServer};
+use nodepool_operator::metrics::{Metrics, MetricsServer, PassedRules};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -61,7 +61,7 @@ async fn each_request_is_counted_by_what_came_of_it_and_each_repetition_too() {
     emulator.stop().await;
     client.pool("apps").await.unwrap_err();
 
-    let text = Metrics::new(&client).text().unwrap();
+    let text = Metrics::new(&client, &PassedRules::default()).text().unwrap();
     let value = |name: &str| sample(&text, &format!("nodepool_operator_arm_{name}")).unwrap_or_default();
     for (name, wanted) in [
         (r#"requests_total{kind="read_cluster",status="200",class="ok"}"#, 2.0),
@@ -87,7 +87,7 @@ async fn repetitions_are_paid_for() {
     client.afford_read().unwrap();
     let _failing = emulator.fault(Matcher::method("GET"), Action::Answer(Canned::bad_gateway()), Some(1));
     client.cluster().await.unwrap();
-    let text = Metrics::new(&client).text().unwrap();
+    let text = Metrics::new(&client, &PassedRules::default()).text().unwrap();
     let left = sample(&text, r#"nodepool_operator_arm_budget_left{kind="read_cluster"}"#).unwrap();
     assert!((-1.0..-0.5).contains(&left), "{left}");
     client.afford_read().unwrap_err();
@@ -102,7 +102,7 @@ async fn metrics_are_served_as_openmetrics_and_nothing_else_is() {
     let address = server.address();
     let taken = MetricsServer::bind(address).await.unwrap_err().to_string();
     assert!(taken.starts_with(&format!("--metrics-address {address} can't be listened on: ")), "{taken}");
-    let task = tokio::spawn(server.serve(Metrics::new(&client)));
+    let task = tokio::spawn(server.serve(Metrics::new(&client, &PassedRules::default())));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = http.get(format!("http://{address}/metrics")).send().await.unwrap();
     assert_eq!(answer.status(), 200);

@@ -261,6 +261,7 @@ fn intent(input: Input<'_, '_>) -> Result<Intent> {
         deletion: *input.choose(&[None, None, Some(Deletion::Delete), Some(Deletion::Orphan)])?,
         may_lose_workloads: asks(3) && asks(7),
         may_exceed_fuse: asks(0) && asks(6),
+        break_glass: None,
         system_pods: if asks(6) { SystemPods::Relocate } else { SystemPods::Protect },
     })
 }

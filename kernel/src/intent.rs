@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::guard::BreakGlass;
 use crate::image::ImageRequest;
 use crate::snapshot::{Autoscaling, Mode};
 use crate::taint::Taint;
@@ -69,6 +70,8 @@ pub struct Intent {
     pub may_lose_workloads: bool,
     /// Whether one change of the pool may pass the fuse of bulk changes.
     pub may_exceed_fuse: bool,
+    /// A person's word that one rule lets one step pass.
+    pub break_glass: Option<BreakGlass>,
     /// Whether protected pods may be moved off nodes that are to go.
     pub system_pods: SystemPods,
 }

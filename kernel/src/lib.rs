@@ -42,7 +42,7 @@ pub use deadline::deadline;
 pub use decide::{GivenUp, Verdict, decide, given_up};
 pub use dependents::{Census, Site, Tenancy, Tenant};
 pub use drain::{Aim, Drain};
-pub use guard::{ALWAYS_REQUIRED, Approved, Broken, Refusal, Rule, Standing, guard};
+pub use guard::{ALWAYS_REQUIRED, Approved, BreakGlass, Broken, Refusal, Rule, Standing, guard};
 pub use health::{Doubt, Health, SystemPool, health};
 pub use image::ImageRequest;
 pub use intent::{Attempt, Cause, Deletion, Enforcement, Intent, PowerWish, SystemPods, winner};

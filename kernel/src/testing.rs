@@ -140,6 +140,7 @@ pub(crate) fn intent(policy: &str, pool: &str) -> Intent {
         deletion: None,
         may_lose_workloads: false,
         may_exceed_fuse: false,
+        break_glass: None,
         system_pods: crate::SystemPods::Protect,
     }
 }

@@ -102,6 +102,7 @@ pub async fn act(
     if let Change::Drain(Drain::Uncordon { nodes, .. }) = &approved.get().change {
         return drain::uncordon(client, &approved, nodes).await;
     }
+    let passed = approved.passed().map(|broken| broken.rule);
     let step = approved.into_inner();
     let urgency = if matches!(step.change, Change::Repair { .. }) { Urgency::Urgent } else { Urgency::Ordinary };
     let pools = observer.pools_read_for(&step);
@@ -122,6 +123,10 @@ pub async fn act(
         Ok(approved) => approved,
         Err(refusal) => return Outcome::Refused(refusal),
     };
+    // That a person lets it pass a rule is noted before it is made.
+    if approved.passed().is_some_and(|broken| Some(broken.rule) != passed) {
+        return Outcome::Superseded;
+    }
     tracing::info!(step = %approved.get(), "writing");
     let answer = match (&approved.get().change, &fresh.document) {
         (Change::Create(new), None) => arm.put_pool(&approved, &PoolWrite::creation(new)).await,

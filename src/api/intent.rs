@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nodepool_kernel as kernel;
 
+use super::break_glass::break_glass;
 use super::bulk::may_exceed_fuse;
 use super::deletion::{deletion, may_lose_workloads};
 use super::node_image::image_request;
@@ -64,6 +65,7 @@ pub fn intent(policy: &NodePoolPolicy) -> kernel::Intent {
         deletion: deletion(policy),
         may_lose_workloads: may_lose_workloads(policy),
         may_exceed_fuse: may_exceed_fuse(policy),
+        break_glass: break_glass(policy),
         system_pods: match spec.disruption.and_then(|disruption| disruption.system_pods) {
             Some(SystemPods::Relocate) => kernel::SystemPods::Relocate,
             Some(SystemPods::Protect) | None => kernel::SystemPods::Protect,

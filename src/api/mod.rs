@@ -1,5 +1,6 @@
 //! The API as people see it: `NodePoolPolicy` and `NodePoolInventory`, their schemas and statuses. Never talks to anything.
 
+mod break_glass;
 mod bulk;
 mod crd;
 mod deletion;
@@ -16,6 +17,7 @@ mod status;
 mod template;
 mod upgrade;
 
+pub use break_glass::{BREAK_GLASS, BreakGlassUse, Word, glass, glass_request, glass_word};
 pub use bulk::{ALLOW_BULK_CHANGE, BulkChangeEntry, allows_bulk_change};
 pub use crd::{Definition, crd_yaml, definitions};
 pub use deletion::{ALLOW_WORKLOAD_LOSS, FINALIZER, is_held, is_to_be_held};

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::break_glass::BreakGlassUse;
 use super::node_image::NodeImageUpgrade;
 
 /// What the operator last saw, planned and did.
@@ -50,6 +51,9 @@ pub struct NodePoolPolicyStatus {
     /// when it has been taken away and set again. Absent for `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bulk_allowance_used: bool,
+    /// What has become of the annotation `aks.nodepool.dev/break-glass`, while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassUse>,
     /// The last write that came to nothing, and when the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
@@ -132,6 +136,8 @@ pub mod outcome {
     pub const NOT_DONE: &str = "NotDone";
     /// A drain could not go on, and its nodes are opened again.
     pub const GIVEN_UP: &str = "GivenUp";
+    /// The step was about to be made although it breaks a rule, which a person let it pass.
+    pub const RULE_PASSED: &str = "RulePassed";
 }
 
 /// The pool as ARM and Kubernetes show it.
@@ -262,7 +268,8 @@ pub struct HistoryEntry {
     /// The step.
     pub step: String,
     /// What became of it: `Started`, `Succeeded`, `Failed`, `Canceled`, `RefusedByAzure`; `Unknown` when Azure's answer
-    /// was lost, and `NotDone` when it then turned out that nothing had happened; `GivenUp` for a drain that could not go on.
+    /// was lost, and `NotDone` when it then turned out that nothing had happened; `GivenUp` for a drain that could not go on; `RulePassed` before it
+    /// was made although it breaks a rule, which a person let it pass.
     pub outcome: String,
     /// Azure's code and message, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

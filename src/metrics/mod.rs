@@ -1,12 +1,14 @@
 //! What the operator counts, as `OpenMetrics` text over HTTP. Never counts by itself: each part offers its own counters.
 
 mod address;
+mod passed_rules;
 mod server;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 pub use address::MetricsAddress;
+pub use passed_rules::PassedRules;
 pub use server::{MetricsServer, MetricsServerError};
 
 use crate::arm::ArmClient;
@@ -23,9 +25,10 @@ pub struct Metrics {
 impl Metrics {
     /// What these parts count.
     #[must_use]
-    pub fn new(arm: &ArmClient) -> Self {
+    pub fn new(arm: &ArmClient, passed_rules: &PassedRules) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         arm.register(&mut registry);
+        passed_rules.register(&mut registry);
         Self { registry }
     }
 

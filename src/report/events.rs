@@ -2,7 +2,7 @@
 
 use nodepool_kernel::Purpose;
 
-use crate::api::{ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition, outcome};
+use crate::api::{BreakGlassUse, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition, glass, outcome};
 
 /// Something to tell people about a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
         let (reason, note) = (stalled.reason.clone(), stalled.message.clone());
         notices.push(Notice { severity: Severity::Warning, reason, action: "Reconcile", note });
     }
+    if let Some(glass) = glass(old, new) {
+        notices.push(glass);
+    }
     let was_in_sync =
         old.condition(condition::IN_SYNC).is_some_and(|condition| condition.status == ConditionStatus::True);
     // That somebody asks for another image is no change of the pool.
@@ -62,6 +65,17 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     notices
 }
 
+/// That somebody broke the glass, or meant to. What it lets pass is told as a step is.
+fn glass(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<Notice> {
+    let now = new.break_glass.as_ref()?;
+    let is_same = |before: &BreakGlassUse| (&before.request, &before.state) == (&now.request, &now.state);
+    if old.break_glass.as_ref().is_some_and(is_same) || [glass::PASSING, glass::USED].contains(&now.state.as_str()) {
+        return None;
+    }
+    let (reason, note) = (format!("BreakGlass{}", now.state), format!("{}: {}", now.message, now.request));
+    Some(Notice { severity: Severity::Warning, reason, action: "Guard", note })
+}
+
 fn step(entry: &HistoryEntry) -> Notice {
     let (severity, reason) = match entry.outcome.as_str() {
         outcome::STARTED => (Severity::Normal, "StepStarted"),
@@ -69,6 +83,7 @@ fn step(entry: &HistoryEntry) -> Notice {
         outcome::REFUSED => (Severity::Warning, "StepRefusedByAzure"),
         outcome::UNKNOWN => (Severity::Warning, "StepOutcomeUnknown"),
         outcome::NOT_DONE => (Severity::Normal, "StepNotDone"),
+        outcome::RULE_PASSED => (Severity::Warning, "RulePassed"),
         outcome::GIVEN_UP => (Severity::Warning, "DrainGivenUp"),
         _ => (Severity::Warning, "StepFailed"),
     };

@@ -201,7 +201,7 @@ fn aim_of(step: &Step) -> String {
     step.change.aim().map_or_else(|| step.change.to_string(), |aim| aim.to_string())
 }
 
-fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
+pub(super) fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
     history.push(entry);
     let surplus = history.len().saturating_sub(LIMIT);
     history.drain(..surplus);

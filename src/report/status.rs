@@ -7,7 +7,7 @@ use nodepool_kernel::{
 
 use super::conditions::{draft, merge};
 use super::ownership::{owned, owns_autoscaler};
-use super::{history, summary};
+use super::{break_glass, history, summary};
 use crate::api::{
     self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
     RefusedStep, condition,
@@ -149,6 +149,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
+        break_glass: break_glass::kept(policy, old.break_glass, about.now, &about.plan.steps),
         bulk_allowance_used: old.bulk_allowance_used && api::allows_bulk_change(policy),
         owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),

@@ -1,6 +1,7 @@
 //! Runs the operator: settings, the loop, shutdown. Never decides anything about a pool.
 
 mod arguments;
+mod break_glass;
 mod bulk;
 mod drains;
 mod ends;

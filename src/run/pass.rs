@@ -22,6 +22,7 @@ use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
+use crate::metrics::PassedRules;
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
@@ -44,6 +45,7 @@ pub(super) struct Pass {
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
     pub(super) bulletin: Bulletin,
+    pub(super) passed_rules: PassedRules,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
@@ -205,6 +207,9 @@ impl Pass {
     async fn carry_out(&mut self, approved: Approved<Step>) {
         let step = approved.get().clone();
         if !self.own_keys(&step).await || !self.record_image(&step).await {
+            return;
+        }
+        if !self.record_passed(&approved).await {
             return;
         }
         let Ok(recorded) = self.record_bulk(&step).await else { return };

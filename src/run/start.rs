@@ -22,7 +22,7 @@ use super::ledger::Ledger;
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
-use crate::metrics::{Metrics, MetricsAddress, MetricsServer, MetricsServerError};
+use crate::metrics::{Metrics, MetricsAddress, MetricsServer, MetricsServerError, PassedRules};
 use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
@@ -78,7 +78,8 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
     let clients = Clients::new().await?;
-    let mut metrics = serve_metrics(arguments.metrics_address, &arm).await?;
+    let passed_rules = PassedRules::default();
+    let mut metrics = serve_metrics(arguments.metrics_address, &arm, &passed_rules).await?;
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
 
@@ -98,6 +99,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         finalizers: Finalizers::new(clients.request.clone()),
         client: clients.request.clone(),
         bulletin: Bulletin::default(),
+        passed_rules,
         watch_client: clients.watch.clone(),
         planned: BTreeMap::new(),
         stopping: stopping.clone(),
@@ -117,12 +119,16 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
 }
 
 /// Serves what is counted, if it is to be served.
-async fn serve_metrics(address: MetricsAddress, arm: &ArmClient) -> Result<JoinSet<io::Result<()>>, RunError> {
+async fn serve_metrics(
+    address: MetricsAddress,
+    arm: &ArmClient,
+    passed_rules: &PassedRules,
+) -> Result<JoinSet<io::Result<()>>, RunError> {
     let mut tasks = JoinSet::new();
     if let Some(address) = address.get() {
         let server = MetricsServer::bind(address).await?;
         tracing::info!(address = %server.address(), "metrics are served");
-        tasks.spawn(server.serve(Metrics::new(arm)));
+        tasks.spawn(server.serve(Metrics::new(arm, passed_rules)));
     }
     Ok(tasks)
 }

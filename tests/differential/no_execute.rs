@@ -264,6 +264,7 @@ fn intent(case: &Case) -> Intent {
         deletion: None,
         may_lose_workloads: false,
         may_exceed_fuse: false,
+        break_glass: None,
         system_pods: nodepool_kernel::SystemPods::Protect,
     }
 }

@@ -6,6 +6,7 @@
 
 mod autoscaler;
 mod bad_input;
+mod break_glass;
 mod capacity;
 mod complaints;
 mod crashes;
@@ -103,6 +104,7 @@ fn all() -> Vec<Story> {
     stories.extend(drift::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
+    stories.extend(break_glass::stories());
     stories.extend(sign_in::stories());
     stories.extend(machine::stories());
     stories.extend(failures::stories());

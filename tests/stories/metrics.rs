@@ -26,7 +26,7 @@ async fn begin(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
 }
 
 /// The metrics as they are served where the log says.
-async fn served(scene: &Scene) -> anyhow::Result<String> {
+pub async fn served(scene: &Scene) -> anyhow::Result<String> {
     let log = scene.operator.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut fields = lines.map(|line| line["fields"].clone());
@@ -37,7 +37,7 @@ async fn served(scene: &Scene) -> anyhow::Result<String> {
 }
 
 /// The value of one series.
-fn value(metrics: &str, series: &str) -> Option<f64> {
+pub fn value(metrics: &str, series: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 

@@ -214,6 +214,7 @@ fn intent(pool: usize, count: usize, asked: Asked) -> Intent {
         deletion: None,
         may_lose_workloads: false,
         may_exceed_fuse: false,
+        break_glass: None,
         system_pods: SystemPods::Protect,
     };
     match asked {

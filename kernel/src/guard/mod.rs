@@ -1,5 +1,6 @@
 //! The verdict on one step: approved, or refused with every rule that it breaks. Never repairs a step, only judges it.
 
+mod break_glass;
 mod bulk_change_fuse;
 mod closed_budget;
 mod conflicting_policy;
@@ -26,6 +27,7 @@ mod version_skew;
 mod workloads_depend_on_pool;
 mod wrong_cluster;
 
+pub use break_glass::BreakGlass;
 pub use kube_system_unhealthy::ALWAYS_REQUIRED;
 pub use rule::{Broken, Refusal, Rule, Standing};
 pub(crate) use wrong_cluster::{is_proven, proof};
@@ -36,19 +38,27 @@ use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::step::Step;
 
-/// A step that broke no rule. Only [`guard`] and [`crate::decide`] make one, and whoever carries it out consumes it.
+/// A step that broke no rule, but for one that a person lets it pass. Only [`guard`] and [`crate::decide`] make one, and whoever carries it out consumes it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Approved<T>(T);
+pub struct Approved<T> {
+    what: T,
+    passed: Option<Broken>,
+}
 
 impl<T> Approved<T> {
     /// What was approved.
     pub const fn get(&self) -> &T {
-        &self.0
+        &self.what
+    }
+
+    /// The rule that it breaks and that a person lets it pass.
+    pub const fn passed(&self) -> Option<&Broken> {
+        self.passed.as_ref()
     }
 
     /// Takes what was approved out, to carry it out.
     pub fn into_inner(self) -> T {
-        self.0
+        self.what
     }
 }
 
@@ -89,7 +99,7 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
     if step.change.ends_drain() {
         // Whatever else is known or not: nodes that this operator cordoned may be opened again, unless all writes are paused.
         return match held::check_pause(facts).or_else(|| drain::check_end(facts, &step)) {
-            None => Ok(Approved(step)),
+            None => Ok(Approved { what: step, passed: None }),
             Some(broken) => Err(Box::new(Refusal { step, broken: vec![broken] })),
         };
     }
@@ -97,5 +107,6 @@ pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box
     let takedown = Takedown::of(facts, &step);
     broken.extend(OF_PODS.iter().filter_map(|check| check(facts, &step, &takedown)));
     broken.extend(OF_WORKLOADS.iter().filter_map(|check| check(facts, &step)));
-    if broken.is_empty() { Ok(Approved(step)) } else { Err(Box::new(Refusal { step, broken })) }
+    let passed = break_glass::pass(facts, &step, &mut broken);
+    if broken.is_empty() { Ok(Approved { what: step, passed }) } else { Err(Box::new(Refusal { step, broken })) }
 }

@@ -281,7 +281,7 @@ prop_compose! {
         Intent {
             policy: String::new(), generation: 1, created: ago(created), pool: pool.to_owned(), enforcement, suspended,
             mode, count, autoscaling, owns_autoscaler, taints, labels, owned_labels, tags, owned_tags, attempt,
-            stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, system_pods,
+            stalled, waits_since, template, creating, deletion, may_lose_workloads, may_exceed_fuse: false, break_glass: None, system_pods,
             power, version, image, upgrade,
         }
     }

@@ -52,6 +52,7 @@ fn greedy(snapshot: Snapshot, wishes: &[BulkKind]) -> Snapshot {
             deletion: (*wish == BulkKind::Deleted).then_some(Deletion::Delete),
             may_lose_workloads: true,
             may_exceed_fuse: false,
+            break_glass: None,
             attempt: None,
             enforcement: Enforcement::Enforce,
             suspended: false,

@@ -230,6 +230,7 @@ fn intent() -> Intent {
         deletion: Some(Deletion::Delete),
         may_lose_workloads: false,
         may_exceed_fuse: false,
+        break_glass: None,
         system_pods: SystemPods::Relocate,
     }
 }

@@ -49,3 +49,14 @@ fn the_world_that_was_asked_about_stays_as_it_was() {
         assert!(place(&world, &[of("p", 4000)]).is_ok());
     }
 }
+
+#[test]
+fn of_nodes_with_the_same_cores_left_the_one_with_most_memory_left_is_the_emptiest() {
+    let sized = |name: &str, gib: i128| {
+        let mut sized = node(name, &[]);
+        sized.allocatable.memory = gib << 30;
+        sized
+    };
+    let world = world(vec![sized("a", 4), sized("b", 16), sized("c", 8)]);
+    assert_eq!(place(&world, &[pod("p")]), Ok(vec!["b".to_owned()]));
+}
