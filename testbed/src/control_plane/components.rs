@@ -107,6 +107,9 @@ impl Files<'_> {
             flag("use-service-account-credentials", "true"),
             flag("leader-elect", "false"),
             flag("node-monitor-period", "500ms"),
+            // kwok 0.8 stops renewing the leases of nodes when others come and go: after the default of less than a minute
+            // these would be NotReady, and so would their pods for good. A node that is to fail says so by its condition.
+            flag("node-monitor-grace-period", "24h"),
             // Requests a second of each controller: by default the taint manager evicts seven pods a second.
             flag("kube-api-qps", "200"),
             flag("kube-api-burst", "400"),
