@@ -9,6 +9,8 @@ mod budgets;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
+mod commits;
+#[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod deletion;

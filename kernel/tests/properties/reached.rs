@@ -12,7 +12,7 @@ use crate::cases;
 use crate::clusters::{NOW, cluster, mark};
 
 /// What AKS makes of a write: what is sent replaces what was there, everything else stays.
-fn merge(snapshot: &mut Snapshot, step: &Step) {
+pub fn merge(snapshot: &mut Snapshot, step: &Step) {
     let mut cluster = snapshot.cluster.value().unwrap().clone();
     if let Change::Create(new) = &step.change {
         assert!(cluster.pool(&step.pool).is_none(), "{step}");
