@@ -8,6 +8,7 @@ mod autoscaler;
 mod bad_input;
 mod break_glass;
 mod capacity;
+mod commits;
 mod complaints;
 mod crashes;
 mod create;
@@ -97,6 +98,7 @@ fn all() -> Vec<Story> {
     stories.extend(create::stories());
     stories.extend(system::stories());
     stories.extend(capacity::stories());
+    stories.extend(commits::stories());
     stories.extend(complaints::stories());
     stories.extend(eviction::stories());
     stories.extend(identity::stories());

@@ -198,7 +198,8 @@ pub async fn until(what: &str, mut fits: impl FnMut() -> bool) -> anyhow::Result
     wait_for(what, DEADLINE, look).await
 }
 
-fn seed() -> anyhow::Result<u64> {
+/// What `NODEPOOL_SEED` says, or 1.
+pub fn seed() -> anyhow::Result<u64> {
     match std::env::var(SEED) {
         Ok(text) => text.parse().map_err(|_| anyhow::anyhow!("{SEED}={text:?} is not a whole number")),
         Err(_) => Ok(1),
