@@ -235,7 +235,8 @@ impl fmt::Display for Problem {
             ),
             Self::Canceled => f.write_str(
                 "the last operation on the pool was canceled, which somebody wanted: nothing is written until the \
-                 policy is changed or the pool is updated in Azure (az aks nodepool update)",
+                 policy is changed, a node image is asked for anew by annotation, or the pool is updated in Azure (az aks \
+                 nodepool update)",
             ),
             Self::CountMissing => f.write_str(
                 "the pool does not exist, and the policy does not say with how many nodes to create it: set spec.count or \
