@@ -9,20 +9,25 @@ use crate::version::Version;
 
 /// So many minors a pool may be behind its control plane. Source: AKS's version skew policy since Kubernetes 1.28.
 const MOST_BEHIND: u32 = 3;
+/// So many nodes a pool may have, those that an upgrade adds included. Source: the limits of AKS (`quotas-skus-regions`).
+const MOST_NODES: u32 = 1000;
 /// How many offered versions a finding names.
 const SHOWN: usize = 12;
 
 /// Refuses a version that AKS does not take: newer than the control plane's, patch included, which waits for it; of another
 /// major; more than three minors behind; or one that AKS does not offer the pool.
 ///
-/// Also a write about anything else that would go on with an upgrade which has stopped half-way.
+/// Also an upgrade that would add more nodes than a pool may have, and a write about anything else that would go on with an
+/// upgrade which has stopped half-way.
 ///
 /// What AKS offers is read when nothing else stands against the upgrade. Until then the step is refused for now.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let (from, to) = match &step.change {
         Change::Version { from, to } => (Some(*from), *to),
         Change::Create(new) => (None, new.version?),
-        Change::NodeImage { .. } => return unfinished(facts, step).or_else(|| of_image(facts, step)),
+        Change::NodeImage { .. } => {
+            return unfinished(facts, step).or_else(|| too_many(facts, step)).or_else(|| of_image(facts, step));
+        }
         _ => return unfinished(facts, step),
     };
     let pool = &step.pool;
@@ -33,7 +38,24 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         return Some(broken(Standing::Passing, finding, READS_AGAIN));
     };
     let of_present = from.and_then(|from| of_present(pool, from, to));
-    of_present.or_else(|| beside(pool, to, control_plane)).or_else(|| from.and_then(|_| offered(facts, pool, to)))
+    let for_upgrade = || too_many(facts, step).or_else(|| offered(facts, pool, to));
+    of_present.or_else(|| beside(pool, to, control_plane)).or_else(|| from.and_then(|_| for_upgrade()))
+}
+
+/// Why there is no room for the nodes that the upgrade adds for its time.
+fn too_many(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
+    let pool = facts.observed.pool(&step.pool)?;
+    let (count, surge) = (pool.count, pool.surge());
+    let room = MOST_NODES.saturating_sub(count);
+    let finding = format!(
+        "the upgrade of pool {} of {count} nodes would add {surge}, and a pool may have {MOST_NODES}",
+        pool.name
+    );
+    let remedy = match room {
+        0 => "let the pool have a node fewer, and set spec.upgrade.maxSurge to 1".to_owned(),
+        room => format!("set spec.upgrade.maxSurge to {room} or less, or let the pool have fewer nodes"),
+    };
+    (surge > room).then(|| broken(Standing::Lasting, finding, &remedy))
 }
 
 /// Why what runs on the pool can't become the version: it is no older, or not told.

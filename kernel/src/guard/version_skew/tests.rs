@@ -162,3 +162,29 @@ fn no_other_write_goes_on_with_an_upgrade_that_stopped_half_way() {
          asked for 1.34.2)"
     );
 }
+
+#[test]
+fn the_nodes_that_an_upgrade_adds_have_room_in_the_pool() {
+    let with = |count: u32, surge: &str| {
+        let mut snapshot = cluster();
+        let apps = pool_mut(&mut snapshot, "apps");
+        (apps.count, apps.max_surge) = (count, Some(surge.to_owned()));
+        snapshot
+    };
+    for (count, surge, says) in [
+        (990, "10", None),
+        (990, "11", Some("set spec.upgrade.maxSurge to 10 or less")),
+        (800, "25%", None),
+        (800, "26%", Some("set spec.upgrade.maxSurge to 200 or less")),
+        (1000, "0", None),
+        (1000, "1", Some("let the pool have a node fewer, and set spec.upgrade.maxSurge to 1")),
+    ] {
+        let snapshot = with(count, surge);
+        let found = found(&snapshot, &upgrade_to("apps", "1.34.2"));
+        assert_eq!(found.as_ref().map(|broken| broken.standing), says.map(|_| Standing::Lasting), "{count} {surge}");
+        let remedy = found.map(|broken| broken.remedy).unwrap_or_default();
+        assert!(remedy.contains(says.unwrap_or_default()), "{count} {surge}: {remedy}");
+    }
+    let image = self::found(&with(990, "50"), &crate::testing::upgrade_image("apps")).unwrap();
+    assert_eq!(image.finding, "the upgrade of pool apps of 990 nodes would add 50, and a pool may have 1000");
+}
