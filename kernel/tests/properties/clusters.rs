@@ -342,7 +342,8 @@ fn step_on(pools: Vec<AgentPool>) -> impl Strategy<Value = Step> {
     })
 }
 
-fn assemble(
+/// A cluster of these parts, all of them seen just now, without writes in flight.
+pub fn assemble(
     pools: Vec<(AgentPool, Vec<Node>)>,
     mut pods: Vec<Pod>,
     mut budgets: Vec<Budget>,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Change, Cluster, Deletion, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, PoolKind,
-    Power, ProvisioningState, Readiness, Settings, Snapshot, Step, SystemPods, Template, UpgradeSettings, Verdict,
-    Version, WantedVersion, Workload, decide, plan,
+    AgentPool, Change, Deletion, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, PoolKind, Power,
+    ProvisioningState, Readiness, Settings, Snapshot, Step, SystemPods, Template, UpgradeSettings, Verdict, Version,
+    WantedVersion, Workload, decide, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::cases;
-use crate::clusters::{NOW, ago};
+use crate::clusters::{NOW, ago, assemble};
 use crate::drained::occupancy;
 use crate::reached::merge;
 use crate::upgrades::upgradable;
@@ -166,37 +166,10 @@ struct Play {
 
 impl Play {
     fn begin(story: &Story, course: &Course) -> Self {
-        let issuer = "https://issuer.example/".to_owned();
-        let cluster = Cluster {
-            id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
-            subscription: "sub".into(),
-            node_resource_group: Some("MC_rg".into()),
-            load_balancer_sku: None,
-            issuer_url: Some(issuer.clone()),
-            state: ProvisioningState::Succeeded,
-            power: Power::Running,
-            version: Version::parse("1.34.2"),
-            pools: story.pools.iter().map(pool).collect(),
-        };
         let (namespace, name) = ("kube-system".to_owned(), "coredns".to_owned());
         let coredns = Workload { namespace, name, wished: 2, ready: 2, updated: 2, well_since: Some(ago(3600)) };
-        let snapshot = Snapshot {
-            now: NOW,
-            paused: Known::seen(NOW, false),
-            bulk: Known::seen(NOW, vec![]),
-            intents: Known::seen(NOW, vec![]),
-            cluster: Known::seen(NOW, cluster),
-            issuer: Known::seen(NOW, issuer),
-            nodes: Known::seen(NOW, vec![]),
-            pods: Known::seen(NOW, vec![]),
-            budgets: Known::seen(NOW, vec![]),
-            workloads: Known::seen(NOW, vec![coredns]),
-            places: Known::unknown("it has not been read yet"),
-            in_flight: vec![],
-            dependents: [].into(),
-            occupancy: [].into(),
-            upgradable: [].into(),
-        };
+        let pools = story.pools.iter().map(|it| (pool(it), Vec::new())).collect();
+        let snapshot = assemble(pools, vec![], vec![], vec![], ProvisioningState::Succeeded, coredns);
         let settings = Settings { bulk_changes: 100, ..Settings::default() };
         let mut play =
             Self { snapshot, settings, delays: course.delays.clone().into_iter().cycle(), flying: Vec::new() };
