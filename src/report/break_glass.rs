@@ -9,19 +9,21 @@ use crate::api::{
     BreakGlassUse, HistoryEntry, NodePoolPolicy, NodePoolPolicyStatus, Word, glass, glass_request, glass_word, outcome,
 };
 
-/// What the status is to say: nothing without the annotation. `steps` are those that the policy still needs.
+/// What the status is to say: nothing without the annotation. `steps` are those that the policy still needs, `None` if that is
+/// not known now.
 pub(super) fn kept(
     policy: &NodePoolPolicy,
     old: Option<BreakGlassUse>,
     now: Time,
-    steps: &[Step],
+    steps: Option<&[Step]>,
 ) -> Option<BreakGlassUse> {
     let (request, word) = (glass_request(policy)?, glass_word(policy)?);
     let old = old.filter(|old| old.request == request);
     match (word, old) {
         (Ok(word), Some(old)) if old.state == glass::PASSING => {
             let goes_on = |step: &Step| old.field == Some(step.change.purpose().to_string());
-            let is_over = !(old.is_about(policy) && steps.iter().any(goes_on));
+            let is_made = steps.is_some_and(|steps| !steps.iter().any(goes_on));
+            let is_over = is_made || !old.is_about(policy);
             Some(if is_over || now >= word.until { used(&word, old) } else { old })
         }
         (_, Some(old)) if old.state == glass::USED => Some(old),
@@ -130,14 +132,15 @@ mod tests {
     fn a_word_is_armed_until_it_ends_and_one_that_is_none_says_why() {
         let at = |hours: i64| Time::from_millis(NOW.as_millis() + hours * 3_600_000);
         for (now, expected) in [(at(0), "Armed"), (at(-30), "Invalid"), (at(5), "Armed"), (at(6), "Expired")] {
-            assert_eq!(state(kept(&good(), None, now, &[]).as_ref()), expected, "{now:?}");
+            assert_eq!(state(kept(&good(), None, now, Some(&[])).as_ref()), expected, "{now:?}");
         }
-        let wrong = kept(&asking("rule=Floor pool=apps until=2026-01-31T18:00:00Z reason=x"), None, NOW, &[]).unwrap();
+        let wrong =
+            kept(&asking("rule=Floor pool=apps until=2026-01-31T18:00:00Z reason=x"), None, NOW, Some(&[])).unwrap();
         assert_eq!(wrong.state, "Invalid");
         assert!(wrong.message.starts_with(r#"it lets nothing pass: rule is "Floor", which is no rule"#), "{wrong:?}");
         let mut without = good();
         without.metadata.annotations = None;
-        assert_eq!(kept(&without, kept(&good(), None, NOW, &[]), NOW, &[]), None);
+        assert_eq!(kept(&without, kept(&good(), None, NOW, Some(&[])), NOW, Some(&[])), None);
     }
 
     #[test]
@@ -154,8 +157,9 @@ mod tests {
         assert_eq!(entry.detail.as_deref(), Some(detail));
 
         let glass = || status.break_glass.clone();
-        let kept = |policy: &NodePoolPolicy, now, steps: &[Step]| kept(policy, glass(), now, steps);
+        let kept = |policy: &NodePoolPolicy, now, steps: &[Step]| kept(policy, glass(), now, Some(steps));
         assert_eq!(kept(&policy, NOW, &[scale()]), glass(), "the change goes on");
+        assert_eq!(super::kept(&policy, glass(), NOW, None), glass(), "Azure can't be read");
         for (policy, now, steps) in [
             (policy.clone(), NOW, vec![]),
             (policy.clone(), NOW, vec![step(Change::Stop)]),
@@ -172,7 +176,7 @@ mod tests {
         ] {
             let over = kept(&policy, now, &steps);
             assert_eq!(state(over.as_ref()), "Used", "{steps:?}");
-            assert_eq!(self::kept(&policy, over.clone(), now, &[scale()]), over, "it stays so");
+            assert_eq!(super::kept(&policy, over.clone(), now, Some(&[scale()])), over, "it stays so");
         }
         let another = asking("rule=SystemCapacityFloor pool=apps until=2026-01-31T17:00:00Z reason=INC-8");
         assert_eq!(state(kept(&another, NOW, &[scale()]).as_ref()), "Armed", "somebody gives another word");

@@ -84,6 +84,12 @@ impl<'a> Circumstances<'a> {
         self.plan.problems.iter().any(|problem| matches!(problem, Problem::NotObserved { .. }))
     }
 
+    /// The steps that the policy still needs, if nothing keeps them from being known.
+    fn needed(&self) -> Option<&'a [Step]> {
+        let is_known = self.plan.problems.is_empty() || !self.plan.steps.is_empty();
+        is_known.then_some(&*self.plan.steps)
+    }
+
     /// Whether what failed before is of no account any more: the pool is at rest, well, and as the policy asks. Without a
     /// view of ARM an empty plan says nothing.
     fn is_over(&self, operation: Option<&Operation>) -> bool {
@@ -149,7 +155,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             let (named, present) = (policy.spec.tags.as_ref(), about.pool.map(|pool| &pool.tags));
             owned(Keys::AnyCase, named, &old.owned_tags, present, about)
         },
-        break_glass: break_glass::kept(policy, old.break_glass, about.now, &about.plan.steps),
+        break_glass: break_glass::kept(policy, old.break_glass, about.now, about.needed()),
         bulk_allowance_used: old.bulk_allowance_used && api::allows_bulk_change(policy),
         owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
         attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
