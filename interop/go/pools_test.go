@@ -112,11 +112,15 @@ func listPools(l local) {
 
 func create(l local) {
 	since := l.admin.last()
+	hold := l.admin.rule("operation-holds", object{"pool": "blue"})
 	poller := l.change("blue", properties{
 		Count: to.Ptr[int32](2), Mode: to.Ptr(armcontainerservice.AgentPoolModeUser),
 		VMSize: to.Ptr("Standard_D4s_v5"), NodeLabels: labels("tier", "blue"),
 	})
 	same(l.T, "state while it is created", "Creating", l.state("blue"))
+	_, err := poller.Poll(l.ctx)
+	must(l.T, err)
+	hold.end()
 	same(l.T, "state", "Succeeded", *l.done(poller).ProvisioningState)
 	polled := l.admin.polled(since)
 	same(l.T, "the poller saw it run", true, len(polled) > 1 && polled[0] != "Succeeded")
@@ -154,8 +158,10 @@ func clearTaints(l local) {
 
 func scale(l local) {
 	for _, count := range []int32{4, 1} {
+		hold := l.admin.rule("operation-holds", object{"pool": "blue"})
 		poller := l.change("blue", properties{Count: to.Ptr(count)})
 		same(l.T, "state meanwhile", "Scaling", l.state("blue"))
+		hold.end()
 		same(l.T, "count", count, *l.done(poller).Count)
 	}
 }
@@ -187,8 +193,10 @@ func readVersions(l local) {
 }
 
 func upgradeVersion(l local) {
+	hold := l.admin.rule("operation-holds", object{"pool": "old"})
 	poller := l.change("old", properties{OrchestratorVersion: to.Ptr("1.33.5")})
 	same(l.T, "state meanwhile", "Upgrading", l.state("old"))
+	hold.end()
 	same(l.T, "version", "1.33.5", *l.done(poller).CurrentOrchestratorVersion)
 }
 
@@ -262,11 +270,13 @@ func throttled(l local) {
 
 func remove(l local) {
 	for _, state := range []string{"Deleting", ""} {
+		hold := l.admin.rule("operation-holds", object{"pool": "blue"})
 		poller, err := l.pools.BeginDelete(l.ctx, group, cluster, "blue", nil)
 		must(l.T, err)
 		if state != "" {
 			same(l.T, "state meanwhile", state, l.state("blue"))
 		}
+		hold.end()
 		_, err = poller.PollUntilDone(l.ctx, often())
 		must(l.T, err)
 		_, err = l.pools.Get(l.ctx, group, cluster, "blue", nil)

@@ -73,8 +73,9 @@ def _():
 @step("create pool blue and wait with the SDK's poller")
 def _():
     since = admin.last()
-    poller = change("blue", count=2, mode="User", vm_size="Standard_D4s_v5", node_labels={"tier": "blue"})
-    same("state while it is created", "Creating", get("blue").provisioning_state)
+    with admin.rule("operation-holds", pool="blue"):
+        poller = change("blue", count=2, mode="User", vm_size="Standard_D4s_v5", node_labels={"tier": "blue"})
+        same("state while it is created", "Creating", get("blue").provisioning_state)
     pool = poller.result()
     same("state", "Succeeded", pool.properties.provisioning_state)
     polls = [one for one in admin.journal(since) if "/operations/" in one["path"]]
@@ -118,8 +119,9 @@ def _():
 @step("scale pool blue out and in")
 def _():
     for count in (4, 1):
-        poller = change("blue", count=count)
-        same("state meanwhile", "Scaling", get("blue").provisioning_state)
+        with admin.rule("operation-holds", pool="blue"):
+            poller = change("blue", count=count)
+            same("state meanwhile", "Scaling", get("blue").provisioning_state)
         same("count", count, poller.result().properties.count)
 
 
@@ -144,8 +146,9 @@ def _():
 
 @step("upgrade the version of pool old")
 def _():
-    poller = change("old", orchestrator_version="1.33.5")
-    same("state meanwhile", "Upgrading", get("old").provisioning_state)
+    with admin.rule("operation-holds", pool="old"):
+        poller = change("old", orchestrator_version="1.33.5")
+        same("state meanwhile", "Upgrading", get("old").provisioning_state)
     same("version", "1.33.5", poller.result().properties.current_orchestrator_version)
 
 
@@ -214,8 +217,9 @@ def _():
 
 @step("delete pool blue, which is then absent")
 def _():
-    poller = pools.begin_delete(*AT, "blue")
-    same("state meanwhile", "Deleting", get("blue").provisioning_state)
+    with admin.rule("operation-holds", pool="blue"):
+        poller = pools.begin_delete(*AT, "blue")
+        same("state meanwhile", "Deleting", get("blue").provisioning_state)
     poller.result()
     refused(ResourceNotFoundError, 404, "NotFound", "Could not find the agentpool: blue", lambda: get("blue"))
     pools.begin_delete(*AT, "blue").result()

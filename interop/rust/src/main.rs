@@ -59,7 +59,7 @@ async fn all() -> Outcome {
         "create pool blue and read it until it is there" => pools::create(&pools),
         "get pool blue, with the service's defaults" => pools::get(&pools),
         "update labels and taints of pool blue by read, change, write" => pools::update(&pools),
-        "scale pool blue out and in" => pools::scale(&pools),
+        "scale pool blue out and in" => pools::scale(&pools, &wire),
         "read what pool old could be upgraded to" => pools::versions(&pools),
         "upgrade the version of pool old" => pools::upgrade(&pools),
         "upgrade the node image of pool apps" => pools::upgrade_image(&pools),

@@ -83,11 +83,13 @@ pub async fn update(pools: &Pools) -> Outcome {
     same("count", &Some(2), &written.count)
 }
 
-pub async fn scale(pools: &Pools) -> Outcome {
+pub async fn scale(pools: &Pools, wire: &Wire) -> Outcome {
     for count in [4, 1] {
+        let hold = wire.lay("operation-holds", json!({"pool": "blue"})).await?;
         pools.begin("blue", Properties { count: Some(count), ..Properties::default() }).await?;
         let meanwhile = pools.properties("blue").await?.provisioning_state;
         same("state meanwhile", &Some("Scaling".to_owned()), &meanwhile)?;
+        wire.end(hold).await?;
         same("count", &Some(count), &pools.until("blue", "Succeeded").await?.count)?;
     }
     Ok(())
