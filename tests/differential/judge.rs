@@ -94,14 +94,17 @@ impl Opinion {
         }
     }
 
-    /// The kind of reason for which the kernel does not see the node.
+    /// The kind of reason for which the kernel does not see the node. What it has against others is left out.
     fn why_not(&self, node: &str) -> String {
-        let named = Pod { node_name: Some(node.to_owned()), ..self.pod.clone() };
-        match self.world.feasible(&named) {
+        let mut world = self.world.clone();
+        for (number, _) in self.world.numbered().filter(|(_, other)| other.name != node) {
+            world.leave_out(number);
+        }
+        match world.feasible(&self.pod) {
             Ok(_) => "nothing".to_owned(),
             Err(unplaceable) if unplaceable.obstacles.is_empty() => {
                 let misfits = unplaceable.misfits.iter().map(|(misfit, _)| kind(misfit));
-                misfits.filter(|kind| kind != "NotNamed").collect::<Vec<_>>().join(" or ")
+                misfits.collect::<Vec<_>>().join(" or ")
             }
             Err(unplaceable) => unplaceable.obstacles.iter().map(kind).collect::<Vec<_>>().join(" and "),
         }

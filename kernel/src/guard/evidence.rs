@@ -1,5 +1,8 @@
 //! Which pods a refusal names: the first of them. Never lets a refusal grow with the cluster.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use crate::names::capped_list_of;
 use crate::snapshot::Pod;
 
@@ -16,7 +19,12 @@ pub(super) struct Evidence {
 
 impl Evidence {
     pub(super) fn of<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Self {
-        let by_name = |a: &&Pod, b: &&Pod| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name));
+        // Mostly they share their namespace, so that it need not be compared.
+        let by_name = |a: &&Pod, b: &&Pod| {
+            let alike = Arc::ptr_eq(&a.namespace, &b.namespace);
+            let namespaces = if alike { Ordering::Equal } else { a.namespace.cmp(&b.namespace) };
+            namespaces.then_with(|| a.name.cmp(&b.name))
+        };
         let mut pods: Vec<&Pod> = pods.into_iter().collect();
         let beyond = pods.len().saturating_sub(MOST);
         if beyond > 0 {

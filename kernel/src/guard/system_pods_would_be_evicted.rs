@@ -1,7 +1,5 @@
 //! `SystemPodsWouldBeEvicted`: protected pods stay where they are. Never judges where else they could run.
 
-use std::collections::BTreeSet;
-
 use super::evidence::Evidence;
 use super::rule::{Broken, Rule, Standing};
 use super::upgrade;
@@ -50,12 +48,12 @@ pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>)
     if step.change.aim().is_some() && !facts.may_relocate(step) {
         threatened.extend(takedown.singly.iter().map(|(pod, _)| (Threat::Drain, *pod)));
     }
-    let Some(gravest) = threatened.iter().map(|(threat, _)| *threat).min() else {
+    let threats = distinct(threatened.iter().map(|(threat, _)| *threat));
+    let Some(gravest) = threats.iter().copied().min() else {
         return upgrade::of_system_pool(facts, step);
     };
     let shown = || threatened.iter().filter(|(threat, _)| threat.is_like(&gravest));
-    let kinds: BTreeSet<Threat<'_>> = shown().map(|(threat, _)| *threat).collect();
-    let causes = capped_list(kinds.iter().filter_map(Threat::cause));
+    let causes = capped_list(threats.iter().filter(|threat| threat.is_like(&gravest)).filter_map(Threat::cause));
     let all = Evidence::of(threatened.iter().map(|(_, pod)| *pod));
     // Mostly all are threatened alike: there may be thousands.
     let pods = if shown().count() == threatened.len() {
@@ -73,6 +71,17 @@ pub(super) fn check<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>)
         remedy: remedy(facts, step, gravest),
         pods: all.pods,
     })
+}
+
+/// The few threats that thousands of pods share, each once for each place where it stands, without a look into it.
+fn distinct<'a>(all: impl Iterator<Item = Threat<'a>>) -> Vec<Threat<'a>> {
+    let mut distinct: Vec<Threat<'a>> = Vec::new();
+    for threat in all {
+        if !distinct.iter().any(|known| known.is_same(&threat)) {
+            distinct.push(threat);
+        }
+    }
+    distinct
 }
 
 /// How the step would endanger the pod if it ran on a node of the step's `pool` and the taint, if there is one, evicted it.
@@ -139,6 +148,15 @@ fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
 }
 
 impl Threat<'_> {
+    /// Whether both are the same taint or label at the same place, or else of one kind.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Taint(one), Self::Taint(other)) => std::ptr::eq(*one, *other),
+            (Self::Label(one), Self::Label(other)) => std::ptr::eq(*one, *other),
+            _ => self.is_like(other),
+        }
+    }
+
     /// Whether both are of one kind.
     fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
