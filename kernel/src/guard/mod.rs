@@ -38,7 +38,8 @@ use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::step::Step;
 
-/// A step that broke no rule, but for one that a person lets it pass. Only [`guard`] and [`crate::decide`] make one, and whoever carries it out consumes it.
+/// A step that broke no rule, but for one that a person lets it pass. Only [`guard`] and [`crate::decide`] make one, and
+/// whoever carries it out consumes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Approved<T> {
     what: T,
