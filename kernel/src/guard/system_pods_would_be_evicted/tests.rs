@@ -265,3 +265,34 @@ fn a_removal_that_has_failed_goes_on_with_any_write() {
     pool_mut(&mut calm, "apps").state = ProvisioningState::Succeeded;
     assert_eq!(found(&calm, &put_label("apps", "a")), None, "a surplus node of a pool at rest is just late");
 }
+
+#[test]
+fn all_taints_and_labels_that_endanger_any_pod_are_named() {
+    let mut snapshot = cluster();
+    run(&mut snapshot, "metrics-apps", "apps");
+    run(&mut snapshot, "agent-apps", "apps");
+    for pod in edit(&mut snapshot.pods) {
+        let (tolerated, selected) = match &*pod.name {
+            "coredns-apps" => (Some("a"), None),
+            "metrics-apps" => (Some("c"), None),
+            "agent-apps" => (None, Some("team")),
+            "proxy-apps" => (None, Some("tier")),
+            _ => continue,
+        };
+        pod.owner = if selected.is_some() { Owner::DaemonSet } else { Owner::Other };
+        pod.selects = Arc::new(selected.into_iter().map(str::to_owned).collect());
+        let key = tolerated.map(str::to_owned);
+        let (operator, value, effect) = (TolerationOperator::Exists, String::new(), None);
+        pod.tolerations = vec![Toleration { key, operator, value, effect, limited: false }].into();
+    }
+    let evicted = found(&snapshot, &put_taints("apps", &["a=b:NoExecute", "c=d:NoExecute"])).unwrap();
+    let expected =
+        "the taint a=b:NoExecute, c=d:NoExecute would evict kube-system/coredns-apps, kube-system/metrics-apps";
+    assert_eq!(evicted.finding, expected);
+    let mut step = put_label("apps", "team");
+    if let crate::Change::Labels { to, .. } = &mut step.change {
+        to.insert("tier".into(), "x".into());
+    }
+    let moved = found(&snapshot, &step).unwrap();
+    assert!(moved.finding.starts_with("the label team, tier decides where these DaemonSet pods run"), "{moved:?}");
+}
