@@ -38,6 +38,34 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
+/// Moves a pod of each of two required add-ons to a node, unless one is there: where else they are is the scheduler's choice.
+async fn needs(bed: &Testbed, nodes: &[String], node: &str) -> anyhow::Result<()> {
+    const ADD_ONS: [&str; 2] = ["konnectivity-agent-", "metrics-server-"];
+    for other in nodes.iter().filter(|other| *other != node) {
+        bed.cluster.cordon(other, true).await?;
+    }
+    for name in ADD_ONS {
+        let pods = bed.cluster.pods("kube-system").await?;
+        let mut found = pods.iter().filter(|pod| pod.name_any().starts_with(name));
+        let is_here = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node);
+        if !found.clone().any(is_here) {
+            let moves = found.next().with_context(|| format!("no pod {name}"))?;
+            bed.cluster.delete_pod("kube-system", &moves.name_any()).await?;
+        }
+    }
+    wait_for(&format!("the add-ons to run on {node}"), DEADLINE, async || {
+        let pods = bed.cluster.pods_on(node).await?;
+        let runs = |name: &&str| pods.iter().any(|pod| pod.name_any().starts_with(*name) && testbed::cluster::is_running(pod));
+        Ok(if ADD_ONS.iter().all(|name| runs(&name)) { Ok(()) } else { Err(format!("{} pods", pods.len())) })
+    })
+    .await?;
+    bed.wait_until_settled().await?;
+    for other in nodes.iter().filter(|other| *other != node) {
+        bed.cluster.cordon(other, false).await?;
+    }
+    Ok(())
+}
+
 /// Whether the policy waits for the add-ons.
 fn waits_for_add_ons(status: &NodePoolPolicyStatus) -> bool {
     status.condition(condition::RECONCILING).is_some_and(|it| it.reason == "KubeSystemUnhealthy")
@@ -47,6 +75,8 @@ fn waits_for_add_ons(status: &NodePoolPolicyStatus) -> bool {
 /// `goes`, or one that stays. No pod is evicted until it is back.
 async fn dies(lane: Lane, goes: bool) -> anyhow::Result<Scene> {
     let scene = five_nodes(lane, &[]).await?;
+    let names = scene.node_names("system").await?;
+    needs(&scene.bed, &names, if goes { names.last() } else { names.first() }.context("no node")?).await?;
     let homes = homes(&scene, "system").await?;
     let held = hold_evictions(&scene);
     scene.apply(scaled_to(3, "Relocate")).await?;
@@ -191,6 +221,7 @@ async fn room_is_taken(lane: Lane) -> anyhow::Result<Scene> {
     let scene = five_nodes(lane, &ONCE).await?;
     let nodes = scene.node_names("system").await?;
     let newest = nodes.last().context("no node")?;
+    needs(&scene.bed, &nodes, newest).await?;
     // A large pod that is on the first node to go, and could run elsewhere.
     let mut more = wants(newest);
     more["containers"] = asking_for("1500m");
