@@ -43,6 +43,8 @@ impl BulkKind {
         match change {
             Change::Delete => Some(Self::Deleted),
             Change::Stop => Some(Self::Stopped),
+            // It is counted once, when the pool goes.
+            change if change.leads_to_deletion() => None,
             change => change.empties().then_some(Self::Emptied),
         }
     }
@@ -97,7 +99,7 @@ pub(crate) fn counted<'a>(
     let mut seen = BTreeSet::new();
     recent.retain(|change| seen.insert(change.pool.as_str()));
     recent.reverse();
-    let on_their_way = in_flight.iter().filter(|step| BulkKind::of(&step.change).is_some());
+    let on_their_way = in_flight.iter().filter(|step| step.change.empties());
     let on_their_way = on_their_way.map(|step| step.pool.as_str()).filter(|pool| !seen.contains(pool)).collect();
     (recent, on_their_way)
 }

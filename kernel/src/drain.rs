@@ -16,6 +16,16 @@ pub enum Aim {
     },
     /// The system pool is to become a user pool: its protected pods go elsewhere, its nodes stay.
     Demotion,
+    /// The pool is to be deleted, once nothing is left on its nodes.
+    Deletion,
+}
+
+impl Aim {
+    /// Whether all nodes of the pool are closed, and not some that are chosen.
+    #[must_use]
+    pub const fn takes_all(self) -> bool {
+        matches!(self, Self::Demotion | Self::Deletion)
+    }
 }
 
 /// One change of a drain. All but the removal are made in Kubernetes.
@@ -81,6 +91,7 @@ impl fmt::Display for Aim {
         match self {
             Self::Scale { from, to } => write!(f, "scale from {from} to {to} nodes"),
             Self::Demotion => f.write_str("change the mode from System to User"),
+            Self::Deletion => f.write_str("delete the pool"),
         }
     }
 }
@@ -117,6 +128,11 @@ mod tests {
                 evict(Aim::Demotion),
                 "evict kube-system/x from node a to change the mode from System to User",
                 Some(Aim::Demotion),
+            ),
+            (
+                Drain::Cordon { nodes: nodes.clone(), aim: Aim::Deletion },
+                "cordon nodes a, b to delete the pool",
+                Some(Aim::Deletion),
             ),
             (
                 Drain::RemoveMachines { machines: nodes, from: 5 },

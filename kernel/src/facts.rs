@@ -201,18 +201,17 @@ impl<'a> Facts<'a> {
         &self.in_flight
     }
 
-    /// The nodes that a drain takes out of service, those that are cordoned for it already included; none if the step is
-    /// no drain.
+    /// The nodes that a drain takes out of service, those that are cordoned for it already included, and those that are
+    /// cordoned for a deletion; none of any other step.
     pub(crate) fn victims(&self, step: &Step) -> Vec<&'a Node> {
-        let Change::Drain(drain) = &step.change else { return Vec::new() };
-        let named: BTreeSet<&str> = match drain {
-            Drain::Cordon { nodes, .. } => nodes.iter().map(String::as_str).collect(),
-            Drain::RemoveMachines { machines, .. } => machines.iter().map(String::as_str).collect(),
-            Drain::Evict { .. } => BTreeSet::new(),
-            Drain::Uncordon { .. } => return Vec::new(),
+        let named: BTreeSet<&str> = match &step.change {
+            Change::Drain(Drain::Cordon { nodes, .. }) => nodes.iter().map(String::as_str).collect(),
+            Change::Drain(Drain::RemoveMachines { machines, .. }) => machines.iter().map(String::as_str).collect(),
+            Change::Drain(Drain::Evict { .. }) | Change::Delete => BTreeSet::new(),
+            _ => return Vec::new(),
         };
-        let is_cordoned =
-            |node: &Node| !matches!(drain, Drain::RemoveMachines { .. }) && node.is_drained_for(&step.policy);
+        let removes = matches!(step.change, Change::Drain(Drain::RemoveMachines { .. }));
+        let is_cordoned = |node: &Node| !removes && node.is_drained_for(&step.policy);
         let nodes = self.nodes_of(&step.pool).iter().copied();
         nodes.filter(|node| named.contains(node.name.as_str()) || is_cordoned(node)).collect()
     }
@@ -303,7 +302,7 @@ impl<'a> Facts<'a> {
     /// Whether the step takes AKS through the nodes of its pool one after the other: it upgrades it, or would go on with an
     /// upgrade that has stopped half-way.
     pub(crate) fn rolls(&self, step: &Step, pool: &AgentPool) -> bool {
-        step.change.upgrades() || (self.is_half_upgraded(pool) && !step.change.deletes())
+        step.change.upgrades() || (self.is_half_upgraded(pool) && !step.change.leads_to_deletion())
     }
 
     /// Whether any write to the pool would resume or start an upgrade.

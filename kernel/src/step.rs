@@ -198,6 +198,7 @@ impl Change {
             Self::Delete => Purpose::Delete,
             Self::Drain(drain) => match drain {
                 Drain::Cordon { aim: Aim::Demotion, .. } | Drain::Evict { aim: Aim::Demotion, .. } => Purpose::Mode,
+                Drain::Cordon { aim: Aim::Deletion, .. } | Drain::Evict { aim: Aim::Deletion, .. } => Purpose::Delete,
                 Drain::Uncordon { .. } => Purpose::Uncordon,
                 _ => Purpose::Count,
             },
@@ -328,6 +329,12 @@ impl Change {
         matches!(self, Self::Delete)
     }
 
+    /// Whether the pool goes, now or in the end.
+    #[must_use]
+    pub fn leads_to_deletion(&self) -> bool {
+        self.deletes() || self.aim() == Some(Aim::Deletion)
+    }
+
     /// Whether all machines of the pool are stopped.
     #[must_use]
     pub const fn stops(&self) -> bool {
@@ -340,11 +347,14 @@ impl Change {
         matches!(self, Self::Start)
     }
 
-    /// Whether the change takes all nodes of the pool away.
+    /// Whether the change takes all nodes of the pool away, now or in the end.
     #[must_use]
     pub fn empties(&self) -> bool {
         let to_none = matches!(self, Self::Count { from, to: 0 } if *from > 0);
-        self.deletes() || self.stops() || to_none || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
+        self.leads_to_deletion()
+            || self.stops()
+            || to_none
+            || matches!(self.aim(), Some(Aim::Scale { from, to: 0 }) if from > 0)
     }
 
     /// How few nodes the change lets the autoscaler leave of those that nothing could take before, if it does.

@@ -96,7 +96,7 @@ impl Cluster {
     pub async fn wait_for_ready_nodes(&self, pool: &str, count: usize) -> anyhow::Result<Vec<Node>> {
         wait_for(&format!("{count} Ready nodes of pool {pool}"), Duration::from_mins(1), async || {
             let nodes = self.nodes_of(pool).await?;
-            let ready = nodes.iter().filter(|node| is_ready(node)).count();
+            let ready = nodes.iter().filter(|node| is_ready(node) && !is_marked_not_ready(node)).count();
             let all = nodes.len();
             Ok(if ready == count && all == count { Ok(nodes) } else { Err(format!("{ready} Ready of {all} nodes")) })
         })
@@ -113,8 +113,7 @@ impl Cluster {
         let wanted = if ready { "Ready" } else { "NotReady" };
         wait_for(&format!("node {node} to be {wanted} with the taints that go with it"), DEADLINE, async || {
             let seen = self.nodes_api().get(node).await?;
-            let marked = taints(&seen).iter().any(|taint| taint.key == "node.kubernetes.io/not-ready");
-            let done = is_ready(&seen) == ready && marked != ready;
+            let done = is_ready(&seen) == ready && is_marked_not_ready(&seen) != ready;
             Ok(if done { Ok(()) } else { Err(format!("Ready is {}", is_ready(&seen))) })
         })
         .await?;
@@ -253,6 +252,11 @@ impl Cluster {
 pub fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Whether the scheduler keeps pods from a node because it is not Ready, or was not a moment ago.
+fn is_marked_not_ready(node: &Node) -> bool {
+    taints(node).iter().any(|taint| taint.key == "node.kubernetes.io/not-ready")
 }
 
 /// Whether a pod runs, is Ready and is not going away.

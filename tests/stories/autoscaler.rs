@@ -21,7 +21,7 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-fn autoscaling(min: u32, max: u32) -> Value {
+pub fn autoscaling(min: u32, max: u32) -> Value {
     json!({"minCount": min, "maxCount": max})
 }
 

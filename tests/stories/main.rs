@@ -14,6 +14,7 @@ mod crashes;
 mod create;
 mod create_steps;
 mod deletion;
+mod deletion_drains;
 mod drain_hands;
 mod drains;
 mod drift;
@@ -115,6 +116,7 @@ fn all() -> Vec<Story> {
     stories.extend(crashes::stories());
     stories.extend(steady::stories());
     stories.extend(deletion::stories());
+    stories.extend(deletion_drains::stories());
     stories.extend(placement::stories());
     stories.extend(power::stories());
     stories.extend(fuse::stories());

@@ -10,6 +10,7 @@ use testbed::door::{Held, Request};
 use testbed::{Lane, Match, wait_for};
 
 use super::autoscaler::{demoted, turned_on, two_system_pools};
+use super::deletion_drains::{only_its_deletion, two_pools};
 use super::drains::{
     ends_with, evicted_by_operator, evicted_once, five_nodes, homes, is_cordoned, is_marked, is_open, marked,
     removed_only, scaled_to,
@@ -21,6 +22,7 @@ pub fn stories() -> Vec<Story> {
         story("a_drain_goes_on_after_a_crash_before_and_after_each_of_its_effects", drains),
         story("a_drain_is_given_up_whenever_the_operator_crashes", gives_up),
         story("the_autoscaler_is_on_again_wherever_the_operator_crashes_in_a_drain", autoscaled),
+        story("a_deletion_goes_on_after_a_crash_before_and_after_each_of_its_effects", deletes),
         story("a_removal_that_never_arrived_is_made_again", lost_request),
         story("a_removal_whose_answer_is_lost_is_looked_up_and_not_repeated", lost_answer),
     ]
@@ -48,6 +50,8 @@ fn effect(request: &Request) -> Option<String> {
         "pod evicted".to_owned()
     } else if request.path.ends_with("/deleteMachines") {
         "machines removed".to_owned()
+    } else if request.method == "DELETE" {
+        "pool deleted".to_owned()
     } else if request.path.ends_with("/events") {
         format!("event {}", text(&body["reason"]))
     } else if request.path.ends_with("/status") {
@@ -102,7 +106,8 @@ async fn kill_at_each_effect(
         let arrived = wait_for("an effect, or the end", DEADLINE, async || {
             let arrived = held.iter().position(|(_, held)| held.count() > 0);
             if arrived.is_none() && !is_over(scene).await? {
-                return Ok(Err(serde_json::to_string_pretty(&scene.status("system").await?)?));
+                let status = scene.find("system").await?.map(|policy| policy.status);
+                return Ok(Err(serde_json::to_string_pretty(&status)?));
             }
             Ok(Ok(arrived))
         });
@@ -183,6 +188,20 @@ async fn autoscaled(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(scene.writes(), writes.map(|changed| write("system", changed)), "nothing twice");
     evicted_once(&scene, &homes, &homes.keys().cloned().collect());
     is_open(&scene, "system").await?;
+    Ok(scene)
+}
+
+async fn deletes(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = two_pools(lane, &[]).await?;
+    let homes = homes(&scene, "system").await?;
+    scene.operator.kill().await?;
+    scene.begin_deletion("system").await?;
+    let is_over = async |scene: &Scene| Ok(scene.find("system").await?.is_none());
+    let killed = kill_at_each_effect(&mut scene, is_over).await?;
+    was_killed_at(&killed, &["node cordoned", "pod evicted", "pool deleted", "status with evict Succeeded"]);
+    evicted_once(&scene, &homes, &homes.keys().cloned().collect());
+    only_its_deletion(&scene, "system");
+    assert_eq!(scene.bed.emulator.pool("system"), None);
     Ok(scene)
 }
 

@@ -55,8 +55,9 @@ async fn needs(bed: &Testbed, nodes: &[String], node: &str) -> anyhow::Result<()
     }
     wait_for(&format!("the add-ons to run on {node}"), DEADLINE, async || {
         let pods = bed.cluster.pods_on(node).await?;
-        let runs = |name: &&str| pods.iter().any(|pod| pod.name_any().starts_with(*name) && testbed::cluster::is_running(pod));
-        Ok(if ADD_ONS.iter().all(|name| runs(&name)) { Ok(()) } else { Err(format!("{} pods", pods.len())) })
+        let runs =
+            |name: &&str| pods.iter().any(|pod| pod.name_any().starts_with(*name) && testbed::cluster::is_running(pod));
+        Ok(if ADD_ONS.iter().all(runs) { Ok(()) } else { Err(format!("{} pods", pods.len())) })
     })
     .await?;
     bed.wait_until_settled().await?;

@@ -182,6 +182,11 @@ impl Scene {
         .await
     }
 
+    /// The policy, if it is there.
+    pub async fn find(&self, name: &str) -> anyhow::Result<Option<NodePoolPolicy>> {
+        Ok(self.policies.get_opt(name).await?)
+    }
+
     /// What a policy asks for, as the API server has it.
     pub async fn spec(&self, name: &str) -> anyhow::Result<NodePoolPolicySpec> {
         Ok(self.policies.get(name).await?.spec)

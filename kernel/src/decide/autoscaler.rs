@@ -5,7 +5,6 @@ use super::{Pass, Verdict, in_words};
 use crate::drain::Aim;
 use crate::facts::Facts;
 use crate::guard::judge;
-use crate::intent::Cause;
 use crate::plan::{PolicyPlan, Problem};
 use crate::step::{Change, Purpose, Step};
 
@@ -23,9 +22,7 @@ pub(super) fn awaited<'a>(policy: &'a PolicyPlan, step: &Step) -> Option<&'a Ste
 
 /// Whether the step gives the pool its autoscaler back after a drain that was given up.
 pub(super) fn restores(policy: &PolicyPlan, step: &Step) -> bool {
-    let is_drain =
-        |problem: &Problem| matches!(problem, Problem::BackingOff { attempt, .. } if attempt.cause == Cause::Drain);
-    turns_on(step) && policy.problems.iter().any(is_drain)
+    turns_on(step) && policy.problems.iter().any(Problem::ends_drain)
 }
 
 /// Whether the autoscaler is on after the step.
@@ -47,7 +44,7 @@ impl<'a> Preparation<'a> {
     pub(super) fn of(policy: Option<&'a PolicyPlan>, step: &Step) -> Option<Self> {
         let steps = || policy.into_iter().flat_map(|policy| &policy.steps);
         let off = steps().find(|other| matches!(other.change, Change::Autoscaling { to: None, .. }))?;
-        let drain = steps().find(|other| other.change.aim() == Some(Aim::Demotion))?;
+        let drain = steps().find(|other| other.change.aim().is_some_and(Aim::takes_all))?;
         (step == off || step == drain).then_some(Self { off, drain })
     }
 

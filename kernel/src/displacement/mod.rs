@@ -99,7 +99,7 @@ fn changed_labels(step: &Step) -> Vec<&str> {
 
 /// The nodes that a drain takes away. Where the pool rolls or goes on with a removal besides, any may go.
 fn chosen<'a>(facts: &Facts<'a>, step: &Step, takedown: &Takedown<'a>) -> Option<BTreeSet<&'a str>> {
-    let is_ours = matches!(step.change.aim()?, Aim::Scale { .. }) && takedown.removed == 0 && takedown.rolled == 0;
+    let is_ours = step.change.aim()? != Aim::Demotion && takedown.removed == 0 && takedown.rolled == 0;
     is_ours.then(|| facts.victims(step).into_iter().map(|node| node.name.as_str()).collect())
 }
 
@@ -130,6 +130,7 @@ fn cause(facts: &Facts<'_>, step: &Step, pool: &AgentPool, takedown: &Takedown<'
             return format!("the drain of {nodes} of pool {name}");
         }
         Some(Aim::Demotion) => return format!("the demotion of pool {name}"),
+        Some(Aim::Deletion) => return format!("the deletion of pool {name}"),
         None => {}
     }
     let is_new = |taint: &&Taint| facts.nodes_of(name).iter().any(|node| !node.taints.contains(taint));

@@ -105,7 +105,7 @@ fn singly<'a>(facts: &Facts<'a>, step: &Step) -> Vec<(&'a Pod, &'a Node)> {
     match (drain, drain.aim()) {
         (_, None) => Vec::new(),
         (Drain::Evict { pod: evicted, .. }, _) => pods.filter(|(pod, _)| pod.full_name() == *evicted).collect(),
-        (_, Some(Aim::Demotion)) => pods.collect(),
+        (_, Some(Aim::Demotion | Aim::Deletion)) => pods.collect(),
         (_, Some(Aim::Scale { .. })) => {
             let victims: BTreeSet<&str> = facts.victims(step).into_iter().map(|node| node.name.as_str()).collect();
             pods.filter(|(_, node)| victims.contains(node.name.as_str())).collect()
@@ -123,7 +123,8 @@ fn removed(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> usize {
         _ => 0,
     };
     let going_on = match nodes.saturating_sub(size(pool.count)) {
-        _ if !facts.goes_on_removing(pool) => 0,
+        // What is done in Kubernetes, before the pool is deleted, goes on with nothing in Azure.
+        _ if !facts.goes_on_removing(pool) || step.change.leads_to_deletion() => 0,
         0 => nodes,
         surplus => surplus,
     };

@@ -59,6 +59,7 @@ fn reach(pool: &mut AgentPool, drain: &Drain) {
     match drain.aim() {
         Some(Aim::Scale { from, to }) => pool.count = pool.count.min(from).min(to),
         Some(Aim::Demotion) => pool.mode = Mode::User,
+        Some(Aim::Deletion) => pool.state = leaving(),
         None => {}
     }
 }

@@ -4,6 +4,7 @@
 use super::rule::{Broken, Rule, Standing};
 use crate::bulk::{BulkKind, counted};
 use crate::facts::Facts;
+use crate::intent::Deletion;
 use crate::names::{capped, counted as number, shorten};
 use crate::step::Step;
 use crate::time::Span;
@@ -15,9 +16,13 @@ const SHOWN: usize = 10;
 /// were. A pool that is counted already may be changed again: what failed is tried again, and one that was stopped may be
 /// deleted.
 ///
+/// A drain that leads to a deletion is refused before it begins, as the deletion would be.
+///
 /// A person may let one change of one pool pass, by the pool's name.
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
-    BulkKind::of(&step.change)?;
+    if BulkKind::of(&step.change).is_none() && !step.change.leads_to_deletion() {
+        return None;
+    }
     if facts.intents.iter().any(|intent| intent.policy == step.policy && intent.may_exceed_fuse) {
         return None;
     }
@@ -32,8 +37,11 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
             return broken(Standing::Passing, finding, UNREAD.to_owned());
         }
     };
-    let (recent, on_their_way) = counted(recorded, facts.in_flight(), (facts.now, facts.settings));
+    let (recent, mut on_their_way) = counted(recorded, facts.in_flight(), (facts.now, facts.settings));
     let is_own = |pool: &str| pool == step.pool;
+    let drained = drained_for_deletion(facts).filter(|pool| !recent.iter().any(|change| change.pool == *pool));
+    on_their_way.extend(drained);
+    on_their_way.remove(step.pool.as_str());
     let most = facts.settings.bulk_changes;
     if recent.iter().any(|change| is_own(&change.pool)) || recent.len() + on_their_way.len() < most {
         return None;
@@ -51,6 +59,14 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         step.policy, step.pool
     );
     broken(Standing::Lasting, finding, remedy)
+}
+
+/// Pools that are being emptied to be deleted: nothing has been written to Azure for them yet.
+fn drained_for_deletion<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a str> {
+    let deleting = facts.intents.iter().filter(|intent| intent.deletion == Some(Deletion::Delete));
+    let begun =
+        deleting.filter(|intent| facts.nodes_of(&intent.pool).iter().any(|it| it.is_drained_for(&intent.policy)));
+    begun.map(|intent| intent.pool.as_str())
 }
 
 /// A span in whole minutes, or else in seconds.

@@ -9,7 +9,7 @@ use crate::step::Step;
 pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let governs = winner(facts.intents, &step.pool).map(|intent| intent.policy.as_str());
     let others = facts.intents.iter().filter(|other| other.pool == step.pool && other.policy != step.policy);
-    let named_by = others.map(|other| other.policy.as_str()).min().filter(|_| step.change.deletes());
+    let named_by = others.map(|other| other.policy.as_str()).min().filter(|_| step.change.leads_to_deletion());
     if governs == Some(step.policy.as_str()) && named_by.is_none() {
         return None;
     }

@@ -2,12 +2,12 @@
 
 use super::{Rule, Standing};
 use crate::testing::{
-    ago, broken, budget, demote, edit, governed, in_flight, intent, nodes_mut, pool, pool_mut, promote, put_label,
-    rules, run, scale, workload,
+    ago, begin_drain, broken, budget, demote, edit, governed, in_flight, intent, node, nodes_mut, occupy, pod, pool,
+    pool_mut, promote, put_label, rules, run, scale, workload,
 };
 use crate::{
-    Change, Deletion, Known, Mode, Owner, Phase, PoolFailure, Power, ProvisioningState, Settings, Snapshot, Step,
-    Verdict, decide, plan,
+    Aim, Change, Deletion, Dependent, Drain, Known, Mode, Occupant, Owner, Phase, Pod, PoolFailure, Power,
+    ProvisioningState, Settings, Snapshot, Step, SystemPods, Tenancy, Tie, Verdict, decide, plan,
 };
 
 /// Two system pools and a user pool; `p` is to be deleted with the pool, on which no workload depends.
@@ -93,7 +93,9 @@ fn protected_pods_stay_on_any_pool() {
         let told = found(Owner::Other).unwrap();
         assert_eq!(told.finding, format!("all nodes of pool {subject} would go and with them kube-system/coredns-1"));
         assert_eq!((told.standing, told.pods.len()), (Standing::Lasting, 1));
-        assert!(told.remedy.starts_with("move these pods to another pool first"));
+        let remedy = "set spec.disruption.systemPods to Relocate in policy p, which moves them one by one; or move these \
+                      pods to another pool first";
+        assert!(told.remedy.starts_with(remedy), "{}", told.remedy);
         assert_eq!(found(Owner::DaemonSet), None, "it goes with its node");
     }
     let lost = |s: &mut Snapshot| {
@@ -176,4 +178,125 @@ fn what_adds_comes_first_and_a_deletion_waits_for_it() {
     edit(&mut snapshot.intents).last_mut().unwrap().stalled = true;
     let verdicts = decide(&plan(&snapshot, &Settings::default()), &snapshot, &Settings::default());
     assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Approved(_))), "{verdicts:?}");
+}
+
+/// A change of the drain that comes before a deletion, of the last node of the pool.
+fn draining(pool: &str, evicts: Option<&str>) -> Step {
+    let name = node(pool, 2).name;
+    let drain = match evicts {
+        None => Drain::Cordon { nodes: vec![name], aim: Aim::Deletion },
+        Some(pod) => Drain::Evict { pod: pod.to_owned(), uid: pod.to_owned(), node: name, aim: Aim::Deletion },
+    };
+    Step { change: Change::Drain(drain), ..delete(pool) }
+}
+
+/// The same cluster as [`cluster`], in which two nodes are closed and pods may be moved.
+fn begun(subject: &str) -> Snapshot {
+    let mut snapshot = cluster(subject);
+    edit(&mut snapshot.intents).first_mut().unwrap().system_pods = SystemPods::Relocate;
+    begin_drain(&mut snapshot, subject, &[0, 1]);
+    occupy(&mut snapshot, subject);
+    snapshot
+}
+
+/// A pod of an application on the first node, which is closed.
+fn app(snapshot: &mut Snapshot, pool: &str, tenancy: Tenancy) {
+    let pod = Pod { namespace: "shop".into(), ..pod("web", &node(pool, 0)) };
+    let web = Occupant { pod, uid: "web".into(), tenancy, protected: false };
+    edit(snapshot.occupancy.get_mut(pool).unwrap()).pods.push(web);
+}
+
+#[test]
+fn nodes_are_closed_only_for_a_deletion_that_may_end() {
+    for subject in ["sys", "apps"] {
+        assert_eq!(rules(&begun(subject), &draining(subject, None)), [], "{subject}");
+        let judged = |change: &dyn Fn(&mut Snapshot)| {
+            let mut snapshot = begun(subject);
+            change(&mut snapshot);
+            rules(&snapshot, &draining(subject, None))
+        };
+        let kept = |s: &mut Snapshot| edit(&mut s.intents).first_mut().unwrap().deletion = None;
+        assert!(judged(&kept).contains(&Rule::StaleObservation), "nobody asks for it");
+        let named = |s: &mut Snapshot| edit(&mut s.intents).push(intent("q", subject));
+        assert_eq!(judged(&named), [Rule::ConflictingPolicy]);
+        let half = |s: &mut Snapshot| pool_mut(s, subject).requested_version = Some("1.34".into());
+        assert_eq!(judged(&half), [], "nothing goes on with the upgrade");
+        let failed = |s: &mut Snapshot| {
+            pool_mut(s, subject).state = ProvisioningState::Failed;
+            pool_mut(s, subject).failure = Some(PoolFailure { code: "PodDrainFailure".into(), message: "m".into() });
+        };
+        assert_eq!(judged(&failed), [], "nor with the removal");
+        let protected = |s: &mut Snapshot| {
+            run(s, "coredns-1", subject);
+            edit(&mut s.intents).first_mut().unwrap().system_pods = SystemPods::Protect;
+        };
+        assert!(judged(&protected).contains(&Rule::SystemPodsWouldBeEvicted));
+    }
+    let mut alone = begun("sys");
+    edit(&mut alone.cluster).pools.retain(|pool| pool.name != "two");
+    assert_eq!(rules(&alone, &draining("sys", None)), [Rule::LastHealthySystemPool, Rule::SystemCapacityFloor]);
+    let mut depends = begun("apps");
+    let web = Dependent { pod: "shop/web".into(), tie: Tie::Alone };
+    *edit(depends.dependents.get_mut("apps").unwrap()) = vec![web];
+    assert_eq!(rules(&depends, &draining("apps", None)), [Rule::WorkloadsDependOnPool]);
+}
+
+#[test]
+fn the_pool_goes_when_its_closed_nodes_are_known_to_be_empty() {
+    for subject in ["sys", "apps"] {
+        assert_eq!(rules(&begun(subject), &delete(subject)), [], "{subject}");
+        let mut left = begun(subject);
+        app(&mut left, subject, Tenancy::Controlled);
+        let found = broken(&left, &delete(subject), Rule::StaleObservation).unwrap();
+        assert_eq!(found.finding, "pods are left on nodes that are to be removed: shop/web");
+        assert_eq!((found.standing, found.pods), (Standing::Passing, vec!["shop/web".to_owned()]));
+        let mut unread = begun(subject);
+        unread.occupancy.clear();
+        let found = broken(&unread, &delete(subject), Rule::StaleObservation).unwrap();
+        assert!(found.finding.starts_with("what runs on the nodes to be drained is not known: "), "{}", found.finding);
+    }
+}
+
+#[test]
+fn a_pod_that_nothing_starts_again_is_lost_only_where_somebody_allows_it() {
+    for (protected, allowed, refused) in
+        [(false, false, true), (false, true, false), (true, false, true), (true, true, true)]
+    {
+        let mut snapshot = begun("sys");
+        app(&mut snapshot, "sys", Tenancy::Alone);
+        edit(snapshot.occupancy.get_mut("sys").unwrap()).pods.last_mut().unwrap().protected = protected;
+        edit(&mut snapshot.intents).first_mut().unwrap().may_lose_workloads = allowed;
+        let found = rules(&snapshot, &draining("sys", None));
+        assert_eq!(found.contains(&Rule::WorkloadsDependOnPool), refused, "{protected} {allowed}: {found:?}");
+        // Another drain loses none, whatever is allowed.
+        let scale = Drain::Cordon { nodes: vec![node("sys", 2).name], aim: Aim::Scale { from: 3, to: 0 } };
+        let scale = Step { change: Change::Drain(scale), ..delete("sys") };
+        assert!(rules(&snapshot, &scale).contains(&Rule::WorkloadsDependOnPool));
+    }
+}
+
+#[test]
+fn the_fuse_is_asked_before_nodes_are_closed_and_counts_pools_that_are_being_emptied() {
+    let mut snapshot = begun("apps");
+    for (name, drained) in [("b", true), ("c", true), ("d", true)] {
+        edit(&mut snapshot.cluster).pools.push(pool(name, Mode::User, 1));
+        edit(&mut snapshot.nodes).push(node(name, 0));
+        edit(&mut snapshot.intents).push(crate::Intent {
+            policy: name.to_owned(),
+            deletion: Some(Deletion::Delete),
+            ..intent("p", name)
+        });
+        if drained {
+            begin_drain(&mut snapshot, name, &[0]);
+            nodes_mut(&mut snapshot, name).for_each(|node| node.drain.as_mut().unwrap().policy = name.to_owned());
+        }
+    }
+    for step in [draining("apps", None), draining("apps", Some("shop/web")), delete("apps")] {
+        let found = broken(&snapshot, &step, Rule::BulkChangeFuse).unwrap();
+        assert!(found.finding.ends_with("these were: b (on its way), c (on its way), d (on its way)"), "{step}");
+    }
+    nodes_mut(&mut snapshot, "d").for_each(|node| (node.cordoned, node.drain) = (false, None));
+    assert_eq!(rules(&snapshot, &draining("apps", None)), []);
+    snapshot.in_flight = in_flight([Step { policy: "d".into(), ..draining("d", None) }]);
+    assert!(rules(&snapshot, &draining("apps", None)).contains(&Rule::BulkChangeFuse));
 }

@@ -42,7 +42,7 @@ pub(super) fn check_end(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 /// What contradicts the step, in words, and the pods concerned: it goes on from another state of the nodes, or what runs on
 /// them is not known.
 pub(super) fn contradiction(facts: &Facts<'_>, step: &Step, pool: &AgentPool) -> Option<(String, Vec<String>)> {
-    let Change::Drain(drain) = &step.change else { return None };
+    let Change::Drain(drain) = &step.change else { return not_emptied(facts, step) };
     let without_pods = |finding: String| Some((finding, Vec::new()));
     let another =
         |found: String| without_pods(format!("the step was planned on another state of pool {}: {found}", step.pool));
@@ -59,7 +59,7 @@ pub(super) fn contradiction(facts: &Facts<'_>, step: &Step, pool: &AgentPool) ->
     }
     let occupancy = match occupancy(facts, step) {
         Ok(occupancy) => occupancy,
-        Err(reason) => return without_pods(format!("what runs on the nodes to be drained is not known: {reason}")),
+        Err(reason) => return without_pods(unread(&reason)),
     };
     match drain {
         Drain::Evict { pod, uid, node, .. } => {
@@ -71,13 +71,30 @@ pub(super) fn contradiction(facts: &Facts<'_>, step: &Step, pool: &AgentPool) ->
                 None => another(format!("{pod} is not on node {node} any more")),
             }
         }
-        Drain::RemoveMachines { .. } => {
-            let left: Vec<String> = on_victims(facts, step, occupancy).map(|it| it.pod.full_name()).collect();
-            let found = || format!("pods are left on nodes that are to be removed: {}", capped_list(&left));
-            (!left.is_empty()).then(|| (found(), left.clone()))
-        }
+        Drain::RemoveMachines { .. } => left(facts, step, occupancy),
         Drain::Cordon { .. } | Drain::Uncordon { .. } => None,
     }
+}
+
+/// What keeps the nodes that were closed for the deletion of their pool from being empty.
+fn not_emptied(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)> {
+    if !step.change.deletes() || facts.victims(step).is_empty() {
+        return None;
+    }
+    match occupancy(facts, step) {
+        Ok(occupancy) => left(facts, step, occupancy),
+        Err(reason) => Some((unread(&reason), Vec::new())),
+    }
+}
+
+fn left(facts: &Facts<'_>, step: &Step, occupancy: &Occupancy) -> Option<(String, Vec<String>)> {
+    let left: Vec<String> = on_victims(facts, step, occupancy).map(|it| it.pod.full_name()).collect();
+    let found = || format!("pods are left on nodes that are to be removed: {}", capped_list(&left));
+    (!left.is_empty()).then(|| (found(), left.clone()))
+}
+
+fn unread(reason: &str) -> String {
+    format!("what runs on the nodes to be drained is not known: {reason}")
 }
 
 /// What is not with the nodes as the step takes it.
@@ -118,8 +135,13 @@ fn on_victims<'a>(
     occupancy.pods.iter().filter(is_on)
 }
 
+/// Whether somebody lets the workloads of the pool be lost.
+pub(super) fn may_lose(facts: &Facts<'_>, step: &Step) -> bool {
+    facts.intents.iter().any(|intent| intent.policy == step.policy && intent.may_lose_workloads)
+}
+
 /// Refuses a drain of pods that nothing would start again, and of pods that come back to a cordoned node: each is evicted once
-/// at most.
+/// at most. Before a deletion whoever may lose workloads may lose the first, if they are not protected.
 pub(super) fn loses(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     step.change.aim()?;
     let occupancy = occupancy(facts, step).ok()?;
@@ -129,7 +151,8 @@ pub(super) fn loses(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
         names.sort_unstable();
         names
     };
-    let alone = names(&|it| it.tenancy == Tenancy::Alone);
+    let may_lose = |it: &Occupant| !it.protected && step.change.leads_to_deletion() && may_lose(facts, step);
+    let alone = names(&|it| it.tenancy == Tenancy::Alone && !may_lose(it));
     let late = names(&|it| since(facts, it.node()).is_some_and(|since| it.pod.created > since.after(SKEW)));
     let (standing, finding, remedy, pods) = if !alone.is_empty() {
         (

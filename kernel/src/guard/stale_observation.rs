@@ -45,7 +45,7 @@ fn contradiction(facts: &Facts<'_>, step: &Step) -> Option<(String, Vec<String>)
         return Some((format!("pool {name}: {problem}"), Vec::new()));
     }
     let asks = |intent: &Intent| intent.policy == step.policy && intent.deletion == Some(Deletion::Delete);
-    if step.change.deletes() && !facts.intents.iter().any(asks) {
+    if step.change.leads_to_deletion() && !facts.intents.iter().any(asks) {
         return Some((format!("policy {} does not ask for the deletion of pool {name}", step.policy), Vec::new()));
     }
     if let Some(found) = outdated(&step.change, pool) {

@@ -97,13 +97,15 @@ pub(super) fn threat<'a>(
     if change.deletes() || change.stops() {
         return movable.then_some(Threat::Deletion);
     }
+    // What is done in Kubernetes before the pool is deleted goes on with nothing in Azure.
+    let goes_on = !change.leads_to_deletion();
     if movable && change.upgrades() && !upgrade::may_move(facts, step, pool) {
         Some(Threat::Replacement)
-    } else if movable && !change.upgrades() && facts.is_half_upgraded(pool) {
+    } else if movable && goes_on && !change.upgrades() && facts.is_half_upgraded(pool) {
         Some(Threat::Upgrade)
     } else if let Some(taint) = evicting {
         Some(Threat::Taint(taint))
-    } else if movable && (change.scales_down() || facts.goes_on_removing(pool)) {
+    } else if movable && (change.scales_down() || (goes_on && facts.goes_on_removing(pool))) {
         Some(Threat::ScaleDown)
     } else if movable && pool.mode == Mode::System && change.least_left(pool).is_some() && !facts.may_relocate(step) {
         Some(Threat::Autoscaler)
@@ -120,10 +122,12 @@ pub(super) fn threat<'a>(
     }
 }
 
-/// Whether a drain of the policy moves the pods that stand in the way of its demotion.
+/// Whether a drain of the policy moves the pods that stand in the way of its demotion or deletion.
 fn is_under_way(facts: &Facts<'_>, step: &Step) -> bool {
     let mut nodes = facts.nodes_of(&step.pool).iter();
-    step.change.demotes() && facts.may_relocate(step) && nodes.any(|node| node.is_drained_for(&step.policy))
+    (step.change.demotes() || step.change.deletes())
+        && facts.may_relocate(step)
+        && nodes.any(|node| node.is_drained_for(&step.policy))
 }
 
 /// What a person can do. A scale-down that leaves nodes and a demotion may be made by moving the pods.
@@ -133,9 +137,9 @@ fn remedy(facts: &Facts<'_>, step: &Step, threat: Threat<'_>) -> String {
     }
     let is_autoscaled = facts.observed.pool(&step.pool).is_none_or(|pool| pool.autoscaling.is_some());
     let by_policy = facts.intents.iter().any(|it| it.policy == step.policy && it.autoscaling.is_some());
-    let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Drain)
+    let movable = matches!(threat, Threat::ScaleDown | Threat::Demotion | Threat::Deletion | Threat::Drain)
         && (!is_autoscaled || by_policy)
-        && !step.change.empties()
+        && (!step.change.empties() || step.change.leads_to_deletion())
         && (step.change.aim().is_some() || step.change.removes());
     let by_hand = threat.remedy();
     if !movable || facts.may_relocate(step) {

@@ -20,8 +20,7 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let Some(pool) = facts.observed.pool(&step.pool).filter(|pool| pool.mode != Mode::System) else {
         return drain::loses(facts, step);
     };
-    let may_lose = facts.intents.iter().any(|intent| intent.policy == step.policy && intent.may_lose_workloads);
-    if !step.change.empties() || may_lose {
+    if !step.change.empties() || drain::may_lose(facts, step) {
         return drain::loses(facts, step);
     }
     let (standing, finding, remedy, pods) = match facts.dependents_on(&pool.name) {

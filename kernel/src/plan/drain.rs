@@ -42,8 +42,8 @@ struct Yard<'a> {
     begun: BTreeSet<&'a str>,
 }
 
-/// The steps of a policy, with a scale-down or a demotion turned into a drain where it takes one: where protected pods run, and
-/// for any scale-down of a system pool, since AKS would choose the nodes. `nodes` are those of the pool, and `held` says why no
+/// The steps of a policy, with a scale-down, a demotion or a deletion turned into a drain where it takes one: where protected
+/// pods run, and for any scale-down or deletion of a system pool, since AKS would choose the nodes and their order. `nodes` are those of the pool, and `held` says why no
 /// drain may go on now.
 pub(super) fn refine(
     intent: &Intent,
@@ -58,7 +58,8 @@ pub(super) fn refine(
         let kept = nodes.into_iter().flatten().map(|node| node.name.clone()).collect();
         return Refined { steps, kept, ..Refined::default() };
     };
-    let takes_away = steps.iter().any(|step| step.change.scales_down() || step.change.demotes());
+    let takes_away =
+        steps.iter().any(|step| step.change.scales_down() || step.change.demotes() || step.change.deletes());
     let mine: BTreeSet<&str> =
         nodes.iter().filter(|node| node.is_drained_for(&intent.policy)).map(|node| node.name.as_str()).collect();
     if !takes_away {
@@ -97,6 +98,7 @@ impl<'a> Yard<'a> {
         for step in steps {
             match &step.change {
                 Change::Mode { .. } if step.change.demotes() => self.demote(step, &mut refined),
+                Change::Delete => self.delete(step, &mut refined),
                 Change::Count { from, to } if to < from && !demotes && self.takes_drain(*to) => {
                     let (from, to) = (*from, *to);
                     self.scale_down(step, from, to, &mut refined);
@@ -144,15 +146,30 @@ impl<'a> Yard<'a> {
     }
 
     fn demote(&self, step: Step, refined: &mut Refined) {
+        let may_move = self.intent.system_pods == SystemPods::Relocate && self.rules_the_autoscaler();
+        self.take_all(step, Aim::Demotion, may_move, !self.guarded.is_empty(), refined);
+    }
+
+    /// A user pool without protected pods is AKS's to empty: it asks the budgets.
+    fn delete(&self, step: Step, refined: &mut Refined) {
+        let may_stay = self.guarded.is_empty() || self.intent.system_pods == SystemPods::Relocate;
+        let takes_drain = !self.candidates().is_empty() && self.takes_drain(1);
+        self.take_all(step, Aim::Deletion, may_stay && self.rules_the_autoscaler(), takes_drain, refined);
+    }
+
+    /// An autoscaler that is not the policy's can't be turned off meanwhile.
+    fn rules_the_autoscaler(&self) -> bool {
+        self.pool.autoscaling.is_none() || self.intent.autoscaling.is_some()
+    }
+
+    /// Closes and empties all nodes before the step, if that `may` be done and the step `takes` it.
+    fn take_all(&self, step: Step, aim: Aim, may: bool, takes: bool, refined: &mut Refined) {
         let names: BTreeSet<&str> = self.candidates().iter().map(|candidate| candidate.node.name.as_str()).collect();
-        // An autoscaler that is not the policy's can't be turned off meanwhile.
-        let is_ours = self.pool.autoscaling.is_none() || self.intent.autoscaling.is_some();
-        let may_move = self.intent.system_pods == SystemPods::Relocate && is_ours;
-        if may_move {
+        if may {
             refined.kept = owned(&names.intersection(&self.begun).copied().collect());
         }
-        // Pods on nodes that somebody else cordoned are not moved: then the guard refuses the demotion and names them.
-        if !may_move || self.guarded.is_empty() || !self.guarded.is_subset(&names) {
+        // Pods on nodes that somebody else cordoned are not moved: then the guard refuses the step and names them.
+        if !may || !takes || !self.guarded.is_subset(&names) {
             refined.steps.push(step);
             return;
         }
@@ -162,7 +179,7 @@ impl<'a> Yard<'a> {
             refined.steps.push(on_its_own(self.intent, self.pool, off));
         }
         let rest = || step.change.clone();
-        self.next(&names, Aim::Demotion, refined, rest);
+        self.next(&names, aim, refined, rest);
     }
 
     /// What is next: to cordon what is not, to evict what is left, and then the rest.

@@ -96,6 +96,11 @@ fn by_pool(snapshot: &Snapshot) -> ByPool<'_> {
     Some(by_pool)
 }
 
+/// The nodes of the pool, if nodes are known.
+fn nodes_of<'a, 'b>(nodes: &'b ByPool<'a>, pool: &AgentPool) -> Option<&'b [&'a Node]> {
+    nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice))
+}
+
 fn plan_policy(
     intent: &Intent,
     intents: &[Intent],
@@ -118,8 +123,8 @@ fn plan_policy(
         return (plan, Wish::open("the policy is being deleted"));
     }
     if intent.deletion.is_some() {
-        farewell(&mut plan, intent, snapshot, settings);
-        return (plan, Wish::open("the policy is being deleted"));
+        let wish = farewell(&mut plan, intent, snapshot, (settings, nodes));
+        return (plan, wish);
     }
     let wish = match target(intent, intents, snapshot) {
         Err(problem) => {
@@ -151,7 +156,7 @@ fn plan_pool(
     if steps::is_of_somebody_else(intent, pool) && !power::is_off(intent, pool) {
         plan.problems.push(Problem::Autoscaled);
     }
-    let nodes = nodes.as_ref().map(|nodes| nodes.get(pool.name.as_str()).map_or(&[][..], Vec::as_slice));
+    let nodes = nodes_of(nodes, pool);
     let upgrade = upgrade(plan, intent, pool, snapshot);
     let image = image(plan, intent, (pool, nodes), snapshot);
     let all = steps::toward(intent, pool).into_iter().chain(upgrade).chain(image).collect();
@@ -227,25 +232,43 @@ fn create_or_tell(plan: &mut PolicyPlan, problem: Problem, intent: &Intent, snap
 
 /// The deletion of the pool of a policy that is being deleted. A pool that is on its way out is waited for; one that ARM
 /// does not show is left to the guard, which says what is not certain about that.
-fn farewell(plan: &mut PolicyPlan, intent: &Intent, snapshot: &Snapshot, settings: &Settings) {
+fn farewell(
+    plan: &mut PolicyPlan,
+    intent: &Intent,
+    snapshot: &Snapshot,
+    (settings, nodes): (&Settings, &ByPool<'_>),
+) -> Wish {
     let cluster = match &snapshot.cluster {
         crate::Known::Seen { value, .. } => value,
         crate::Known::Unknown { reason } => {
             plan.problems.push(Problem::NotObserved { reason: reason.clone() });
-            return;
+            return Wish::AsItIs;
         }
     };
-    let pool = cluster.pool(&intent.pool);
-    if pool.is_some_and(AgentPool::is_being_deleted) {
-        return;
+    let delete = vec![Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change: Change::Delete }];
+    let Some(pool) = cluster.pool(&intent.pool) else {
+        plan.drift = steps::drift(&delete);
+        plan.steps = delete;
+        return Wish::AsItIs;
+    };
+    if pool.is_being_deleted() {
+        return Wish::AsItIs;
     }
-    if let Some(problem) = pool.and_then(Problem::of_deletion) {
+    if let Some(problem) = Problem::of_deletion(pool) {
         plan.problems.push(problem);
-        return;
+        return Wish::open("the pool is not deleted");
     }
-    plan.steps = vec![Step { policy: intent.policy.clone(), pool: intent.pool.clone(), change: Change::Delete }];
-    plan.drift = steps::drift(&plan.steps);
-    plan.problems.extend(pool.and_then(|pool| Problem::of_attempt(intent, pool, snapshot.now, settings)));
+    plan.drift = steps::drift(&delete);
+    let attempt = Problem::of_attempt(intent, pool, snapshot.now, settings);
+    let held = uncordon::held(intent, pool, snapshot, attempt.as_ref());
+    let refined = drain::refine(intent, (pool, nodes_of(nodes, pool)), snapshot, settings, delete, held.as_deref());
+    plan.steps = refined.steps;
+    if attempt.as_ref().is_some_and(Problem::ends_drain) {
+        // What was turned off for the drain that was given up.
+        plan.steps.extend(steps::autoscaler_back(intent, pool));
+    }
+    plan.problems.extend(attempt);
+    Wish::Keep { nodes: refined.kept, opened: refined.opened }
 }
 
 /// The pool that the policy drives, or why there is none.

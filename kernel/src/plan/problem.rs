@@ -89,7 +89,7 @@ impl Problem {
 
     /// Why the pool can't be changed in this way, if so. One that is stopped can be started or deleted.
     pub(crate) fn of_change(change: &Change, pool: &AgentPool) -> Option<Self> {
-        if change.deletes() {
+        if change.leads_to_deletion() {
             return Self::of_deletion(pool);
         }
         // A stop that has failed is made again.
@@ -137,6 +137,12 @@ impl Problem {
         matches!(self, Self::BackingOff { .. } | Self::Canceled)
     }
 
+    /// Whether it is that a drain was given up.
+    #[must_use]
+    pub const fn ends_drain(&self) -> bool {
+        matches!(self, Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Drain))
+    }
+
     /// The reason that status and events use.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -150,7 +156,7 @@ impl Problem {
             Self::Autoscaled => "PoolIsAutoscaled",
             Self::TooFewNodes { .. } => "TooFewNodes",
             Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Failed) => "OperationFailed",
-            Self::BackingOff { attempt, .. } if matches!(attempt.cause, Cause::Drain) => "DrainGivenUp",
+            Self::BackingOff { .. } if self.ends_drain() => "DrainGivenUp",
             Self::BackingOff { .. } => "WriteFailed",
             Self::Canceled => "PoolCanceled",
             Self::CountMissing => "CountMissing",

@@ -87,6 +87,12 @@ fn autoscaling(intent: &Intent, pool: &AgentPool) -> Option<Change> {
     (to != pool.autoscaling).then_some(Change::Autoscaling { from: pool.autoscaling, to })
 }
 
+/// The step that turns the policy's autoscaler on again, if it is off.
+pub(super) fn autoscaler_back(intent: &Intent, pool: &AgentPool) -> Option<Step> {
+    let change = autoscaling(intent, pool).filter(|_| pool.autoscaling.is_none())?;
+    Some(on_its_own(intent, pool, change))
+}
+
 fn taints(intent: &Intent, pool: &AgentPool) -> Option<Change> {
     let wanted = intent.taints.as_ref()?;
     let kept = pool.taints.iter().filter(|taint| taint.belongs_to_aks() && !wanted.contains(taint));

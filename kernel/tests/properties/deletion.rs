@@ -1,12 +1,14 @@
 //! A pool goes only with a policy that asks for it, alone, and takes nothing along that nobody allowed.
 
 use nodepool_kernel::{
-    Change, Deletion, Enforcement, Intent, Known, Mode, Settings, Snapshot, Step, Verdict, decide, guard, plan,
+    Aim, Change, Deletion, Enforcement, Intent, Known, Mode, Settings, Snapshot, Step, Verdict, decide, guard, plan,
 };
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::cases;
 use crate::clusters::{NOW, ago, cluster, cluster_and_step};
+use crate::drained::cluster_and_drain;
 
 fn intents(snapshot: &Snapshot) -> &[Intent] {
     snapshot.intents.value().unwrap()
@@ -24,7 +26,8 @@ fn approved(snapshot: &Snapshot) -> Vec<Step> {
 /// Whether the step takes all nodes of a user pool away on which something depends, or may, and nobody allowed it.
 fn takes_along(snapshot: &Snapshot, step: &Step) -> bool {
     let Some(pool) = snapshot.cluster.value().unwrap().pool(&step.pool) else { return false };
-    let empties = matches!(step.change, Change::Delete | Change::Stop | Change::Count { to: 0, .. }) && pool.count > 0;
+    let goes = matches!(step.change, Change::Delete | Change::Stop | Change::Count { to: 0, .. });
+    let empties = (goes || step.change.aim() == Some(Aim::Deletion)) && pool.count > 0;
     let allowed = intents(snapshot).iter().any(|intent| intent.policy == step.policy && intent.may_lose_workloads);
     let nothing = snapshot.dependents.get(&step.pool) == Some(&Known::seen(NOW, vec![]));
     empties && pool.mode != Mode::System && !allowed && !nothing
@@ -34,8 +37,20 @@ proptest! {
     #![proptest_config(cases(800))]
 
     #[test]
-    fn only_a_policy_that_asks_for_it_deletes_its_pool((snapshot, step) in cluster_and_step()) {
-        if step.change != Change::Delete || guard(step.clone(), &snapshot, &Settings::default()).is_err() {
+    fn only_a_policy_that_asks_for_it_deletes_its_pool(
+        (snapshot, step) in prop_oneof![cluster_and_step().boxed(), cluster_and_drain().boxed()],
+        asks in prop::option::of(select(vec![None, Some(Deletion::Orphan)])),
+    ) {
+        let leads = step.change == Change::Delete || step.change.aim() == Some(Aim::Deletion);
+        let mut snapshot = snapshot;
+        if let Some(asks) = asks {
+            let mut intents = intents(&snapshot).to_vec();
+            for intent in &mut intents {
+                intent.deletion = asks;
+            }
+            snapshot.intents = Known::seen(NOW, intents);
+        }
+        if !leads || guard(step.clone(), &snapshot, &Settings::default()).is_err() {
             return Ok(());
         }
         let named: Vec<&Intent> = intents(&snapshot).iter().filter(|intent| intent.pool == step.pool).collect();
@@ -45,7 +60,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_depends_on_a_pool_is_taken_along((snapshot, step) in cluster_and_step()) {
+    fn nothing_that_depends_on_a_pool_is_taken_along(
+        (snapshot, step) in prop_oneof![cluster_and_step().boxed(), cluster_and_drain().boxed()],
+        depends in any::<bool>(),
+    ) {
+        let mut snapshot = snapshot;
+        if depends {
+            snapshot.dependents.clear();
+        }
         if guard(step.clone(), &snapshot, &Settings::default()).is_ok() {
             prop_assert!(!takes_along(&snapshot, &step), "{step}");
         }

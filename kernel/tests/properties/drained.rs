@@ -4,20 +4,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Aim, Change, Controller, Drain, Known, Mode, Node, Occupancy, Occupant, Owner, Pod, Snapshot, Step,
+    AgentPool, Aim, Change, Controller, Deletion, Drain, Known, Node, Occupancy, Occupant, Owner, Pod, Snapshot, Step,
     SystemPods, Tenancy,
 };
 use proptest::prelude::*;
-use proptest::sample::select;
 
 use crate::clusters::{NOW, ago, cluster_and_step, mark};
 
 /// A cluster, and a change of a drain to judge on one of its pools, of which the last nodes are often marked.
 pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
-    let wish = (0..3_u8, select(vec![Mode::System, Mode::User]), 0_u32..6, any::<bool>());
-    (cluster_and_step(), wish).prop_map(|((mut snapshot, mut step), (kind, mode, count, marked))| {
+    let wish = (0..3_u8, 0..4_u8, 0_u32..6, any::<bool>());
+    (cluster_and_step(), wish).prop_map(|((mut snapshot, mut step), (kind, aim, count, marked))| {
         let pool = snapshot.cluster.value().unwrap().pool(&step.pool).unwrap().clone();
-        step.change = Change::Drain(drain(kind, &mode, &pool, count));
+        step.change = Change::Drain(drain(kind, aim, &pool, count));
+        if step.change.aim() == Some(Aim::Deletion) {
+            let mut intents = snapshot.intents.value().unwrap().clone();
+            let own = intents.iter_mut().filter(|intent| intent.policy == step.policy);
+            own.for_each(|intent| intent.deletion = Some(Deletion::Delete));
+            snapshot.intents = Known::seen(NOW, intents);
+            snapshot.dependents.insert(pool.name.clone(), Known::seen(NOW, vec![]));
+        }
         let mut nodes = snapshot.nodes.value().unwrap().clone();
         let first = count.min(pool.count);
         let is_last = |node: &Node| {
@@ -54,11 +60,15 @@ pub fn cluster_and_drain() -> impl Strategy<Value = (Snapshot, Step)> {
     })
 }
 
-/// A change of a drain of the pool, down to so many nodes or for its demotion.
-fn drain(kind: u8, mode: &Mode, pool: &AgentPool, count: u32) -> Drain {
+/// A change of a drain of the pool, down to so many nodes or for its demotion or deletion.
+fn drain(kind: u8, aim: u8, pool: &AgentPool, count: u32) -> Drain {
     let to = count.min(pool.count);
     let nodes = (to..pool.count).map(|index| format!("aks-{}-{index}", pool.name)).collect();
-    let aim = if *mode == Mode::User { Aim::Demotion } else { Aim::Scale { from: pool.count, to } };
+    let aim = match aim {
+        0 => Aim::Demotion,
+        1 => Aim::Deletion,
+        _ => Aim::Scale { from: pool.count, to },
+    };
     match kind {
         0 => Drain::Cordon { nodes, aim },
         1 => Drain::RemoveMachines { machines: nodes, from: pool.count },

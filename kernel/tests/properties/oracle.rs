@@ -90,7 +90,8 @@ impl<'a> Oracle<'a> {
             .any(|change| matches!(change, Change::Mode { from, to } if *to != Mode::System || *from != Mode::System))
             || here.iter().any(|change| change.aim() == Some(Aim::Demotion));
         let taken: BTreeSet<&str> = writes.iter().flat_map(|step| self.taken(step, pool)).collect();
-        let goes = here.contains(&&Change::Delete) || here.contains(&&Change::Stop);
+        let goes = here.contains(&&Change::Stop)
+            || here.iter().any(|change| change.deletes() || change.aim() == Some(Aim::Deletion));
         if leaves || goes || !is_system || loses_mode || pool.power != Power::Running {
             return 0;
         }
@@ -208,6 +209,7 @@ impl<'a> Oracle<'a> {
             let none_missing = matches!(pool.max_unavailable.as_deref(), None | Some("0"));
             return !(surge && none_missing) || self.goes_on_removing(pool);
         }
+        let before_deletion = step.change.aim() == Some(Aim::Deletion);
         let taken = match &step.change {
             Change::Version { .. } | Change::NodeImage { .. } => true,
             Change::Mode { to, .. } => pool.mode == Mode::System && *to != Mode::System,
@@ -217,12 +219,13 @@ impl<'a> Oracle<'a> {
             }
             Change::Drain(drain) if !self.relocates(step) => match drain {
                 Drain::Evict { pod: evicted, .. } => pod.full_name() == *evicted,
-                _ if drain.aim() == Some(Aim::Demotion) => true,
+                _ if drain.aim() == Some(Aim::Demotion) || before_deletion => true,
                 _ => self.taken(step, pool).iter().any(|taken| **taken == **name),
             },
             _ => false,
         };
-        taken || self.is_half_upgraded(pool) || self.goes_on_removing(pool)
+        // To close and empty nodes is no write to the pool, and neither is its deletion one that goes on with anything.
+        taken || (!before_deletion && (self.is_half_upgraded(pool) || self.goes_on_removing(pool)))
     }
 
     /// "Any write tries again": a removal that broke off goes on with the next write.

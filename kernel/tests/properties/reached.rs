@@ -287,6 +287,7 @@ proptest! {
                 Change::Start => prop_assert_eq!(intent.power, Some(PowerWish::Running)),
                 Change::Drain(drain) => match drain.aim() {
                     Some(Aim::Scale { to, .. }) => prop_assert_eq!(intent.count, Some(to)),
+                    Some(Aim::Deletion) => prop_assert_eq!(intent.deletion, Some(Deletion::Delete)),
                     Some(Aim::Demotion) => {
                         prop_assert_eq!((&intent.mode, intent.system_pods), (&Some(Mode::User), SystemPods::Relocate));
                     }

@@ -67,7 +67,7 @@ impl Subject {
     /// which are refused; and for settings of upgrades that are not under way.
     pub fn beside_others(pool: Pool) -> Self {
         let depends = |write: &Write| match write {
-            Write::Upgrade | Write::Delete | Write::Drain(_) | Write::Label => true,
+            Write::Upgrade | Write::Delete | Write::Empty | Write::Drain(_) | Write::Label => true,
             Write::Stop | Write::Unavailable(_) => false,
             Write::Taints(to) => !to.repel() && !pool.is_half_upgraded(),
             _ => !pool.is_half_upgraded(),

@@ -122,7 +122,7 @@ fn written(pool: &Pool, at: Moment, write: Write, beside: bool) -> Ahead {
         }
         Write::Taints(to) if to.repel() != at.repels => ahead.repels = Some(to.repel()),
         // The pool or its machines go; nothing rolls, and no node comes back.
-        Write::Delete | Write::Stop => return Ahead { removals: at.machines(), ..ahead },
+        Write::Delete | Write::Empty | Write::Stop => return Ahead { removals: at.machines(), ..ahead },
         // From then on it may count.
         Write::Start => (ahead.births, ahead.mode) = (at.unborn, Some(pool.system)),
         Write::Drain(nodes) => ahead.chosen = nodes,
@@ -211,7 +211,7 @@ pub fn stepped(pool: &Pool, write: Write, recovers: bool) -> HashSet<(u8, u8)> {
 pub fn guaranteed(pool: &Pool, write: Write) -> (u8, u8) {
     let before = if pool.system && pool.runs() { least(pool) } else { 0 };
     let after = match write {
-        Write::Demote | Write::Delete | Write::Stop => 0,
+        Write::Demote | Write::Delete | Write::Empty | Write::Stop => 0,
         Write::Scale(to) => before.min(to),
         Write::Drain(nodes) => before - nodes.min(before),
         Write::Autoscale(Some(to)) => before.min(to.min),

@@ -68,6 +68,10 @@ fn step(pool: &Pool, name: &str, write: Write) -> Step {
             let nodes = (0..number).map(|index| node_name(name, index)).collect();
             Change::Drain(Drain::Cordon { nodes, aim: Aim::Scale { from, to } })
         }
+        Write::Empty => {
+            let open = nodes(pool, name).into_iter().filter(|node| !node.cordoned);
+            Change::Drain(Drain::Cordon { nodes: open.map(|node| node.name).collect(), aim: Aim::Deletion })
+        }
     };
     Step { policy: "p".into(), pool: name.to_owned(), change }
 }
@@ -128,7 +132,7 @@ fn pool(pool: &Pool, name: &str) -> AgentPool {
             Write::Upgrade => shown.requested_version = Some(NEWER.into()),
             Write::Unavailable(to) => shown.max_unavailable = Some(to.to_string()),
             Write::Stop | Write::Start => shown.power = power(write == Write::Start),
-            Write::Label | Write::Repair | Write::Delete | Write::Drain(_) => {}
+            Write::Label | Write::Repair | Write::Delete | Write::Drain(_) | Write::Empty => {}
         }
     }
     shown

@@ -90,6 +90,8 @@ pub enum Write {
     Start,
     /// So many usable nodes are cordoned, to be removed.
     Drain(u8),
+    /// All nodes that are not yet are cordoned, before the pool is deleted.
+    Empty,
 }
 
 /// A write of the operator's that is under way.
@@ -254,7 +256,7 @@ impl Pool {
             // `maxUnavailable` is for upgrades only.
             let is_same = self.state == State::Succeeded && self.unavailable > 0;
             // A cordon is made at once.
-            let is_drain = matches!(write, Write::Drain(_));
+            let is_drain = matches!(write, Write::Drain(_) | Write::Empty);
             // ARM takes nothing else for a pool that does not run, and what is deleted or stopped does not come back.
             let may_be_under_way = if self.runs() { *write != Write::Start } else { *write == Write::Start };
             may_be_under_way
@@ -292,6 +294,8 @@ impl Pool {
         let rest = [Some(mode), Some(Write::Label), failed.then_some(Write::Repair)].into_iter().chain(power);
         let rest = rest.chain(upgrade.into_iter().flatten().map(Some));
         let drains = (1..=self.nodes.usable.min(self.count)).filter(|_| is_fixed).map(Write::Drain);
-        rest.flatten().chain(counts).chain(taints).chain([Write::Delete]).chain(drains).chain(bounds).collect()
+        let may_empty = is_fixed && self.runs() && self.nodes.number() > self.nodes.cordoned;
+        let deletion = [Some(Write::Delete), may_empty.then_some(Write::Empty)].into_iter().flatten();
+        rest.flatten().chain(counts).chain(taints).chain(deletion).chain(drains).chain(bounds).collect()
     }
 }

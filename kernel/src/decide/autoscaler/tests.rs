@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::*;
 use crate::placement::{self, Listing, World};
 use crate::testing::{NOW, begin_drain, edit, intent, node, nodes_mut, occupy, pod, pool, pool_mut, snapshot};
-use crate::{Attempt, Autoscaling, Intent, Known, Mode, Places, Settings, Snapshot, Span, SystemPods, decide, plan};
+use crate::{
+    Attempt, Autoscaling, Cause, Intent, Known, Mode, Places, Settings, Snapshot, Span, SystemPods, decide, plan,
+};
 
 const BOUNDS: Autoscaling = Autoscaling { min: 3, max: 6 };
 const OFF: &str = "turn the autoscaler off";

@@ -224,7 +224,14 @@ fn what_is_not_wanted_any_more_is_opened() {
         (intents(|intent| intent.count = Some(4)), Some("uncordon node 3: they are not to go any more")),
         (intents(|intent| intent.suspended = true), Some("the policy is suspended")),
         (intents(|intent| intent.enforcement = Enforcement::Observe), Some("the policy only observes")),
-        (intents(|intent| intent.deletion = Some(crate::Deletion::Delete)), Some("the policy is being deleted")),
+        (intents(|intent| intent.deletion = Some(crate::Deletion::Delete)), None),
+        (intents(|intent| intent.deletion = Some(crate::Deletion::Orphan)), gone),
+        (
+            intents(|intent| {
+                (intent.deletion, intent.system_pods) = (Some(crate::Deletion::Delete), SystemPods::Protect);
+            }),
+            not_any_more,
+        ),
         (intents(|intent| intent.policy = "q".into()), gone),
         (intents(|intent| intent.pool = "two".into()), gone),
         (Box::new(|snapshot| edit(&mut snapshot.intents).clear()), gone),
@@ -311,4 +318,81 @@ fn the_policys_own_autoscaler_is_off_while_the_pool_is_drained_for_its_demotion(
     intent_mut(&mut snapshot).system_pods = SystemPods::Protect;
     pool_mut(&mut snapshot, "sys").autoscaling = bounds;
     assert_eq!(texts(&snapshot).last().unwrap(), demote, "nothing is drained");
+}
+
+/// The same pool, which is to be deleted with its policy.
+fn deleted(system_pods: SystemPods) -> Snapshot {
+    let mut snapshot = cluster(system_pods);
+    intent_mut(&mut snapshot).deletion = Some(crate::Deletion::Delete);
+    snapshot
+}
+
+#[test]
+fn a_pool_is_emptied_before_it_is_deleted_where_the_policy_permits_it() {
+    let mut snapshot = deleted(SystemPods::Protect);
+    assert_eq!(texts(&snapshot), ["delete the pool"], "left to the guard, which refuses it");
+    intent_mut(&mut snapshot).system_pods = SystemPods::Relocate;
+    assert_eq!(texts(&snapshot), ["cordon nodes 0, 1, 2, 3, 4 to delete the pool"]);
+    begin_drain(&mut snapshot, "sys", &[0, 1, 2, 3, 4]);
+    app(&mut snapshot, "web", 4);
+    let evictions =
+        ["evict kube-system/dns-0 from node 0 to delete the pool", "evict shop/web from node 4 to delete the pool"];
+    assert_eq!(texts(&snapshot), evictions);
+    edit(&mut snapshot.pods).retain(|pod| pod.owner == Owner::DaemonSet);
+    occupy(&mut snapshot, "sys");
+    app(&mut snapshot, "web", 4);
+    assert_eq!(texts(&snapshot), evictions[1..]);
+    intent_mut(&mut snapshot).system_pods = SystemPods::Protect;
+    assert_eq!(texts(&snapshot), evictions[1..], "none that is protected is left");
+    occupy(&mut snapshot, "sys");
+    assert_eq!(texts(&snapshot), ["delete the pool"]);
+    pool_mut(&mut snapshot, "sys").state = ProvisioningState::Busy("Deleting".into());
+    assert_eq!(texts(&snapshot), [""; 0], "Azure is at it: they stay cordoned");
+}
+
+#[test]
+fn what_a_deletion_can_not_empty_or_need_not_is_left_to_the_guard_and_to_aks() {
+    let mut stopped = deleted(SystemPods::Relocate);
+    edit(&mut stopped.nodes).retain(|node| node.pool.as_deref() != Some("sys"));
+    edit(&mut stopped.pods).clear();
+    let mut cordoned = deleted(SystemPods::Relocate);
+    nodes_mut(&mut cordoned, "sys").next().unwrap().cordoned = true;
+    let mut autoscaled = deleted(SystemPods::Relocate);
+    pool_mut(&mut autoscaled, "sys").autoscaling = Some(crate::Autoscaling { min: 3, max: 9 });
+    let mut user = deleted(SystemPods::Relocate);
+    pool_mut(&mut user, "sys").mode = Mode::User;
+    edit(&mut user.pods).retain(|pod| pod.owner == Owner::DaemonSet);
+    occupy(&mut user, "sys");
+    for (case, snapshot) in [("stopped", stopped), ("cordoned", cordoned), ("autoscaled", autoscaled), ("user", user)] {
+        assert_eq!(texts(&snapshot), ["delete the pool"], "{case}");
+    }
+    let mut user = deleted(SystemPods::Relocate);
+    pool_mut(&mut user, "sys").mode = Mode::User;
+    assert_eq!(texts(&user), ["cordon nodes 0, 1, 2, 3, 4 to delete the pool"]);
+}
+
+#[test]
+fn the_policys_own_autoscaler_is_off_while_the_pool_is_emptied_and_comes_back_if_it_is_given_up() {
+    let bounds = Some(crate::Autoscaling { min: 3, max: 9 });
+    let mut snapshot = deleted(SystemPods::Relocate);
+    (intent_mut(&mut snapshot).count, intent_mut(&mut snapshot).autoscaling) = (None, bounds);
+    pool_mut(&mut snapshot, "sys").autoscaling = bounds;
+    let cordon = "cordon nodes 0, 1, 2, 3, 4 to delete the pool";
+    assert_eq!(texts(&snapshot), ["turn the autoscaler off", cordon]);
+    pool_mut(&mut snapshot, "sys").autoscaling = None;
+    assert_eq!(texts(&snapshot), [cordon]);
+    begin_drain(&mut snapshot, "sys", &[0, 1, 2, 3, 4]);
+    intent_mut(&mut snapshot).attempt = Some(Attempt {
+        cause: Cause::Drain,
+        failures: 1,
+        generation: 1,
+        next: Some(NOW.after(crate::Span::from_secs(60))),
+        code: String::new(),
+        message: String::new(),
+        remedy: String::new(),
+    });
+    let opened = "uncordon nodes 0, 1, 2, 3, 4: the drain was given up for now";
+    assert_eq!(texts(&snapshot), [opened, cordon, "turn the autoscaler on, 3 to 9 nodes"]);
+    pool_mut(&mut snapshot, "sys").autoscaling = bounds;
+    assert_eq!(texts(&snapshot), [opened, "turn the autoscaler off", cordon]);
 }
