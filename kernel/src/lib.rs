@@ -63,3 +63,4 @@ pub use template::{FieldKind, FieldValue, TEMPLATE_FIELDS, Template, TemplateDri
 pub use time::{Span, Time};
 pub use upgrade::UpgradeSettings;
 pub use version::{Version, WantedVersion};
+pub use vm_size::is_too_small_for_system;

@@ -273,6 +273,12 @@ impl Template {
         self.values.get(name) == Some(&FieldValue::Flag(true))
     }
 
+    /// Whether the machines are Azure's spare ones, which it may take back.
+    #[must_use]
+    pub fn is_spot(&self) -> bool {
+        self.text("priority").eq_ignore_ascii_case("Spot")
+    }
+
     /// In which of the template's fields `pool` is another, and how a change of each would be taken in this api-version. Fields
     /// that the template leaves out are not compared.
     #[must_use]

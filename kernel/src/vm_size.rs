@@ -24,7 +24,7 @@ pub(crate) fn is_arm64(size: &str) -> bool {
 ///
 /// With two cores only the first A2 (3.5 GB) and the burstable sizes with a `t` (1 GB) have less than 4 GB.
 #[must_use]
-pub(crate) fn is_too_small_for_system(size: &str) -> bool {
+pub fn is_too_small_for_system(size: &str) -> bool {
     let is_first_a2 = size.eq_ignore_ascii_case("Standard_A2") || size.eq_ignore_ascii_case("Basic_A2");
     parts(size).is_some_and(|(family, cores, features)| {
         let tiny = family.eq_ignore_ascii_case("B") && cores == 2 && features.contains('t');

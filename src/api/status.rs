@@ -28,6 +28,10 @@ pub struct NodePoolPolicyStatus {
     /// Steps that may not be made, with every rule that they break.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<RefusedStep>,
+    /// A policy of another pool as JSON, while the pool can't become what this policy asks for (`ImmutableField`): to be looked at
+    /// and applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
     /// The operation that runs on the pool, whoever started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,

@@ -9,6 +9,7 @@ mod inventory;
 mod ownership;
 mod publish;
 mod status;
+mod successor;
 mod summary;
 #[cfg(test)]
 mod tests;

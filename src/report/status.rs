@@ -7,7 +7,7 @@ use nodepool_kernel::{
 
 use super::conditions::{draft, merge};
 use super::ownership::{owned, owns_autoscaler};
-use super::{break_glass, history, summary};
+use super::{break_glass, history, successor, summary};
 use crate::api::{
     self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
     RefusedStep, condition,
@@ -126,6 +126,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
         plan: (!about.plan.steps.is_empty())
             .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
         refusals: about.refusals().flat_map(refused).collect(),
+        successor: successor::successor(policy, about),
         drift: about
             .plan
             .drift

@@ -13,6 +13,7 @@ use super::support::{DEADLINE, Scene, Story, begin, holds, message, policy, stor
 pub fn stories() -> Vec<Story> {
     vec![
         story("promote_a_user_pool", promote),
+        story("refuse_to_make_a_system_pool_of_one_that_aks_does_not_take_and_offer_the_policy_of_another", unfit),
         story("demote_with_another_healthy_system_pool_and_no_protected_pods", demote),
         story("refuse_to_demote_the_only_system_pool", only_pool),
         story("refuse_to_demote_while_the_other_pools_nodes_are_not_ready", not_ready),
@@ -39,6 +40,30 @@ async fn promote(lane: Lane) -> anyhow::Result<Scene> {
     }
     assert_eq!(scene.writes(), [write("two", json!({"mode": "System"}))]);
     scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn unfit(lane: Lane) -> anyhow::Result<Scene> {
+    let small = PoolSpec { max_pods: 20, vm_size: "Standard_B1s".to_owned(), ..PoolSpec::user("apps", 1) };
+    let scene = begin(Testbed::builder(lane).pool(PoolSpec::system("one", 2)).pool(small)).await?;
+    scene.apply(policy("apps", json!({"mode": "System", "labels": {"team": "a"}}))).await?;
+    let refusal = scene.refused("apps", "ImmutableField").await?;
+    assert!(refusal.contains("20 pods") && refusal.contains("Standard_B1s"), "{refusal}");
+    let status = scene.stalled("apps", "ImmutableField").await?;
+    assert!(message(&status, condition::READY).contains("{.status.successor}"), "{status:?}");
+
+    // What a person does with it.
+    let successor: Value = serde_json::from_str(&status.successor.unwrap_or_default())?;
+    scene.apply(successor).await?;
+    scene.apply(policy("apps", json!({"mode": "User", "labels": {"team": "a"}}))).await?;
+    scene.ready("apps2").await?;
+    let status = scene.ready("apps").await?;
+    assert_eq!(status.successor, None);
+    assert_eq!(
+        (scene.in_arm("apps2", "mode"), scene.in_arm("apps2", "vmSize")),
+        (json!("System"), json!("Standard_D4ds_v5"))
+    );
+    assert_eq!(scene.in_arm("apps", "mode"), "User");
     Ok(scene)
 }
 

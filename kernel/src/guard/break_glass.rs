@@ -42,6 +42,7 @@ impl Rule {
             | Self::Suspended
             | Self::ObserveOnly
             | Self::OperationInProgress
+            | Self::ImmutableField
             | Self::SystemPoolMustRun => false,
             Self::VersionSkew
             | Self::RestrictedSystemTaint

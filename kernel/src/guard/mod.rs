@@ -10,6 +10,7 @@ mod disruption_budget_blocks;
 mod drain;
 mod evidence;
 mod held;
+mod immutable_field;
 mod kube_system_unhealthy;
 mod last_healthy_system_pool;
 mod operation_in_progress;
@@ -81,13 +82,14 @@ type CheckOfPods = for<'a> fn(&Facts<'a>, &Step, &Takedown<'a>) -> Option<Broken
 
 /// Judges one step against facts.
 pub(crate) fn judge(step: Step, facts: &Facts<'_>) -> Result<Approved<Step>, Box<Refusal>> {
-    const OF_THE_CLUSTER: [Check; 10] = [
+    const OF_THE_CLUSTER: [Check; 11] = [
         wrong_cluster::check,
         stale_observation::check,
         conflicting_policy::check,
         held::check,
         operation_in_progress::check,
         version_skew::check,
+        immutable_field::check,
         restricted_system_taint::check,
         system_pool_must_run::check,
         last_healthy_system_pool::check,

@@ -25,6 +25,8 @@ pub enum Rule {
     OperationInProgress,
     /// AKS does not take the version, or the write would go on with an upgrade that has stopped half-way.
     VersionSkew,
+    /// AKS does not make the change to a pool that exists, but only to another one.
+    ImmutableField,
     /// AKS or its add-ons do not accept the taints on a system pool.
     RestrictedSystemTaint,
     /// AKS does not stop system pools.
@@ -49,7 +51,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are checked.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongCluster,
         Self::StaleObservation,
         Self::ConflictingPolicy,
@@ -58,6 +60,7 @@ impl Rule {
         Self::ObserveOnly,
         Self::OperationInProgress,
         Self::VersionSkew,
+        Self::ImmutableField,
         Self::RestrictedSystemTaint,
         Self::SystemPoolMustRun,
         Self::LastHealthySystemPool,
@@ -81,6 +84,7 @@ impl Rule {
             Self::Suspended => "Suspended",
             Self::ObserveOnly => "ObserveOnly",
             Self::OperationInProgress => "OperationInProgress",
+            Self::ImmutableField => "ImmutableField",
             Self::RestrictedSystemTaint => "RestrictedSystemTaint",
             Self::SystemPoolMustRun => "SystemPoolMustRun",
             Self::LastHealthySystemPool => "LastHealthySystemPool",

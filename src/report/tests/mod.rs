@@ -5,6 +5,7 @@ mod drain;
 mod history;
 mod inventory;
 mod power;
+mod successor;
 mod upgrade;
 
 use nodepool_kernel::{

@@ -83,7 +83,7 @@ fn what_says_who_may_write_and_on_what_is_never_passed() {
     assert_eq!(rules(&wrong, &stop("apps")), [Rule::WrongCluster]);
     let never: Vec<&str> = Rule::ALL.iter().filter(|rule| !rule.may_be_passed()).map(|rule| rule.name()).collect();
     let expected = "WrongCluster StaleObservation ConflictingPolicy Paused Suspended ObserveOnly OperationInProgress \
-                    SystemPoolMustRun";
+                    ImmutableField SystemPoolMustRun";
     assert_eq!(never.join(" "), expected);
 }
 
