@@ -38,6 +38,6 @@ pub use policy::{
 pub use requested::{REQUESTED_AT, is_look_due, requested_at};
 pub use status::{
     Attempt, Condition, ConditionStatus, DriftedField, HistoryEntry, NodePoolPolicyStatus, ObservedPool, Operation,
-    PlannedSteps, RefusedStep, condition, outcome,
+    PlannedStep, PlannedSteps, RefusedStep, condition, outcome,
 };
 pub use template::PoolTemplate;

@@ -20,17 +20,24 @@ use super::upgrade::Upgrade;
     shortname = "npp",
     category = "aks",
     status = "NodePoolPolicyStatus",
+    scale(spec_replicas_path = ".spec.count", status_replicas_path = ".status.pool.count"),
     derive = "PartialEq",
     doc = "NodePoolPolicy says what one node pool of this AKS cluster should be like. The operator drives the pool there through the Azure Resource Manager and refuses every change that would leave the cluster without a healthy system pool or evict protected pods.",
     validation = Rule::new("has(self.spec.poolName) || self.metadata.name.matches('^[a-z][a-z0-9]{0,11}$')").message("metadata.name is taken as the pool's name and is not one: set spec.poolName, or use 1 to 12 lower-case letters and digits that begin with a letter"),
     validation = Rule::new("!has(self.spec.template) || !has(self.spec.template.osType) || self.spec.template.osType != 'Windows' || (has(self.spec.poolName) ? size(self.spec.poolName) : size(self.metadata.name)) <= 6").message("the pool's name is too long for spec.template.osType Windows: set spec.poolName to at most 6 characters"),
     printcolumn(name = "Pool", type_ = "string", json_path = ".status.pool.name"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.pool.mode"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.count"),
+    printcolumn(name = "Desired", type_ = "string", json_path = ".status.desired"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.pool.count"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Ready-Nodes", type_ = "integer", json_path = ".status.pool.readyNodes", priority = 1),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.pool.kubernetesVersion", priority = 1),
+    printcolumn(name = "Azure", type_ = "string", json_path = ".status.pool.provisioningState", priority = 1),
+    printcolumn(name = "In-Sync", type_ = "string", json_path = ".status.conditions[?(@.type==\"InSync\")].status", priority = 1),
+    printcolumn(name = "Safe", type_ = "string", json_path = ".status.conditions[?(@.type==\"Safe\")].status", priority = 1),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.plan.steps[0].step", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)").message("spec.poolName can't be changed: delete this policy (the pool stays unless spec.deletionPolicy is Delete) and create another"))]

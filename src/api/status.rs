@@ -19,6 +19,9 @@ pub struct NodePoolPolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// How many nodes the policy asks for: a number, or the autoscaler's bounds. Absent where it asks for neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
     /// The pool as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<ObservedPool>,
@@ -185,8 +188,27 @@ pub struct ObservedPool {
 /// What is still to be done.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlannedSteps {
-    /// The steps in words, in the order in which they are made.
-    pub steps: Vec<String>,
+    /// Names this plan: the same steps have the same hash. Example: `3fa1c09b7d42e815`.
+    #[serde(default)]
+    pub hash: String,
+    /// The steps, in the order in which they are made.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// A step that is still to be made.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedStep {
+    /// The step in words.
+    pub step: String,
+    /// The field of the spec that it is about.
+    pub field: String,
+    /// What it may do to what runs: `None`, `Scheduling` (pods that run stay; where new ones are placed may change), or `Disruptive`
+    /// (pods may be evicted or started again, or nodes go).
+    pub risk: String,
+    /// How long such a step usually takes in Azure, if that is known. Example: `about 4 minutes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usually_takes: Option<String>,
 }
 
 /// A rule that a planned step breaks.

@@ -2,7 +2,6 @@
 //! policies.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
@@ -12,6 +11,7 @@ use super::inventory::InventoryRow;
 use super::restarts::Restarts;
 use super::rows;
 use super::sharing::Sharing;
+use super::statuses::Statuses;
 use super::tenants::Tenants;
 use super::watched::Watched;
 use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
@@ -29,7 +29,7 @@ pub struct Store {
     pub(super) bulk: BulkLog,
     pub(super) restarts: Restarts,
     pub(super) tenants: Tenants,
-    statuses: Mutex<BTreeMap<String, Written>>,
+    pub(super) statuses: Statuses,
 }
 
 /// A policy, or what is left of one that can't be understood.
@@ -62,14 +62,6 @@ impl PolicyRow {
     }
 }
 
-/// The status of a policy as this process has it. The watch lags behind our own writes, so that its status is taken
-/// only for policies that this process has not written yet.
-struct Written {
-    uid: Option<String>,
-    working: NodePoolPolicyStatus,
-    published: NodePoolPolicyStatus,
-}
-
 impl Store {
     /// The row of a protected pod, which shares what it has in common with others.
     pub(super) fn pod_row(&self, pod: &core::Pod) -> Option<Pod> {
@@ -81,15 +73,11 @@ impl Store {
     /// The policies by name.
     #[must_use]
     pub fn policies(&self) -> BTreeMap<String, PolicyRow> {
-        let statuses = self.statuses();
         let mut rows = self.policies.rows();
-        for (name, row) in &mut rows {
-            if let (PolicyRow::Valid(policy), Some(written)) = (row, statuses.get(name))
-                && written.uid == policy.metadata.uid
-            {
-                policy.status = Some(written.working.clone());
-            }
-        }
+        self.statuses.give(rows.values_mut().filter_map(|row| match row {
+            PolicyRow::Valid(policy) => Some(&mut **policy),
+            PolicyRow::Malformed { .. } => None,
+        }));
         rows
     }
 
@@ -121,56 +109,35 @@ impl Store {
     #[must_use]
     pub fn intent(&self, read: &NodePoolPolicy) -> Intent {
         let mut policy = read.clone();
-        let statuses = self.statuses();
-        let written = policy.metadata.name.as_ref().and_then(|name| statuses.get(name));
-        if let Some(written) = written.filter(|written| written.uid == policy.metadata.uid) {
-            policy.status = Some(written.working.clone());
-        }
+        self.statuses.give([&mut policy].into_iter());
         api::intent(&policy)
     }
 
     /// Changes the status that a policy will have; it is published with the next report.
     pub fn change_status(&self, policy: &NodePoolPolicy, change: impl FnOnce(&mut NodePoolPolicyStatus)) {
-        let mut statuses = self.statuses();
-        let name = policy.metadata.name.clone().unwrap_or_default();
-        let entry = statuses.entry(name).or_insert_with(|| Written::of(policy));
-        if entry.uid != policy.metadata.uid {
-            *entry = Written::of(policy);
-        }
-        change(&mut entry.working);
+        self.statuses.change(policy, change);
     }
 
-    /// The status that the API server has, as far as this process knows.
+    /// The status that this process last wrote, or that the API server has if it wrote none.
     #[must_use]
     pub fn published(&self, policy: &NodePoolPolicy) -> NodePoolPolicyStatus {
-        let statuses = self.statuses();
-        let written = policy.metadata.name.as_ref().and_then(|name| statuses.get(name));
-        match written.filter(|written| written.uid == policy.metadata.uid) {
-            Some(written) => written.published.clone(),
-            None => policy.status.clone().unwrap_or_default(),
-        }
+        self.statuses.published(policy)
     }
 
-    /// Takes note that the API server has this status now.
-    pub fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) {
-        let written = Written { uid: policy.metadata.uid.clone(), working: status.clone(), published: status };
-        self.statuses().insert(policy.metadata.name.clone().unwrap_or_default(), written);
+    /// Whether somebody else has written over the status.
+    #[must_use]
+    pub fn is_damaged(&self, policy: &NodePoolPolicy) -> bool {
+        self.statuses.is_damaged(policy)
+    }
+
+    /// Takes note that the API server has this status now, and the `resourceVersion` that came of it.
+    pub fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus, version: Option<String>) {
+        self.statuses.publish(policy, status, version);
     }
 
     /// Forgets the statuses of policies that are gone.
     pub fn forget(&self, exists: impl Fn(&str) -> bool) {
-        self.statuses().retain(|name, _| exists(name));
-    }
-
-    fn statuses(&self) -> MutexGuard<'_, BTreeMap<String, Written>> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Written {
-    fn of(policy: &NodePoolPolicy) -> Self {
-        let status = policy.status.clone().unwrap_or_default();
-        Self { uid: policy.metadata.uid.clone(), working: status.clone(), published: status }
+        self.statuses.forget(exists);
     }
 }
 
@@ -193,18 +160,11 @@ mod tests {
     fn a_status_of_ours_is_newer_than_what_the_watch_shows_until_the_policy_is_another() {
         let store = Store::default();
         store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("a"))));
-        store.publish(&policy("a"), with_generation(7));
+        store.publish(&policy("a"), with_generation(7), None);
         let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
         assert_eq!(seen.status, Some(with_generation(7)));
         store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("b"))));
         let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
         assert_eq!(seen.status, None);
-    }
-
-    #[test]
-    fn a_changed_status_is_not_a_published_one() {
-        let store = Store::default();
-        store.change_status(&policy("a"), |status| *status = with_generation(3));
-        assert_eq!(store.published(&policy("a")), NodePoolPolicyStatus::default());
     }
 }

@@ -9,17 +9,18 @@ use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::DeserializeGuard;
+use kube::core::{ApiResource, DeserializeGuard, DynamicObject};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::inventory::InventoryRow;
+use super::policy_row::{is_news, policy_row};
 use super::store::{PolicyRow, Store};
 use super::watched::Watched;
 use super::{PAGE, now, rows};
-use crate::api::{FINALIZER, NodePoolInventory, NodePoolPolicy};
+use crate::api::{NodePoolInventory, NodePoolPolicy};
 use crate::run::Wake;
 
 const POLICIES: &str = "policies";
@@ -134,7 +135,8 @@ impl Table {
 async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
     let table = &store.policies;
     table.expect(POLICIES);
-    let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(client);
+    // As anything, so that one that can't be understood stops no other.
+    let api = Api::<DynamicObject>::all_with(client, &ApiResource::erase::<NodePoolPolicy>(&()));
     relisting(api, all(), POLICIES, async |event| {
         let changed = match event {
             Ok(Event::Init) => {
@@ -142,8 +144,11 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
                 false
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                let name = object.name_any();
-                table.replace(POLICIES, name, policy_row(object), is_news)
+                let (name, row) = (object.name_any(), policy_row(object));
+                if matches!(&row, PolicyRow::Valid(policy) if store.statuses.seen(policy)) {
+                    wake.facts_changed();
+                }
+                table.replace(POLICIES, name, row, is_news)
             }
             Ok(Event::Delete(object)) => table.remove(&object.name_any()),
             Ok(Event::InitDone) => table.listed(POLICIES, now(), |_| true),
@@ -157,30 +162,6 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
         }
     })
     .await;
-}
-
-fn policy_row(object: DeserializeGuard<NodePoolPolicy>) -> PolicyRow {
-    let generation = object.meta().generation.unwrap_or_default();
-    let waits = object.meta().deletion_timestamp.is_some() && object.finalizers().iter().any(|it| it == FINALIZER);
-    match object.0 {
-        Ok(policy) => PolicyRow::Valid(Box::new(policy)),
-        Err(invalid) => PolicyRow::Malformed { generation, error: invalid.error, waits },
-    }
-}
-
-/// Whether a policy differs in anything that people write.
-fn is_news(old: &PolicyRow, new: &PolicyRow) -> bool {
-    match (old, new) {
-        (PolicyRow::Valid(old), PolicyRow::Valid(new)) => {
-            let written = |policy: &NodePoolPolicy| {
-                let metadata = &policy.metadata;
-                let ends = (metadata.deletion_timestamp.clone(), metadata.finalizers.clone());
-                (metadata.uid.clone(), metadata.generation, metadata.annotations.clone(), ends)
-            };
-            written(old) != written(new)
-        }
-        (old, new) => old != new,
-    }
 }
 
 /// All objects of a kind, page by page: from resourceVersion 0 the API server sends everything at once, whatever the limit.

@@ -7,6 +7,7 @@ mod events;
 mod history;
 mod inventory;
 mod ownership;
+mod plan;
 mod publish;
 mod status;
 mod successor;

@@ -61,11 +61,15 @@ impl Publisher {
         Self { api: Api::all(client.clone()), client: client.clone() }
     }
 
-    /// Writes a status by server-side apply.
+    /// Writes a status by server-side apply, and tells the `resourceVersion` that came of it.
     ///
     /// # Errors
     /// Says what the API server answered. A policy that is gone by now is no error.
-    pub async fn status(&self, policy: &NodePoolPolicy, status: &NodePoolPolicyStatus) -> Result<(), PublishError> {
+    pub async fn status(
+        &self,
+        policy: &NodePoolPolicy,
+        status: &NodePoolPolicyStatus,
+    ) -> Result<Option<String>, PublishError> {
         let name = policy.metadata.name.as_deref().unwrap_or_default();
         let mut patch = json!({
             "apiVersion": NodePoolPolicy::api_version(&()),
@@ -79,8 +83,8 @@ impl Publisher {
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let detail = match self.api.patch_status(name, &params, &Patch::Apply(&patch)).await {
-            Ok(_) => return Ok(()),
-            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => return Ok(()),
+            Ok(written) => return Ok(written.metadata.resource_version),
+            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => return Ok(None),
             Err(kube::Error::Api(answer)) => answer.message,
             Err(error) => error.to_string(),
         };

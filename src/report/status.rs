@@ -7,10 +7,10 @@ use nodepool_kernel::{
 
 use super::conditions::{draft, merge};
 use super::ownership::{owned, owns_autoscaler};
-use super::{break_glass, history, successor, summary};
+use super::{break_glass, history, plan, successor, summary};
 use crate::api::{
-    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, PlannedSteps,
-    RefusedStep, condition,
+    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, RefusedStep,
+    condition,
 };
 
 const POD_LIMIT: usize = 10;
@@ -119,12 +119,12 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
         conditions: merge(&old.conditions, bounded(summary::conditions(about, operation.as_ref())), generation, &now),
+        desired: desired(policy),
         pool: about
             .pool
             .map(|pool| observed(pool, about))
             .or_else(|| if about.is_unobserved() { old.pool } else { None }),
-        plan: (!about.plan.steps.is_empty())
-            .then(|| PlannedSteps { steps: about.plan.steps.iter().map(|step| step.change.to_string()).collect() }),
+        plan: plan::planned(&about.plan.policy, &about.plan.steps, about.pool),
         refusals: about.refusals().flat_map(refused).collect(),
         successor: successor::successor(policy, about),
         drift: about
@@ -178,6 +178,12 @@ pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: 
         conditions: merge(&old.conditions, bounded(drafts), generation, &rfc3339(now)),
         ..NodePoolPolicyStatus::default()
     }
+}
+
+/// The number of nodes that the policy asks for, as people read it.
+fn desired(policy: &NodePoolPolicy) -> Option<String> {
+    let bounds = policy.spec.autoscaling.map(|bounds| format!("{}-{}", bounds.min_count, bounds.max_count));
+    bounds.or_else(|| policy.spec.count.map(|count| count.to_string()))
 }
 
 fn small(count: u32) -> i32 {

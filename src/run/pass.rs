@@ -352,20 +352,23 @@ impl Pass {
     /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.
     pub(super) async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
         let published = self.store.published(policy);
-        if published == status {
+        if published == status && !self.store.is_damaged(policy) {
             return true;
         }
-        if let Err(error) = self.publisher.status(policy, &status).await {
-            tracing::warn!(%error, "it is written again in the next pass");
-            self.wake_later();
-            return false;
-        }
+        let version = match self.publisher.status(policy, &status).await {
+            Ok(version) => version,
+            Err(error) => {
+                tracing::warn!(%error, "it is written again in the next pass");
+                self.wake_later();
+                return false;
+            }
+        };
         for notice in notices(&published, &status) {
             let name = policy.metadata.name.as_deref().unwrap_or_default();
             tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");
             self.publisher.notice(policy, &notice).await;
         }
-        self.store.publish(policy, status);
+        self.store.publish(policy, status, version);
         true
     }
 

@@ -55,13 +55,15 @@ async fn stops_at(scene: &Scene, names: &[&'static str], number: usize) -> anyho
     .await?;
     scene.bed.emulator.idle().await;
     let left = left(scene, names);
-    // Each tells of all that are gone, and of none that is on its way: then nothing is news any more.
+    // Each tells of all that are gone, of none that is on its way, and of nothing that passes with it, such as the room that
+    // went with the last: then nothing is news any more.
     let gone: Vec<String> = names.iter().filter(|name| !left.contains(*name)).map(|name| format!("{name} (")).collect();
     for name in &left {
         scene.stalled(name, "BulkChangeFuse").await?;
         let tells_all = |status: &NodePoolPolicyStatus| {
             let said = message(status, condition::READY);
-            gone.iter().all(|gone| said.contains(gone)) && !said.contains("(on its way)")
+            let is_alone = status.refusals.iter().all(|refusal| refusal.rule == "BulkChangeFuse");
+            gone.iter().all(|gone| said.contains(gone)) && !said.contains("(on its way)") && is_alone
         };
         scene.until(name, "to tell of all that are gone", tells_all).await?;
     }

@@ -28,6 +28,7 @@ mod health;
 mod identity;
 mod inventory;
 mod inventory_findings;
+mod kubectl;
 mod lifecycle;
 mod machine;
 mod manual;
@@ -105,6 +106,7 @@ fn all() -> Vec<Story> {
     stories.extend(identity::stories());
     stories.extend(foreign::stories());
     stories.extend(drift::stories());
+    stories.extend(kubectl::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
     stories.extend(break_glass::stories());

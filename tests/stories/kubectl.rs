@@ -1,0 +1,116 @@
+//! What people do with kubectl: scale, look, and write over what is not theirs.
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use nodepool_operator::api::{NodePoolPolicy, condition};
+use serde_json::{Value, json};
+use testbed::{Lane, wait_for};
+
+use super::autoscaler::autoscaling;
+use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story, write};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("kubectl_scale_changes_the_count", scale),
+        story("kubectl_get_shows_what_is_asked_for_and_with_wide_what_comes_next", columns),
+        story("a_status_that_somebody_else_wrote_over_is_written_anew", damaged),
+    ]
+}
+
+fn policies(scene: &Scene) -> Api<NodePoolPolicy> {
+    Api::all(scene.bed.cluster.client())
+}
+
+async fn scale(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1}))).await?;
+    scene.ready("apps").await?;
+    let to = |replicas: i32| Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    let scaled = policies(&scene).patch_scale("apps", &PatchParams::default(), &to(3)).await?;
+    assert_eq!(scaled.spec.and_then(|spec| spec.replicas), Some(3));
+    scene.until("apps", "to be scaled", |status| status.pool.as_ref().is_some_and(|pool| pool.count == 3)).await?;
+    scene.ready("apps").await?;
+    let shown = policies(&scene).get_scale("apps").await?;
+    assert_eq!(shown.status.map(|status| status.replicas), Some(3));
+    assert_eq!(scene.writes(), [write("apps", json!({"count": 3}))]);
+
+    let refused = policies(&scene).patch_scale("apps", &PatchParams::default(), &to(1001)).await.err();
+    let said = refused.map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("spec.count"), "{said}");
+    scene.delete("apps").await?;
+    scene.apply(policy("apps", json!({"autoscaling": autoscaling(1, 4)}))).await?;
+    let refused = policies(&scene).patch_scale("apps", &PatchParams::default(), &to(2)).await.err();
+    let said = refused.map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("spec.count and spec.autoscaling can't both be set: remove one"), "{said}");
+    Ok(scene)
+}
+
+/// What `kubectl get` prints of a policy, by column: those that are always shown, and those of `-o wide`.
+async fn printed(scene: &Scene, name: &str) -> anyhow::Result<[Vec<(String, String)>; 2]> {
+    let path = format!("/apis/aks.nodepool.dev/v1alpha1/nodepoolpolicies/{name}");
+    let request = http::Request::get(path).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let table: Value = scene.bed.cluster.client().request(request.body(vec![])?).await?;
+    let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let columns = table["columnDefinitions"].as_array().into_iter().flatten();
+    let cells = table["rows"][0]["cells"].as_array().into_iter().flatten().map(cell);
+    let all = columns.zip(cells).map(|(column, cell)| {
+        let name = column["name"].as_str().unwrap_or_default().to_owned();
+        (column["priority"] == 0, (name, cell))
+    });
+    let (always, wide): (Vec<_>, Vec<_>) = all.partition(|(always, _)| *always);
+    Ok([always, wide].map(|columns| columns.into_iter().map(|(_, column)| column).collect()))
+}
+
+async fn columns(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1}))).await?;
+    scene.ready("apps").await?;
+    let pairs = |columns: &[(String, String)], skipped: &[&str]| -> Vec<String> {
+        let kept = columns.iter().filter(|(name, _)| !skipped.contains(&name.as_str()));
+        kept.map(|(name, cell)| format!("{name}: {cell}")).collect()
+    };
+    let [always, wide] = printed(&scene, "apps").await?;
+    let status = "Status: User pool with 1 node, as the policy asks";
+    let expected = ["Name: apps", "Pool: apps", "Mode: User", "Desired: 1", "Current: 1", "Ready: True", status];
+    assert_eq!(pairs(&always, &["Age"]), expected);
+    let expected = ["Ready-Nodes: 1", "Azure: Succeeded", "In-Sync: True", "Safe: True", "Next: null"];
+    assert_eq!(pairs(&wide, &["Version"]), expected);
+
+    scene.apply(policy("apps", json!({"autoscaling": autoscaling(1, 4), "enforcement": "Observe"}))).await?;
+    scene.until("apps", "to observe", |status| !holds(status, condition::IN_SYNC)).await?;
+    let [always, wide] = printed(&scene, "apps").await?;
+    assert!(pairs(&always, &[]).contains(&"Desired: 1-4".to_owned()), "{always:?}");
+    let next = "Next: turn the autoscaler on, 1 to 4 nodes".to_owned();
+    assert!(pairs(&wide, &[]).contains(&next), "{wide:?}");
+    Ok(scene)
+}
+
+async fn damaged(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1, "labels": {"a": "b"}}))).await?;
+    scene
+        .until("apps", "to have its label", |status| status.history.iter().any(|it| it.outcome == "Succeeded"))
+        .await?;
+    scene.ready("apps").await?;
+    scene.is_quiet().await?;
+    let right = scene.status("apps").await?;
+    let events = Api::<Event>::all(scene.bed.cluster.client());
+    let told = events.list(&ListParams::default()).await?.items.len();
+    for damage in [
+        json!({"conditions": [], "history": [], "ownedLabels": ["c"]}),
+        json!({"observedGeneration": 99, "pool": null}),
+        json!({"conditions": null, "desired": "7"}),
+    ] {
+        let patch = Patch::Merge(json!({"status": damage}));
+        policies(&scene).patch_status("apps", &PatchParams::default(), &patch).await?;
+        wait_for("the status to be written anew", DEADLINE, async || {
+            let status = scene.status("apps").await?;
+            Ok(if status == right { Ok(()) } else { Err(serde_json::to_string(&status)?) })
+        })
+        .await?;
+        scene.is_quiet().await?;
+    }
+    assert_eq!(events.list(&ListParams::default()).await?.items.len(), told, "nothing is news");
+    Ok(scene)
+}
