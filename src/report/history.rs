@@ -203,6 +203,12 @@ fn aim_of(step: &Step) -> String {
 
 pub(super) fn record(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
     history.push(entry);
+    *history = newest(std::mem::take(history));
+}
+
+/// As much of a history as a status holds.
+pub(super) fn newest(mut history: Vec<HistoryEntry>) -> Vec<HistoryEntry> {
     let surplus = history.len().saturating_sub(LIMIT);
     history.drain(..surplus);
+    history
 }

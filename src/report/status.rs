@@ -144,7 +144,7 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
                     .map(|ahead| DriftedField { field: Purpose::Version.to_string(), difference: ahead.to_string() }),
             )
             .collect(),
-        history: old.history,
+        history: history::newest(old.history),
         node_image_upgrade,
         last_handled_node_image_upgrade,
         last_handled_reconcile_at: api::requested_at(policy).filter(|_| about.looked).or(old.last_handled_reconcile_at),

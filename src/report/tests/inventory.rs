@@ -55,7 +55,7 @@ fn pool_mut<'a>(snapshot: &'a mut Snapshot, name: &str) -> &'a mut AgentPool {
     edit(&mut snapshot.cluster).pools.iter_mut().find(|pool| pool.name == name).unwrap()
 }
 
-fn pod(name: &str, node: Option<&str>) -> Pod {
+pub(super) fn pod(name: &str, node: Option<&str>) -> Pod {
     Pod {
         namespace: "kube-system".into(),
         name: name.into(),

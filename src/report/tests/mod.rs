@@ -5,6 +5,7 @@ mod drain;
 mod history;
 mod inventory;
 mod power;
+mod size;
 mod successor;
 mod upgrade;
 
