@@ -16,7 +16,7 @@ fn crowd(snapshot: &mut Snapshot) {
     let pool = cluster.pools.iter_mut().find(|pool| pool.name == "system").unwrap();
     pool.count = 1000;
     let long = |index: usize| format!("{}/{}", "p".repeat(200), format!("{index:03}").repeat(20));
-    let taint = |index| Taint::new(&long(index), "v".repeat(63), TaintEffect::NoSchedule);
+    let taint = |index| Taint::new(long(index), "v".repeat(63), TaintEffect::NoSchedule);
     pool.taints = (0..5).map(taint).collect();
     let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!() };
     *nodes = (0..1000).map(|index| node(pool, index)).collect();
