@@ -38,4 +38,9 @@ pub struct NodePoolInventorySpec {
     /// Statuses are kept up to date. A drain that has begun stands still, with its nodes cordoned. Without it: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+    /// What the operator logs, at once and until it is changed: a level, or levels of parts of the program. Without it: what its
+    /// setting `--log` says. Example: `nodepool_operator=debug`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub log: Option<String>,
 }

@@ -101,6 +101,7 @@ mod tests {
         store.inventory.relist("w");
         if let Some(bulk) = bulk {
             let row = InventoryRow {
+                log: None,
                 uid: None,
                 generation: 1,
                 paused: Ok(false),

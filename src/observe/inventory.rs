@@ -23,6 +23,8 @@ pub struct InventoryRow {
     pub generation: i64,
     /// `spec.paused`, or why it can't be told.
     pub paused: Result<bool, String>,
+    /// What somebody asks to be logged.
+    pub log: Option<String>,
     /// The status that the API server shows, without the bulk changes.
     pub status: NodePoolInventoryStatus,
     /// The bulk changes that the status tells, or why they can't be told.
@@ -43,16 +45,17 @@ impl InventoryRow {
         let (uid, generation) = (object.meta().uid.clone(), object.meta().generation.unwrap_or_default());
         let paused = paused(&object);
         let is_understood = paused.as_ref().map(|_| ()).map_err(Clone::clone);
+        let log = object.0.as_ref().ok().and_then(|inventory| inventory.spec.log.clone());
         let mut status = object.0.ok().and_then(|inventory| inventory.status).unwrap_or_default();
         // They are written on their own, so that they never go back with what was read of the rest.
         let bulk = std::mem::take(&mut status.bulk_changes);
         let bulk = is_understood.and_then(|()| bulk.iter().map(BulkChangeEntry::read).collect());
-        Self { uid, generation, paused, status, bulk }
+        Self { uid, generation, paused, log, status, bulk }
     }
 
     /// Whether it differs in anything that people write.
     pub(super) fn differs(old: &Self, new: &Self) -> bool {
-        (&old.uid, old.generation, &old.paused) != (&new.uid, new.generation, &new.paused)
+        (&old.uid, old.generation, &old.paused, &old.log) != (&new.uid, new.generation, &new.paused, &new.log)
     }
 }
 

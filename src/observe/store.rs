@@ -14,7 +14,7 @@ use super::sharing::Sharing;
 use super::statuses::Statuses;
 use super::tenants::Tenants;
 use super::watched::Watched;
-use crate::api::{self, NodePoolPolicy, NodePoolPolicyStatus};
+use crate::api::{self, INVENTORY, NodePoolPolicy, NodePoolPolicyStatus};
 
 /// Everything that is watched.
 #[derive(Default)]
@@ -85,6 +85,12 @@ impl Store {
     #[must_use]
     pub fn versions(&self) -> BTreeMap<String, PolicyVersion> {
         self.policies.map(PolicyRow::version)
+    }
+
+    /// What somebody asks to be logged, if anybody does.
+    #[must_use]
+    pub fn log_filter(&self) -> Option<String> {
+        self.inventory.map(|row| row.log.clone()).remove(INVENTORY).flatten()
     }
 
     /// What the policies ask for; those that can't be understood ask for nothing.

@@ -7,6 +7,7 @@ use clap::Args;
 use nodepool_kernel::{Settings, Span};
 use url::Url;
 
+use super::logging::LogFormat;
 use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
 use crate::metrics::MetricsAddress;
 
@@ -149,6 +150,10 @@ pub struct Arguments {
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+
+    /// How it is logged: an object a line, or words
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
 }
 
 /// Who the operator is in Azure, and in which cloud.

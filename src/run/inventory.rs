@@ -130,6 +130,7 @@ mod tests {
         let status =
             |generation| NodePoolInventoryStatus { observed_generation: Some(generation), ..Default::default() };
         let row = |uid: &str| InventoryRow {
+            log: None,
             uid: Some(uid.into()),
             generation: 1,
             paused: Ok(false),

@@ -12,6 +12,7 @@ mod inventory;
 mod jitter;
 mod joins;
 mod ledger;
+mod logging;
 mod pass;
 mod start;
 mod upgrades;

@@ -18,6 +18,7 @@ use super::flights::Flights;
 use super::inventory::Bulletin;
 use super::joins::Joins;
 use super::ledger::Ledger;
+use super::logging::Log;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
@@ -45,6 +46,7 @@ pub(super) struct Pass {
     pub(super) joins: Joins,
     pub(super) finalizers: Finalizers,
     pub(super) bulletin: Bulletin,
+    pub(super) log: Log,
     pub(super) passed_rules: PassedRules,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
@@ -54,6 +56,7 @@ pub(super) struct Pass {
 impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
+        self.log.follow(self.store.log_filter());
         let ended = self.follow().await;
         if ended || self.is_arm_due() {
             self.refresh().await;

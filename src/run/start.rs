@@ -10,7 +10,6 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::arguments::Arguments;
 use super::finalizers::Finalizers;
@@ -19,6 +18,7 @@ use super::inventory::Bulletin;
 use super::jitter::jittered;
 use super::joins::Joins;
 use super::ledger::Ledger;
+use super::logging::{Log, LogError};
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
@@ -35,8 +35,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Why the operator could not start or go on.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("--log {filter:?} is not a filter such as info or nodepool_operator=debug: {detail}")]
-    Log { filter: String, detail: String },
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error(
         "no way to the API server: {detail}; run in a cluster, or set KUBECONFIG to a kubeconfig that works with kubectl"
     )]
@@ -73,7 +73,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), RunError> {
-    log(&arguments.log)?;
+    let log = Log::start(&arguments.log, arguments.log_format)?;
     // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
@@ -99,6 +99,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         finalizers: Finalizers::new(clients.request.clone()),
         client: clients.request.clone(),
         bulletin: Bulletin::default(),
+        log,
         passed_rules,
         watch_client: clients.watch.clone(),
         planned: BTreeMap::new(),
@@ -145,19 +146,6 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
         }
         tokio::time::sleep_until(began + PASS_INTERVAL).await;
     }
-}
-
-fn log(filter: &str) -> Result<(), RunError> {
-    let error = |detail: String| RunError::Log { filter: filter.to_owned(), detail };
-    // kube logs lost watches as dumps of Rust values; the operator says the same in words.
-    let filter =
-        EnvFilter::try_new(format!("kube_runtime=error,{filter}")).map_err(|problem| error(problem.to_string()))?;
-    tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .try_init()
-        .map_err(|problem| error(problem.to_string()))
 }
 
 /// Two ways to the API server.

@@ -1,19 +1,21 @@
-//! What people do with kubectl: scale, look, and write over what is not theirs.
+//! What people do with kubectl: scale, look, ask for another log, and write over what is not theirs.
 
+use aks_emulator::PoolSpec;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use nodepool_operator::api::{NodePoolPolicy, condition};
+use nodepool_operator::api::{INVENTORY, NodePoolInventory, NodePoolPolicy, condition};
 use serde_json::{Value, json};
-use testbed::{Lane, wait_for};
+use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
 use super::autoscaler::autoscaling;
-use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story, write};
+use super::support::{DEADLINE, Scene, Story, begin_with, holds, plain_cluster, policy, story, write};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("kubectl_scale_changes_the_count", scale),
         story("kubectl_get_shows_what_is_asked_for_and_with_wide_what_comes_next", columns),
+        story("what_is_logged_changes_while_the_operator_runs", logged),
         story("a_status_that_somebody_else_wrote_over_is_written_anew", damaged),
     ]
 }
@@ -83,6 +85,54 @@ async fn columns(lane: Lane) -> anyhow::Result<Scene> {
     assert!(pairs(&always, &[]).contains(&"Desired: 1-4".to_owned()), "{always:?}");
     let next = "Next: turn the autoscaler on, 1 to 4 nodes".to_owned();
     assert!(pairs(&wide, &[]).contains(&next), "{wide:?}");
+    Ok(scene)
+}
+
+/// The lines of the operator's log that contain the words.
+fn lines(scene: &Scene, words: &str) -> usize {
+    scene.operator.log_tail(100_000).lines().filter(|line| line.contains(words)).count()
+}
+
+async fn logged(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    let scene = begin_with(builder.pool(PoolSpec::user("apps", 1)), &["--log-format", "text"]).await?;
+    let inventories: Api<NodePoolInventory> = Api::all(scene.bed.cluster.client());
+    let ask = async |filter: Value| {
+        let patch = Patch::Merge(json!({"spec": {"log": filter}}));
+        inventories.patch(INVENTORY, &PatchParams::default(), &patch).await.map(drop)
+    };
+    let change = async |value: &str| {
+        scene.apply(policy("apps", json!({"labels": {"a": value}}))).await?;
+        scene.ready("apps").await
+    };
+    change("1").await?;
+    let acted = lines(&scene, "acted");
+    anyhow::ensure!(acted > 0, "{}", scene.operator.log_tail(20));
+    let first = scene.operator.log_tail(100_000);
+    assert!(!first.lines().any(|line| line.starts_with('{')), "in words: {first}");
+
+    ask(json!("nodepool_operator=loud")).await?;
+    wait_for("the log to say what is wrong", DEADLINE, async || {
+        let said = lines(&scene, "spec.log of the NodePoolInventory cluster is not a filter");
+        Ok(if said == 1 { Ok(()) } else { Err(scene.operator.log_tail(5)) })
+    })
+    .await?;
+    change("2").await?;
+    let now = lines(&scene, "acted");
+    assert!(now > acted, "it logs as before");
+    ask(json!("error")).await?;
+    wait_for("the log to say that it changes", DEADLINE, async || {
+        let said = lines(&scene, "what is logged changes");
+        Ok(if said == 1 { Ok(()) } else { Err(scene.operator.log_tail(5)) })
+    })
+    .await?;
+    change("3").await?;
+    assert_eq!(lines(&scene, "acted"), now, "only errors are logged");
+    ask(json!(null)).await?;
+    scene.looks_again().await?;
+    change("4").await?;
+    assert!(lines(&scene, "acted") > now, "as it was started");
+    assert_eq!(lines(&scene, "is not a filter"), 1, "told once");
     Ok(scene)
 }
 
