@@ -15,6 +15,7 @@ pub fn stories() -> Vec<Story> {
     vec![
         story("kubectl_scale_changes_the_count", scale),
         story("kubectl_get_shows_what_is_asked_for_and_with_wide_what_comes_next", columns),
+        story("two_hands_may_apply_parts_of_one_policy", two_hands),
         story("what_is_logged_changes_while_the_operator_runs", logged),
         story("a_status_that_somebody_else_wrote_over_is_written_anew", damaged),
     ]
@@ -45,6 +46,7 @@ async fn scale(lane: Lane) -> anyhow::Result<Scene> {
     let refused = policies(&scene).patch_scale("apps", &PatchParams::default(), &to(2)).await.err();
     let said = refused.map(|error| error.to_string()).unwrap_or_default();
     assert!(said.contains("spec.count and spec.autoscaling can't both be set: remove one"), "{said}");
+    scene.ready("apps").await?;
     Ok(scene)
 }
 
@@ -85,6 +87,34 @@ async fn columns(lane: Lane) -> anyhow::Result<Scene> {
     assert!(pairs(&always, &[]).contains(&"Desired: 1-4".to_owned()), "{always:?}");
     let next = "Next: turn the autoscaler on, 1 to 4 nodes".to_owned();
     assert!(pairs(&wide, &[]).contains(&next), "{wide:?}");
+    Ok(scene)
+}
+
+async fn two_hands(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1, "labels": {"team": "shop"}}))).await?;
+    scene.ready("apps").await?;
+    let theirs = policy("apps", json!({"labels": {"checked": "yes"}, "tags": {"owner": "security"}}));
+    policies(&scene).patch("apps", &PatchParams::apply("security"), &Patch::Apply(&theirs)).await?;
+    scene.until("apps", "to have the tag", |status| status.owned_tags == ["owner"]).await?;
+    scene.ready("apps").await?;
+    let both = json!({"team": "shop", "checked": "yes"});
+    assert_eq!(
+        (scene.in_arm("apps", "nodeLabels"), scene.in_arm("apps", "tags")),
+        (both, json!({"owner": "security"}))
+    );
+    // The first applies again, with something new, and takes nothing of the other's away.
+    scene.apply(policy("apps", json!({"count": 1, "labels": {"team": "store"}}))).await?;
+    scene.until("apps", "to have the label", |_| scene.in_arm("apps", "nodeLabels")["team"] == "store").await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"team": "store", "checked": "yes"}));
+    // And the other takes back what is its own.
+    let theirs = policy("apps", json!({"tags": {"owner": "security"}}));
+    policies(&scene).patch("apps", &PatchParams::apply("security"), &Patch::Apply(&theirs)).await?;
+    scene
+        .until("apps", "to lose the label", |_| scene.in_arm("apps", "nodeLabels") == json!({"team": "store"}))
+        .await?;
+    scene.ready("apps").await?;
     Ok(scene)
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "an absent field of a JSON value fails the story that looks at it")]
 #![expect(clippy::needless_pass_by_value, reason = "specs are written in place, where a reference would only be noise")]
 
+mod applied;
 mod autoscaler;
 mod bad_input;
 mod break_glass;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::applied::{Applied, GITOPS};
 use super::{health, inventory};
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
@@ -78,6 +79,7 @@ pub struct Scene {
     /// The operator.
     pub operator: Operator,
     policies: Api<NodePoolPolicy>,
+    applied: Applied,
     /// Azure evicts pods for its own reasons.
     azure_drains: bool,
 }
@@ -127,7 +129,7 @@ impl Scene {
     /// A cluster and the operator in it.
     pub fn of(bed: Testbed, operator: Operator) -> Self {
         let policies = Api::all(bed.cluster.client());
-        Self { bed, operator, policies, azure_drains: false }
+        Self { bed, operator, policies, applied: Applied::default(), azure_drains: false }
     }
 
     /// Azure upgrades nodes by itself, which evicts pods that the operator has nothing to do with.
@@ -139,11 +141,14 @@ impl Scene {
     /// Applies a policy as Argo CD and Flux do, server side.
     pub async fn apply(&self, policy: Value) -> anyhow::Result<NodePoolPolicy> {
         let name = policy["metadata"]["name"].as_str().context("a policy needs a name")?.to_owned();
-        let parameters = PatchParams::apply("gitops").force();
-        self.policies.patch(&name, &parameters, &Patch::Apply(&policy)).await.map_err(|error| match error {
+        let parameters = PatchParams::apply(GITOPS).force();
+        let applied = self.policies.patch(&name, &parameters, &Patch::Apply(&policy)).await;
+        let applied = applied.map_err(|error| match error {
             kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
             error => error.into(),
-        })
+        })?;
+        self.applied.note(&self.policies, &name, policy).await?;
+        Ok(applied)
     }
 
     /// Deletes a policy, and waits until it is gone.
@@ -337,6 +342,7 @@ impl Scene {
     async fn ends_well(mut self) -> anyhow::Result<()> {
         self.bed.emulator.idle().await;
         inventory::tells_the_truth(&mut self).await?;
+        self.applied.all_again(&self.policies).await?;
         let by_azure = |user: &str| user == EMULATOR_USER && !self.azure_drains;
         let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || by_azure(user);
         let departures = self.bed.audit.departures()?;
