@@ -43,8 +43,8 @@ struct Yard<'a> {
 }
 
 /// The steps of a policy, with a scale-down, a demotion or a deletion turned into a drain where it takes one: where protected
-/// pods run, and for any scale-down or deletion of a system pool, since AKS would choose the nodes and their order. `nodes` are those of the pool, and `held` says why no
-/// drain may go on now.
+/// pods run, and for any scale-down or deletion of a system pool, since AKS would choose the nodes and their order. `nodes` are
+/// those of the pool, and `held` says why no drain may go on now.
 pub(super) fn refine(
     intent: &Intent,
     (pool, nodes): (&AgentPool, Option<&[&Node]>),
