@@ -5,6 +5,7 @@ pub mod act;
 pub mod api;
 pub mod arm;
 pub mod metrics;
+mod nested;
 pub mod observe;
 pub mod report;
 pub mod run;

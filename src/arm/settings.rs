@@ -4,6 +4,8 @@
 use nodepool_kernel::{FieldKind, FieldValue, NewPool, Template, TemplateField, UpgradeSettings};
 use serde_json::{Map, Value, json};
 
+use crate::nested::put;
+
 /// What ARM shows of a pool. A property of another sort than its field counts as not shown.
 pub(super) fn read(properties: &Map<String, Value>) -> Template {
     Template::from_fields(|field| {
@@ -28,7 +30,7 @@ fn value(field: &TemplateField, shown: &Value) -> Option<FieldValue> {
 pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
     let mut properties = Map::new();
     for (field, value) in new.template.values() {
-        insert(&mut properties, field.property, sent(value));
+        put(&mut properties, field.property, sent(value));
     }
     properties.insert("mode".into(), json!(new.mode.to_string()));
     properties.insert("count".into(), json!(new.count));
@@ -54,17 +56,6 @@ pub(super) fn of_new(new: &NewPool) -> Map<String, Value> {
         properties.insert("upgradeSettings".into(), Value::Object(upgrade));
     }
     properties
-}
-
-/// Puts a value where the property leads; objects on the way are made.
-fn insert(properties: &mut Map<String, Value>, property: &str, value: Value) {
-    let Some((object, rest)) = property.split_once('.') else {
-        properties.insert(property.to_owned(), value);
-        return;
-    };
-    if let Value::Object(inner) = properties.entry(object).or_insert_with(|| json!({})) {
-        insert(inner, rest, value);
-    }
 }
 
 /// The settings of upgrades, with those that were read and are not changed: ARM may replace the object as a whole.
@@ -111,7 +102,7 @@ mod tests {
         };
         let mut all = Map::new();
         for field in TEMPLATE_FIELDS {
-            insert(&mut all, field.property, shown(field.kind));
+            put(&mut all, field.property, shown(field.kind));
         }
         all
     }

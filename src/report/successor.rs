@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::status::Circumstances;
 use crate::api::NodePoolPolicy;
+use crate::nested::put;
 
 /// Machines that AKS takes for a system pool, where those of the pool are too small.
 const FITTING_SIZE: &str = "Standard_D4ds_v5";
@@ -51,17 +52,6 @@ fn as_template(settings: &Template) -> Value {
         put(&mut template, field.name, as_json(value));
     }
     Value::Object(template)
-}
-
-/// Sets a field; dots in its name lead into objects.
-fn put(holder: &mut Map<String, Value>, name: &str, value: Value) {
-    let Some((outer, inner)) = name.split_once('.') else {
-        holder.insert(name.to_owned(), value);
-        return;
-    };
-    if let Value::Object(holder) = holder.entry(outer).or_insert_with(|| json!({})) {
-        put(holder, inner, value);
-    }
 }
 
 fn as_json(value: &FieldValue) -> Value {
