@@ -39,6 +39,37 @@ fn every_rule_is_among_the_reasons_and_the_health_check_is_the_one_that_is_shipp
 }
 
 #[test]
+fn every_reason_that_the_code_gives_is_in_the_list() {
+    const SOURCES: [&str; 9] = [
+        "kernel/src/plan/problem.rs",
+        "src/report/break_glass.rs",
+        "src/report/conditions.rs",
+        "src/report/events.rs",
+        "src/report/history.rs",
+        "src/report/status.rs",
+        "src/report/summary.rs",
+        "src/run/drains.rs",
+        "src/run/farewell.rs",
+    ];
+    let page = read("docs/status.md");
+    // Words of several parts, each with a capital, are reasons, outcomes or kinds, all of which the page has.
+    let is_reason = |word: &&str| {
+        let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+        capitals > 1 && word.chars().all(char::is_alphabetic) && word.starts_with(|c: char| c.is_ascii_uppercase())
+    };
+    let mut found = 0;
+    for source in SOURCES {
+        let text = read(source);
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for reason in product.split('"').filter(is_reason) {
+            found += 1;
+            assert!(page.contains(&format!("`{reason}`")), "docs/status.md lacks {reason} ({source})");
+        }
+    }
+    assert!(found > 30, "only {found} reasons were found");
+}
+
+#[test]
 fn every_setting_is_in_the_table_with_its_variable_and_default() {
     let page = read("docs/operations.md");
     let command = Arguments::augment_args(Command::new("run"));
