@@ -100,7 +100,7 @@ pub struct NodePoolPolicySpec {
     /// no longer is removed; keys that it never named are left alone. Example: `{tier: web}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "labels_schema")]
-    #[x_kube(merge_strategy = MapMerge::Granular)]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('kubernetes.azure.com/'))").message("label keys under kubernetes.azure.com/ belong to AKS: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || key.matches('^([^/]*[.])?(kubelet|node)[.]kubernetes[.]io/'))").message("AKS accepts label keys under kubernetes.io or k8s.io only below kubelet.kubernetes.io or node.kubernetes.io: choose another prefix"))]
     #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))").message("label keys are an optional DNS prefix with a slash and a name of at most 63 letters, digits, '-', '_' and '.', which begins and ends with a letter or digit"))]
@@ -111,7 +111,7 @@ pub struct NodePoolPolicySpec {
     /// readable by many: put no secrets into them. Example: `{cost-center: platform}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tags_schema")]
-    #[x_kube(merge_strategy = MapMerge::Granular)]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     #[x_kube(validation = Rule::new("self.all(key, size(key) >= 1 && size(key) <= 512 && !key.matches(r'[<>%&?/\\\\]'))").message("tag keys have 1 to 512 characters, and Azure refuses <, >, %, &, \\, ? and / in them"))]
     #[x_kube(validation = Rule::new("self.all(key, !key.matches('(?i)^(microsoft|azure|windows|aks-managed)'))").message("tag keys that begin with microsoft, azure or windows belong to Azure, those that begin with aks-managed to AKS: choose another key"))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.lowerAscii() == b.lowerAscii()))").message("two tag keys differ in case only, which makes no difference to Azure: remove one"))]

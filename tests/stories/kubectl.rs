@@ -94,27 +94,23 @@ async fn two_hands(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"count": 1, "labels": {"team": "shop"}}))).await?;
     scene.ready("apps").await?;
-    let theirs = policy("apps", json!({"labels": {"checked": "yes"}, "tags": {"owner": "security"}}));
-    policies(&scene).patch("apps", &PatchParams::apply("security"), &Patch::Apply(&theirs)).await?;
+    let by = |hand: &str| PatchParams::apply(hand);
+    let theirs = policy("apps", json!({"tags": {"owner": "security"}}));
+    policies(&scene).patch("apps", &by("security"), &Patch::Apply(&theirs)).await?;
     scene.until("apps", "to have the tag", |status| status.owned_tags == ["owner"]).await?;
     scene.ready("apps").await?;
-    let both = json!({"team": "shop", "checked": "yes"});
-    assert_eq!(
-        (scene.in_arm("apps", "nodeLabels"), scene.in_arm("apps", "tags")),
-        (both, json!({"owner": "security"}))
-    );
+    let seen = |scene: &Scene| (scene.in_arm("apps", "nodeLabels"), scene.in_arm("apps", "tags"));
+    assert_eq!(seen(&scene), (json!({"team": "shop"}), json!({"owner": "security"})));
     // The first applies again, with something new, and takes nothing of the other's away.
     scene.apply(policy("apps", json!({"count": 1, "labels": {"team": "store"}}))).await?;
     scene.until("apps", "to have the label", |_| scene.in_arm("apps", "nodeLabels")["team"] == "store").await?;
     scene.ready("apps").await?;
-    assert_eq!(scene.in_arm("apps", "nodeLabels"), json!({"team": "store", "checked": "yes"}));
-    // And the other takes back what is its own.
-    let theirs = policy("apps", json!({"tags": {"owner": "security"}}));
-    policies(&scene).patch("apps", &PatchParams::apply("security"), &Patch::Apply(&theirs)).await?;
-    scene
-        .until("apps", "to lose the label", |_| scene.in_arm("apps", "nodeLabels") == json!({"team": "store"}))
-        .await?;
-    scene.ready("apps").await?;
+    assert_eq!(seen(&scene), (json!({"team": "store"}), json!({"owner": "security"})));
+    // Labels are one field: whoever else wants some is told whose they are.
+    let theirs = policy("apps", json!({"tags": {"owner": "security"}, "labels": {"checked": "yes"}}));
+    let refused = policies(&scene).patch("apps", &by("security"), &Patch::Apply(&theirs)).await.err();
+    let said = refused.map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("conflict with \"gitops\": .spec.labels"), "{said}");
     Ok(scene)
 }
 
