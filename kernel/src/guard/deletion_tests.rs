@@ -6,8 +6,8 @@ use crate::testing::{
     pool_mut, promote, put_label, rules, run, scale, workload,
 };
 use crate::{
-    Aim, Change, Deletion, Dependent, Drain, Known, Mode, Occupant, Owner, Phase, Pod, PoolFailure, Power,
-    ProvisioningState, Settings, Snapshot, Step, SystemPods, Tenancy, Tie, Verdict, decide, plan,
+    Aim, BulkChange, BulkKind, Change, Deletion, Dependent, Drain, Known, Mode, Occupant, Owner, Phase, Pod,
+    PoolFailure, Power, ProvisioningState, Settings, Snapshot, Step, SystemPods, Tenancy, Tie, Verdict, decide, plan,
 };
 
 /// Two system pools and a user pool; `p` is to be deleted with the pool, on which no workload depends.
@@ -41,6 +41,7 @@ fn a_pool_that_the_cluster_can_do_without_may_go() {
     assert_eq!(judged("apps", stopped), []);
     let half = |s: &mut Snapshot| pool_mut(s, "apps").requested_version = Some("1.34".into());
     assert_eq!(judged("apps", half), [], "no PUT goes on with the upgrade");
+    assert_eq!(judged("apps", |s| s.occupancy.clear()), [], "nothing was closed, so that nobody has to have looked");
 }
 
 #[test]
@@ -296,6 +297,18 @@ fn the_fuse_is_asked_before_nodes_are_closed_and_counts_pools_that_are_being_emp
         assert!(found.finding.ends_with("these were: b (on its way), c (on its way), d (on its way)"), "{step}");
     }
     nodes_mut(&mut snapshot, "d").for_each(|node| (node.cordoned, node.drain) = (false, None));
+    let of = |pool: &str| BulkChange {
+        pool: pool.to_owned(),
+        policy: pool.to_owned(),
+        kind: BulkKind::Deleted,
+        at: ago(10),
+        told: "t".into(),
+    };
+    snapshot.bulk = Known::seen(snapshot.now, vec![of("b"), of("c")]);
+    assert_eq!(rules(&snapshot, &draining("apps", None)), [], "each counts once");
+    snapshot.bulk = Known::seen(snapshot.now, vec![of("b"), of("e")]);
+    assert_eq!(rules(&snapshot, &draining("apps", None)), [Rule::BulkChangeFuse], "and c is being emptied");
+    snapshot.bulk = Known::seen(snapshot.now, vec![]);
     assert_eq!(rules(&snapshot, &draining("apps", None)), []);
     snapshot.in_flight = in_flight([Step { policy: "d".into(), ..draining("d", None) }]);
     assert!(rules(&snapshot, &draining("apps", None)).contains(&Rule::BulkChangeFuse));

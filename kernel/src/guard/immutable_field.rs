@@ -116,6 +116,11 @@ mod tests {
             assert_eq!(rules(&snapshot, &put_label("apps", "x")), [], "anything else may be changed");
         }
         let mut fits = cluster();
+        let read = |field: &crate::TemplateField| {
+            (field.name == "kubeletConfig.containerLogMaxFiles").then_some(FieldValue::Number(5))
+        };
+        pool_mut(&mut fits, "apps").settings = Arc::new(Template::from_fields(read));
+        assert_eq!(rules(&fits, &promote("apps")), [], "another number");
         pool_mut(&mut fits, "apps").settings = with_pods(30);
         assert_eq!(rules(&fits, &promote("apps")), []);
         pool_mut(&mut fits, "apps").settings = template(&[("priority", "Regular"), ("vmSize", "Standard_D4ds_v5")]);
