@@ -252,3 +252,30 @@ impl fmt::Display for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_told_by_what_it_was() {
+        for (cause, reason, ends_drain) in [
+            (Cause::Drain, "DrainGivenUp", true),
+            (Cause::Failed, "OperationFailed", false),
+            (Cause::Refused, "WriteFailed", false),
+            (Cause::Canceled, "WriteFailed", false),
+        ] {
+            let attempt = Attempt {
+                cause,
+                failures: 1,
+                generation: 1,
+                next: None,
+                code: String::new(),
+                message: String::new(),
+                remedy: String::new(),
+            };
+            let problem = Problem::BackingOff { attempt, lasts: true };
+            assert_eq!((problem.reason(), problem.ends_drain(), problem.holds()), (reason, ends_drain, true));
+        }
+    }
+}
