@@ -159,16 +159,16 @@ pub struct NodePoolPolicySpec {
 pub struct Disruption {
     /// What may become of protected pods that run on nodes which are to go, on a pool that is to be deleted, or on a system
     /// pool that is to become a user pool. `Protect` leaves them where they are: only nodes and pools without such pods are
-    /// removed, and a demotion is refused. `Relocate` moves them: the nodes are cordoned, the pods evicted one by one as their disruption budgets allow, each
-    /// when the one before runs elsewhere. Without it: `Protect`.
+    /// removed, and a demotion is refused. `Relocate` moves them: the nodes are cordoned, the pods evicted one by one as their
+    /// disruption budgets allow, each when the one before runs elsewhere. Without it: `Protect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_pods: Option<SystemPods>,
 }
 
 /// What may become of protected pods that run on nodes which are to go, on a pool that is to be deleted, or on a system pool
 /// that is to become a user pool. `Protect` leaves them where they are: only nodes and pools without such pods are removed, and
-/// a demotion is refused. `Relocate` moves them: the nodes are cordoned, the pods evicted one by one as their disruption budgets allow, each when the one before runs
-/// elsewhere. Without it: `Protect`.
+/// a demotion is refused. `Relocate` moves them: the nodes are cordoned, the pods evicted one by one as their disruption budgets
+/// allow, each when the one before runs elsewhere. Without it: `Protect`.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemPods {
     /// They stay where they are.

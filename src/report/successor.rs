@@ -1,5 +1,6 @@
 //! The policy of another pool, for one that AKS does not make what its policy asks for. Never applies it: a person reads it first.
 
+use kube::Resource;
 use nodepool_kernel::{AgentPool, FieldValue, Os, Rule, Template, is_too_small_for_system};
 use serde_json::{Map, Value, json};
 
@@ -18,22 +19,27 @@ const OF_WINDOWS: [&str; 3] = ["osType", "osSKU", "kubeletConfig"];
 
 /// The policy as JSON, as `kubectl apply -f -` takes it, while a promotion is refused because the pool can't be a system pool.
 pub(super) fn successor(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> Option<String> {
-    let (pool, name) = (about.pool?, next_name(policy.pool_name()));
+    let pool = about.pool?;
     let is_refused = about.refusals().any(|refusal| {
         refusal.step.change.promotes() && refusal.broken.iter().any(|broken| broken.rule == Rule::ImmutableField)
     });
-    let Value::Object(mut spec) = serde_json::to_value(&policy.spec).ok().filter(|_| is_refused)? else { return None };
+    if !is_refused {
+        return None;
+    }
+    let Value::Object(mut spec) = serde_json::to_value(&policy.spec).ok()? else { return None };
     spec.retain(|field, _| !NOT_TAKEN_OVER.contains(&field.as_str()));
     let template = spec.remove("template").unwrap_or_else(|| as_template(&pool.settings));
     spec.insert("template".to_owned(), fitting(template, pool));
     if !spec.contains_key("count") && !spec.contains_key("autoscaling") {
         spec.insert("count".to_owned(), json!(pool.count.max(1)));
     }
-    let kind = json!({"apiVersion": "aks.nodepool.dev/v1alpha1", "kind": "NodePoolPolicy"});
-    let Value::Object(mut object) = kind else { return None };
-    object.insert("metadata".to_owned(), json!({"name": name}));
-    object.insert("spec".to_owned(), Value::Object(spec));
-    Some(Value::Object(object).to_string())
+    let another = json!({
+        "apiVersion": NodePoolPolicy::api_version(&()),
+        "kind": NodePoolPolicy::kind(&()),
+        "metadata": {"name": next_name(policy.pool_name())},
+        "spec": spec,
+    });
+    Some(another.to_string())
 }
 
 /// The same name with the next number at its end, within the twelve characters of AKS.
