@@ -43,7 +43,7 @@ pub use deadline::deadline;
 pub use decide::{GivenUp, Verdict, decide, given_up};
 pub use dependents::{Census, Site, Tenancy, Tenant};
 pub use drain::{Aim, Drain};
-pub use guard::{ALWAYS_REQUIRED, Approved, BreakGlass, Broken, Refusal, Rule, Standing, guard};
+pub use guard::{ALWAYS_REQUIRED, Approved, BreakGlass, Broken, LEAST_PODS, Refusal, Rule, Standing, guard};
 pub use health::{Doubt, Health, SystemPool, health};
 pub use image::ImageRequest;
 pub use impact::{Risk, usual_time};

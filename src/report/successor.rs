@@ -1,7 +1,7 @@
 //! The policy of another pool, for one that AKS does not make what its policy asks for. Never applies it: a person reads it first.
 
 use kube::Resource;
-use nodepool_kernel::{AgentPool, FieldValue, Os, Rule, Template, is_too_small_for_system};
+use nodepool_kernel::{AgentPool, FieldValue, LEAST_PODS, Os, Rule, Template, is_too_small_for_system};
 use serde_json::{Map, Value, json};
 
 use super::status::Circumstances;
@@ -76,7 +76,7 @@ fn fitting(template: Value, pool: &AgentPool) -> Value {
     if pool.os != Os::Linux {
         template.retain(|field, _| !OF_WINDOWS.contains(&field.as_str()));
     }
-    template.retain(|field, value| field != "maxPods" || value.as_i64().is_none_or(|pods| pods >= 30));
+    template.retain(|field, value| field != "maxPods" || value.as_i64().is_none_or(|pods| pods >= LEAST_PODS));
     let size = template.get("vmSize").and_then(Value::as_str).unwrap_or_default();
     if size.is_empty() || is_too_small_for_system(size) {
         template.insert("vmSize".to_owned(), json!(FITTING_SIZE));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::no_execute::Evicting;
-use crate::drain::{Aim, Drain};
+use crate::drain::Drain;
 use crate::facts::{Facts, unavailable};
 use crate::snapshot::{AgentPool, Node, Owner, Pod};
 use crate::step::{Change, Step};
@@ -105,8 +105,8 @@ fn singly<'a>(facts: &Facts<'a>, step: &Step) -> Vec<(&'a Pod, &'a Node)> {
     match (drain, drain.aim()) {
         (_, None) => Vec::new(),
         (Drain::Evict { pod: evicted, .. }, _) => pods.filter(|(pod, _)| pod.full_name() == *evicted).collect(),
-        (_, Some(Aim::Demotion | Aim::Deletion)) => pods.collect(),
-        (_, Some(Aim::Scale { .. })) => {
+        (_, Some(aim)) if aim.takes_all() => pods.collect(),
+        (_, Some(_)) => {
             let victims: BTreeSet<&str> = facts.victims(step).into_iter().map(|node| node.name.as_str()).collect();
             pods.filter(|(_, node)| victims.contains(node.name.as_str())).collect()
         }

@@ -10,8 +10,8 @@ use crate::step::{Change, Step};
 use crate::template::FieldValue;
 use crate::vm_size;
 
-/// The fewest pods a node of a system pool must take.
-const LEAST_PODS: i64 = 30;
+/// The fewest pods that AKS lets a node of a system pool take (`maxPods`).
+pub const LEAST_PODS: i64 = 30;
 
 /// Refuses to make a system pool of one that AKS does not take for it, since what stands against it can't be changed, and a surge
 /// of a Spot pool.

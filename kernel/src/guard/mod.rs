@@ -29,6 +29,7 @@ mod workloads_depend_on_pool;
 mod wrong_cluster;
 
 pub use break_glass::BreakGlass;
+pub use immutable_field::LEAST_PODS;
 pub use kube_system_unhealthy::ALWAYS_REQUIRED;
 pub use rule::{Broken, Refusal, Rule, Standing};
 pub(crate) use wrong_cluster::{is_proven, proof};
