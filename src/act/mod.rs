@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::Client;
 use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
-use crate::arm::{ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
+use crate::arm::{Accepted, ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
 use crate::observe::{Fresh, Observer, now};
 
 /// What became of an approved step.
@@ -22,6 +22,8 @@ pub enum Outcome {
         at: Time,
         /// The operation, if it can be asked how it goes.
         operation: Option<Operation>,
+        /// The id by which Azure's support finds the request.
+        correlation: Option<String>,
     },
     /// It was made in Kubernetes.
     Made {
@@ -66,6 +68,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The id by which Azure's support finds the write, if it was answered.
+    #[must_use]
+    pub fn correlation(&self) -> Option<&str> {
+        match self {
+            Self::Accepted { correlation, .. } | Self::Rejected { correlation, .. } => correlation.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     /// What became of the step, for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,10 +92,7 @@ impl fmt::Display for Outcome {
                 write!(f, "refused on the fresh look by {}", rules.join(", "))
             }
             Self::Postponed { error, .. } => write!(f, "postponed: {error}"),
-            Self::Rejected { code, message, correlation, .. } => {
-                write!(f, "rejected by Azure: {code}: {message}")?;
-                correlation.iter().try_for_each(|id| write!(f, " (correlation id {id})"))
-            }
+            Self::Rejected { code, message, .. } => write!(f, "rejected by Azure: {code}: {message}"),
             Self::NotSent { error } => write!(f, "not sent: {error}"),
         }
     }
@@ -144,7 +154,7 @@ pub async fn act(
         _ => return Outcome::Superseded,
     };
     match answer {
-        Ok(operation) => Outcome::Accepted { at: now(), operation },
+        Ok(Accepted { operation, correlation }) => Outcome::Accepted { at: now(), operation, correlation },
         // Somebody else has deleted the pool meanwhile.
         Err(error) if error.says_absent() && approved.get().change.deletes() => Outcome::Superseded,
         Err(error) => judge(error),

@@ -180,9 +180,15 @@ pub struct ObservedPool {
     /// The Kubernetes versions that AKS offers the pool; told while an upgrade is planned that nothing else stands against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub available_upgrades: Vec<String>,
-    /// The taints in ARM, as `key=value:Effect`.
+    /// The availability zones in ARM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+    /// The taints in ARM, as `key=value:Effect`, at most twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<String>,
+    /// The labels in ARM, as `key=value`, those that the policy does not name too, at most twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// What is still to be done.
@@ -228,7 +234,8 @@ pub struct RefusedStep {
 }
 
 /// An operation that runs on the pool, or a drain of its nodes.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// ARM's name for it, for example `Scaling`; `Draining` while nodes are cordoned for this policy.
     pub kind: String,
@@ -241,9 +248,22 @@ pub struct Operation {
     /// The field of the spec that the step is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Who started it, as far as can be told: `ThisPolicy`, or `Unknown` for anybody else, whom Azure does not name.
+    pub started_by: String,
+    /// How much of it is done, from 0 to 100, as far as the nodes show it; absent where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<i32>,
+    /// The id by which Azure's support finds the request that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
 }
 
 impl Operation {
+    /// Who started an operation of this policy's.
+    pub const THIS_POLICY: &str = "ThisPolicy";
+    /// Who started any other.
+    pub const UNKNOWN: &str = "Unknown";
+
     /// The kind of a drain, which is no operation in Azure.
     pub const DRAINING: &str = "Draining";
 
@@ -275,16 +295,30 @@ impl Operation {
 }
 
 /// A field of the spec that the pool differs in.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DriftedField {
     /// The field.
     pub field: String,
-    /// What would have to change.
-    pub difference: String,
+    /// What the policy asks for; of labels and tags, the entries that differ. Example: `3`.
+    pub wanted: String,
+    /// What the pool has. Example: `2`.
+    pub found: String,
+    /// How Azure would take a change of it, where the pool is another than the template: `InPlace`, `Rolling`, `Replace` or
+    /// `Forbidden`. Absent where that is not known, and for all other fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Since when it differs, as far as the operator has seen.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Whether the pool was changed by somebody else while the policy stayed as it was. Absent for `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed_elsewhere: bool,
 }
 
 /// Something that was done.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// When.
     #[schemars(extend("format" = "date-time"))]
@@ -297,9 +331,15 @@ pub struct HistoryEntry {
     /// was lost, and `NotDone` when it then turned out that nothing had happened; `GivenUp` for a drain that could not go on; `RulePassed` before it
     /// was made although it breaks a rule, which a person let it pass.
     pub outcome: String,
-    /// Azure's code and message, when there is one.
+    /// Azure's code, when there is one; of a drain that was given up, the rule that refuses it, or `DrainTimedOut`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What Azure says to it; of a drain that was given up, what was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The id by which Azure's support finds the request that began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
 }
 
 /// A write that came to nothing.

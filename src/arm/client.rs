@@ -16,7 +16,7 @@ use super::operation::{Operation, Progress, Response, next};
 use super::options::{ArmOptions, ArmOptionsError};
 use super::telemetry::{Kind, Telemetry};
 use super::upgrades::{Offer, offered};
-use super::write::PoolWrite;
+use super::write::{Accepted, PoolWrite};
 
 /// A client for one managed cluster.
 pub struct ArmClient {
@@ -111,12 +111,11 @@ impl ArmClient {
         offered(&answer.document()?).map_err(|detail| answer.malformed(detail))
     }
 
-    /// Writes a pool, once, and tells the operation that carries it out, if the answer names one that may be asked. Only
-    /// an approved step can be written.
+    /// Writes a pool, once. Only an approved step can be written.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Option<Operation>, ArmError> {
+    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&self.pool_path(pool), Method::Put);
         request.insert_header("content-type", "application/json");
@@ -130,19 +129,15 @@ impl ArmClient {
         let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
         // A page of something in between is no word of ARM that the write was accepted.
         PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
-        Ok(self.operation_of(pool, &answer))
+        Ok(self.taken(pool, &answer))
     }
 
-    /// Deletes a pool, once, if it is still the one of that eTag, and tells the operation that carries it out, if the answer
-    /// names one that may be asked. Disruption budgets are never set aside. Only an approved step can delete.
+    /// Deletes a pool, once, if it is still the one of that eTag. Disruption budgets are never set aside. Only an approved step
+    /// can delete.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn delete_pool(
-        &self,
-        approved: &Approved<Step>,
-        if_match: Option<&str>,
-    ) -> Result<Option<Operation>, ArmError> {
+    pub async fn delete_pool(&self, approved: &Approved<Step>, if_match: Option<&str>) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&self.pool_path(pool), Method::Delete);
         if let Some(tag) = if_match {
@@ -154,19 +149,14 @@ impl ArmClient {
         if !matches!(answer.status(), 202 | 204) {
             return Err(answer.malformed(format!("a deletion is not answered with {}", answer.status())));
         }
-        Ok(self.operation_of(pool, &answer))
+        Ok(self.taken(pool, &answer))
     }
 
-    /// Removes these machines of a pool, once, and tells the operation that carries it out, if the answer names one that may
-    /// be asked. Azure neither cordons nor drains them. Only an approved step can remove any.
+    /// Removes these machines of a pool, once. Azure neither cordons nor drains them. Only an approved step can remove any.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn delete_machines(
-        &self,
-        approved: &Approved<Step>,
-        machines: &[String],
-    ) -> Result<Option<Operation>, ArmError> {
+    pub async fn delete_machines(&self, approved: &Approved<Step>, machines: &[String]) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&format!("{}/deleteMachines", self.pool_path(pool)), Method::Post);
         request.insert_header("content-type", "application/json");
@@ -177,22 +167,26 @@ impl ArmClient {
         if answer.status() != 202 {
             return Err(answer.malformed(format!("a removal of machines is not answered with {}", answer.status())));
         }
-        Ok(self.operation_of(pool, &answer))
+        Ok(self.taken(pool, &answer))
     }
 
-    /// Brings the nodes of a pool to the latest image, once, and tells the operation that carries it out, if the answer names
-    /// one that may be asked. Only an approved step can.
+    /// Brings the nodes of a pool to the latest image, once. Only an approved step can.
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn upgrade_node_image(&self, approved: &Approved<Step>) -> Result<Option<Operation>, ArmError> {
+    pub async fn upgrade_node_image(&self, approved: &Approved<Step>) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let request = self.request(&format!("{}/upgradeNodeImageVersion", self.pool_path(pool)), Method::Post);
         let call = Call { kind: Kind::UpgradeImage, pool: Some(pool), request };
         let answer = self.exchange.make(call).await?.accepted()?;
         // A page of something in between is no word of ARM that the upgrade was accepted.
         PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
-        Ok(self.operation_of(pool, &answer))
+        Ok(self.taken(pool, &answer))
+    }
+
+    /// What the answer to a write tells of it.
+    fn taken(&self, pool: &str, answer: &Answer) -> Accepted {
+        Accepted { operation: self.operation_of(pool, answer), correlation: answer.correlation() }
     }
 
     /// The operation that an answer names, if it may be asked.

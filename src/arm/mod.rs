@@ -27,4 +27,4 @@ pub use options::{ArmOptions, ArmOptionsError};
 pub use resource_id::{ClusterId, ClusterIdError};
 pub use sign_in::{Authentication, Cloud, SignIn, SignInError};
 pub use upgrades::Offer;
-pub use write::PoolWrite;
+pub use write::{Accepted, PoolWrite};

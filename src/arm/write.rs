@@ -4,6 +4,7 @@ use nodepool_kernel::{Change, NewPool};
 use serde_json::{Map, Value, json};
 
 use super::document::PoolDocument;
+use super::operation::Operation;
 use super::settings;
 
 /// Properties that the service sets. Sending them back asks for something or is refused: since api-version 2026-04-01
@@ -20,6 +21,15 @@ const NEVER_SENT: [&str; 6] = [
 /// Collections that always go, explicitly empty where there are none: whether ARM keeps non-empty ones that are left
 /// out is not documented.
 const COLLECTIONS: [&str; 3] = ["nodeLabels", "nodeTaints", "tags"];
+
+/// What ARM told of a write that it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The operation that carries it out, if the answer names one that may be asked.
+    pub operation: Option<Operation>,
+    /// The id by which Azure's support finds the request.
+    pub correlation: Option<String>,
+}
 
 /// A PUT of one pool, made from its document as it was read.
 #[derive(Debug, Clone, PartialEq)]

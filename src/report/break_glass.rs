@@ -4,7 +4,7 @@
 use nodepool_kernel::{BreakGlass, Broken, Step, Time};
 
 use super::history::record;
-use super::status::{rfc3339, shortened};
+use super::status::{brief, rfc3339, shortened};
 use crate::api::{
     BreakGlassUse, HistoryEntry, NodePoolPolicy, NodePoolPolicyStatus, Word, glass, glass_request, glass_word, outcome,
 };
@@ -80,8 +80,8 @@ pub fn take_passed(
     });
     let detail = format!("break-glass for {} ({}): {}", passed.rule, word.reason, passed.finding);
     let (time, outcome) = (rfc3339(now), outcome::RULE_PASSED.to_owned());
-    let (step, detail) = (shortened(&step.change.to_string()), Some(shortened(&detail)));
-    record(&mut status.history, HistoryEntry { time, field, step, outcome, detail });
+    let (step, detail) = (brief(&step.change.to_string()), Some(brief(&detail)));
+    record(&mut status.history, HistoryEntry { time, field, step, outcome, detail, ..HistoryEntry::default() });
     true
 }
 

@@ -1,8 +1,8 @@
 //! What people are told once, from the difference of two statuses. Pure: sends nothing, repeats nothing.
 
-use nodepool_kernel::Purpose;
-
-use crate::api::{BreakGlassUse, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, condition, glass, outcome};
+use crate::api::{
+    BreakGlassUse, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, PlannedStep, condition, glass, outcome,
+};
 
 /// Something to tell people about a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub enum Severity {
 /// What is news in `new` to somebody who has seen `old`.
 #[must_use]
 pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<Notice> {
-    let mut notices: Vec<Notice> = new.history.iter().filter(|entry| !old.history.contains(entry)).map(step).collect();
+    let mut notices: Vec<Notice> = drift_found(old, new).or_else(|| plan_made(old, new)).into_iter().collect();
+    notices.extend(new.history.iter().filter(|entry| !old.history.contains(entry)).map(step));
     let became = |type_: &str, status: ConditionStatus| {
         let now = new.condition(type_).filter(|condition| condition.status == status)?;
         let before = old.condition(type_).filter(|condition| condition.status == status);
@@ -49,20 +50,46 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     if let Some(glass) = glass(old, new) {
         notices.push(glass);
     }
-    let was_in_sync =
-        old.condition(condition::IN_SYNC).is_some_and(|condition| condition.status == ConditionStatus::True);
-    // That somebody asks for another image is no change of the pool.
-    let field = Purpose::NodeImage.to_string();
-    let is_asked = !new.drift.is_empty() && new.drift.iter().all(|drift| drift.field == field);
-    if was_in_sync
-        && !is_asked
-        && old.observed_generation == new.observed_generation
-        && let Some(drifted) = became(condition::IN_SYNC, ConditionStatus::False)
-    {
-        let note = format!("the pool was changed elsewhere; {}", drifted.message);
-        notices.push(Notice { severity: Severity::Normal, reason: "DriftFound".into(), action: "Observe", note });
-    }
+    notices.extend(drift_repaired(old, new));
     notices
+}
+
+/// That somebody else changed the pool, which tells the plan too.
+fn drift_found(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<Notice> {
+    let is_known = |field: &str| old.drift.iter().any(|before| before.field == field);
+    new.drift.iter().find(|drift| drift.changed_elsewhere && !is_known(&drift.field))?;
+    let message = &new.condition(condition::IN_SYNC)?.message;
+    let note = format!("the pool was changed elsewhere; {message}");
+    Some(Notice { severity: Severity::Normal, reason: "DriftFound".into(), action: "Observe", note })
+}
+
+/// That what somebody else changed is as the policy asks again.
+fn drift_repaired(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<Notice> {
+    new.condition(condition::IN_SYNC).filter(|in_sync| in_sync.status == ConditionStatus::True)?;
+    let elsewhere = old.drift.iter().filter(|drift| drift.changed_elsewhere);
+    let fields: Vec<&str> = elsewhere.map(|drift| drift.field.as_str()).collect();
+    (old.observed_generation == new.observed_generation && !fields.is_empty()).then(|| Notice {
+        severity: Severity::Normal,
+        reason: "DriftRepaired".into(),
+        action: "Observe",
+        note: format!("the pool is as the policy asks again: {}", fields.join(", ")),
+    })
+}
+
+/// That there is something to do which a person has asked for. What is left of a plan when a step of it is made is no news.
+fn plan_made(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<Notice> {
+    let plan = new.plan.as_ref()?;
+    let is_news = match &old.plan {
+        Some(before) => old.observed_generation != new.observed_generation && before.hash != plan.hash,
+        None => true,
+    };
+    let told = |step: &PlannedStep| {
+        let time = step.usually_takes.as_ref().map_or_else(String::new, |time| format!(", {time}"));
+        format!("{} (risk {}{time})", step.step, step.risk)
+    };
+    let steps: Vec<String> = plan.steps.iter().map(told).collect();
+    let note = format!("plan {}: {}", plan.hash, steps.join("; "));
+    is_news.then(|| Notice { severity: Severity::Normal, reason: "PlanMade".into(), action: "Plan", note })
 }
 
 /// That somebody broke the glass, or meant to. What it lets pass is told as a step is.
@@ -87,17 +114,18 @@ fn step(entry: &HistoryEntry) -> Notice {
         outcome::GIVEN_UP => (Severity::Warning, "DrainGivenUp"),
         _ => (Severity::Warning, "StepFailed"),
     };
-    let note = match &entry.detail {
-        Some(detail) => format!("{}: {detail}", entry.step),
-        None => entry.step.clone(),
-    };
+    let parts = [Some(&entry.step), entry.code.as_ref(), entry.detail.as_ref()];
+    let mut note = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(": ");
+    if let Some(id) = entry.correlation_id.as_ref().filter(|_| severity == Severity::Warning) {
+        note = format!("{note} (correlation id {id})");
+    }
     Notice { severity, reason: reason.to_owned(), action: "Act", note }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Condition, DriftedField};
+    use crate::api::{Condition, DriftedField, PlannedSteps};
 
     fn with(type_: &str, status: ConditionStatus, reason: &str) -> NodePoolPolicyStatus {
         let condition = Condition {
@@ -119,20 +147,56 @@ mod tests {
         assert_eq!(notices(&refused, &refused), []);
     }
 
+    /// A status that differs in these fields, of which some were changed elsewhere.
+    fn drifted(fields: &[(&str, bool)]) -> NodePoolPolicyStatus {
+        let of = |(field, changed_elsewhere): &(&str, bool)| DriftedField {
+            field: (*field).to_owned(),
+            changed_elsewhere: *changed_elsewhere,
+            ..DriftedField::default()
+        };
+        let drift = fields.iter().map(of).collect();
+        NodePoolPolicyStatus { drift, ..with(condition::IN_SYNC, ConditionStatus::False, "Drifted") }
+    }
+
+    fn reasons(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<String> {
+        notices(old, new).into_iter().map(|notice| notice.reason).collect()
+    }
+
     #[test]
-    fn drift_is_told_when_the_policy_did_not_change() {
-        let (good, bad) = (
-            with(condition::IN_SYNC, ConditionStatus::True, "UpToDate"),
-            with(condition::IN_SYNC, ConditionStatus::False, "Drifted"),
-        );
-        assert_eq!(notices(&good, &bad)[0].reason, "DriftFound");
-        let edited = NodePoolPolicyStatus { observed_generation: Some(2), ..bad };
-        assert_eq!(notices(&good, &edited), []);
-        let of = |field: &str| DriftedField { field: field.to_owned(), difference: String::new() };
-        for (fields, told) in [(vec!["nodeImage"], 0), (vec!["nodeImage", "count"], 1), (vec!["count"], 1)] {
-            let drift = fields.iter().map(|field| of(field)).collect();
-            let bad = NodePoolPolicyStatus { drift, ..with(condition::IN_SYNC, ConditionStatus::False, "Drifted") };
-            assert_eq!(notices(&good, &bad).len(), told, "{fields:?}: somebody asks for another image");
+    fn drift_is_told_when_it_is_found_and_when_it_is_gone() {
+        let good = with(condition::IN_SYNC, ConditionStatus::True, "UpToDate");
+        let bad = drifted(&[("count", true), ("labels", false)]);
+        assert_eq!(reasons(&good, &bad), ["DriftFound"]);
+        assert_eq!(reasons(&bad, &bad), [] as [&str; 0]);
+        assert_eq!(reasons(&bad, &good), ["DriftRepaired"]);
+        assert_eq!(notices(&bad, &good)[0].note, "the pool is as the policy asks again: count");
+        let asked = drifted(&[("count", false)]);
+        assert_eq!((reasons(&good, &asked), reasons(&asked, &good)), (vec![], vec![]), "the policy was changed");
+        let edited = NodePoolPolicyStatus { observed_generation: Some(2), ..good };
+        assert_eq!(reasons(&bad, &edited), [] as [&str; 0], "the policy asks for what is there");
+    }
+
+    #[test]
+    fn a_plan_is_told_when_it_is_made_and_not_when_a_step_of_it_is() {
+        let planned = |generation: i64, steps: &[&str]| {
+            let of = |step: &&str| PlannedStep {
+                step: (*step).to_owned(),
+                risk: "None".to_owned(),
+                usually_takes: Some("about 4 minutes".to_owned()),
+                ..PlannedStep::default()
+            };
+            let steps: Vec<_> = steps.iter().map(of).collect();
+            let hash = steps.len().to_string();
+            let plan = (!steps.is_empty()).then_some(PlannedSteps { hash, steps });
+            NodePoolPolicyStatus { observed_generation: Some(generation), plan, ..Default::default() }
+        };
+        let [none, both, rest] = [&[][..], &["a", "b"], &["b"]].map(|steps| planned(1, steps));
+        assert_eq!(reasons(&none, &both), ["PlanMade"]);
+        let words = "plan 2: a (risk None, about 4 minutes); b (risk None, about 4 minutes)";
+        assert_eq!(notices(&none, &both)[0].note, words);
+        for (old, new) in [(&both, &both), (&both, &rest), (&rest, &none), (&both, &planned(2, &["a", "b"]))] {
+            assert_eq!(notices(old, new), []);
         }
+        assert_eq!(reasons(&both, &planned(2, &["c"])), ["PlanMade"]);
     }
 }

@@ -1,9 +1,9 @@
-//! What was done: the operation that runs and the steps that ended. Never longer than bounded.
+//! What was done: the steps that were begun and how they ended. Never longer than bounded.
 
-use nodepool_kernel::{AgentPool, Change, GivenUp, PolicyPlan, ProvisioningState, Purpose, Step, Time, Verdict};
+use nodepool_kernel::{AgentPool, Change, GivenUp, PolicyPlan, ProvisioningState, Purpose, Step, Time};
 
 use super::attempt;
-use super::status::{Circumstances, rfc3339, shortened};
+use super::status::{brief, rfc3339};
 use crate::act::Outcome;
 use crate::api::{HistoryEntry, NodePoolPolicyStatus, Operation, outcome};
 use crate::arm::End;
@@ -21,28 +21,27 @@ pub fn take_outcome(
     if let (Outcome::Accepted { .. }, Change::NodeImage { .. }) = (outcome, &step.change) {
         status.node_image_upgrade.iter_mut().for_each(|begun| begun.taken = true);
     }
-    let (at, word, detail) = match outcome {
-        Outcome::Accepted { at, .. } => (at, outcome::STARTED, None),
-        Outcome::Made { at } => (at, outcome::SUCCEEDED, None),
-        Outcome::Unknown { at, error } => (at, outcome::UNKNOWN, Some(error.clone())),
+    let (at, word, code, detail) = match outcome {
+        Outcome::Accepted { at, .. } => (at, outcome::STARTED, None, None),
+        Outcome::Made { at } => (at, outcome::SUCCEEDED, None, None),
+        Outcome::Unknown { at, error } => (at, outcome::UNKNOWN, None, Some(error)),
         Outcome::Rejected { at, code, message, remedy, correlation } => {
             let failure = attempt::Failure { code, message, remedy: remedy.clone(), correlation: correlation.clone() };
             attempt::note(status, outcome::REFUSED, generation, failure, &retry_after);
-            let id = correlation.as_ref().map_or_else(String::new, |id| format!(" (correlation id {id})"));
-            (at, outcome::REFUSED, Some(format!("{code}: {message}{id}")))
+            (at, outcome::REFUSED, Some(code), Some(message))
         }
         Outcome::Superseded | Outcome::Refused(_) | Outcome::Postponed { .. } | Outcome::NotSent { .. } => return,
     };
-    record(
-        &mut status.history,
-        HistoryEntry {
-            time: rfc3339(*at),
-            field: step.change.purpose().to_string(),
-            step: shortened(&step.change.to_string()),
-            outcome: word.to_owned(),
-            detail: detail.map(|detail| shortened(&detail)),
-        },
-    );
+    let entry = HistoryEntry {
+        time: rfc3339(*at),
+        field: step.change.purpose().to_string(),
+        step: brief(&step.change.to_string()),
+        outcome: word.to_owned(),
+        code: code.cloned(),
+        detail: detail.map(|detail| brief(detail)),
+        correlation_id: outcome.correlation().map(str::to_owned),
+    };
+    record(&mut status.history, entry);
 }
 
 /// Takes a drain that is given up into the status: the failed attempt, with the time of the next one, and history.
@@ -59,59 +58,13 @@ pub fn take_given_up(
     let entry = HistoryEntry {
         time: rfc3339(now),
         field: "disruption".to_owned(),
-        step: shortened(what),
+        step: brief(what),
         outcome: outcome::GIVEN_UP.to_owned(),
-        detail: Some(shortened(&format!("{code}: {message}"))),
+        code: Some(code.clone()),
+        detail: Some(brief(message)),
+        correlation_id: None,
     };
     record(&mut status.history, entry);
-}
-
-/// The drain of the policy's nodes, if one is under way: since when, what is next, and what that waits for.
-fn drain(about: &Circumstances<'_>) -> Option<Operation> {
-    let nodes = about.nodes.value()?.iter();
-    let own =
-        nodes.filter(|node| node.pool.as_deref() == Some(&about.plan.pool) && node.is_drained_for(&about.plan.policy));
-    let since = own.filter_map(|node| Some(node.drained()?.since)).min()?;
-    let step_that = |is_next: fn(&Change) -> bool| about.verdicts.iter().find(|it| is_next(&it.step().change));
-    let next = step_that(Change::ends_drain).or_else(|| step_that(Change::removes))?;
-    let step = &next.step().change;
-    let says = match next {
-        Verdict::Approved(_) => step.to_string(),
-        Verdict::Waits { reason, .. } => format!("{step}; waits for {reason}"),
-        Verdict::Refused(refusal) => {
-            let finding = refusal.leading().map(|broken| broken.finding.as_str()).unwrap_or_default();
-            format!("{step}; waits: {finding}")
-        }
-    };
-    Some(Operation {
-        kind: Operation::DRAINING.to_owned(),
-        since: rfc3339(since),
-        step: Some(shortened(&says)),
-        field: Some(step.purpose().to_string()),
-    })
-}
-
-/// The operation that runs on the pool, with what is known of it from before. While ARM has not been read, what was
-/// known stays: its end is still to be recorded.
-pub(super) fn operation(before: Option<&Operation>, about: &Circumstances<'_>, now: &str) -> Option<Operation> {
-    let kind = match (about.pool.and_then(|pool| pool.state.operation()), about.in_flight) {
-        (Some(kind), _) => kind,
-        (None, Some(_)) => "Accepted",
-        (None, None) if about.is_unobserved() || about.joining.is_some() => {
-            return before.filter(|before| !before.is_drain()).cloned();
-        }
-        (None, None) => return drain(about),
-    };
-    let step = about.in_flight.map(|step| step.change.to_string());
-    let field = about.in_flight.map(|step| step.change.purpose().to_string());
-    // Another step than before is another operation.
-    let before = before.filter(|before| !before.is_drain() && (step.is_none() || step == before.step));
-    Some(Operation {
-        kind: kind.to_owned(),
-        since: before.map_or_else(|| now.to_owned(), |operation| operation.since.clone()),
-        step: step.or_else(|| before.and_then(|before| before.step.clone())),
-        field: field.or_else(|| before.and_then(|before| before.field.clone())),
-    })
 }
 
 /// How a pool came to rest.
@@ -137,16 +90,15 @@ pub fn take_rest(status: &mut NodePoolPolicyStatus, rest: &Rest<'_>) {
         return;
     }
     match status.operation.take_if(|operation| !operation.is_drain()) {
-        Some(Operation { step: Some(step), field, .. }) => {
+        Some(Operation { step: Some(step), field, correlation_id, .. }) => {
             let end = end_of(&step, rest);
             if end != outcome::SUCCEEDED && field.as_deref() == Some(&Purpose::NodeImage.to_string()) {
                 status.node_image_upgrade.iter_mut().for_each(|begun| begun.taken = false);
             }
             let failure = attempt::failure(rest).filter(|_| end == outcome::FAILED);
-            let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
-            let (time, outcome) = (rfc3339(rest.now), end.to_owned());
-            let (field, step) = (field.unwrap_or_default(), shortened(&step));
-            record(&mut status.history, HistoryEntry { time, field: field.clone(), step, outcome, detail });
+            let field = field.unwrap_or_default();
+            let entry = HistoryEntry { field: field.clone(), correlation_id, ..ended(rest.now, &step, end, failure) };
+            record(&mut status.history, entry);
             attempt::ended(status, &field, end, rest);
         }
         // The operation of another hand is nobody's step.
@@ -162,20 +114,32 @@ pub fn take_absence(
     generation: i64,
     retry_at: impl Fn(u32) -> Time,
 ) {
-    let Some(Operation { step: Some(step), field, .. }) = status.operation.take_if(|operation| operation.creates())
+    let Some(Operation { step: Some(step), field, correlation_id, .. }) =
+        status.operation.take_if(|operation| operation.creates())
     else {
         return;
     };
     let (word, failure) = match end {
-        Some(End::Failed { code, message }) => (outcome::FAILED, Some((code, message))),
+        Some(End::Failed { code, message }) => (outcome::FAILED, Some((code.as_str(), message.as_str()))),
         Some(End::Canceled { .. }) => (outcome::CANCELED, None),
         Some(End::Succeeded) | None => (outcome::NOT_DONE, None),
     };
-    let detail = failure.map(|(code, message)| shortened(&format!("{code}: {message}")));
-    let (field, step) = (field.unwrap_or_default(), shortened(&step));
-    record(&mut status.history, HistoryEntry { time: rfc3339(now), field, step, outcome: word.to_owned(), detail });
+    let field = field.unwrap_or_default();
+    record(&mut status.history, HistoryEntry { field, correlation_id, ..ended(now, &step, word, failure) });
     if let Some((code, message)) = failure {
         attempt::failed_and_gone(status, generation, (code, message), &retry_at);
+    }
+}
+
+/// The entry of a step that has ended.
+fn ended(now: Time, step: &str, outcome: &str, failure: Option<(&str, &str)>) -> HistoryEntry {
+    HistoryEntry {
+        time: rfc3339(now),
+        step: brief(step),
+        outcome: outcome.to_owned(),
+        code: failure.map(|(code, _)| code.to_owned()),
+        detail: failure.map(|(_, message)| brief(message)),
+        ..HistoryEntry::default()
     }
 }
 

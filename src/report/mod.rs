@@ -3,11 +3,14 @@
 mod attempt;
 mod break_glass;
 mod conditions;
+mod drift;
 mod events;
 mod history;
 mod inventory;
+mod operation;
 mod ownership;
 mod plan;
+mod pool;
 mod publish;
 mod status;
 mod successor;

@@ -1,20 +1,17 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
 use nodepool_kernel::{
-    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Power, Problem, Purpose, Readiness, Refusal, Standing, Step,
-    Time, Verdict, Version,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Refusal, Standing, Step, Time, Verdict, Version,
 };
 
 use super::conditions::{draft, merge};
 use super::ownership::{owned, owns_autoscaler};
-use super::{break_glass, history, plan, successor, summary};
-use crate::api::{
-    self, DriftedField, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, RefusedStep,
-    condition,
-};
+use super::{break_glass, drift, history, operation, plan, pool, successor, summary};
+use crate::api::{self, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, Operation, RefusedStep, condition};
 
 const POD_LIMIT: usize = 10;
 const MESSAGE_LIMIT: usize = 1000;
+const ENTRY_LIMIT: usize = 300;
 
 /// Why nothing is done for a policy, by somebody's will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,35 +112,20 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
     let before = (old.node_image_upgrade.clone(), old.last_handled_node_image_upgrade.clone());
     let (node_image_upgrade, last_handled_node_image_upgrade) =
         api::image_upgrade_kept(policy, before, about.plan.image_answered);
-    let operation = history::operation(old.operation.as_ref(), about, &now);
+    let operation = operation::operation(old.operation.as_ref(), &old.history, about, &now);
+    let drift = drift::drift(policy, &old, about, &now);
     NodePoolPolicyStatus {
         observed_generation: Some(generation),
         conditions: merge(&old.conditions, bounded(summary::conditions(about, operation.as_ref())), generation, &now),
         desired: desired(policy),
         pool: about
             .pool
-            .map(|pool| observed(pool, about))
+            .map(|pool| pool::observed(pool, about))
             .or_else(|| if about.is_unobserved() { old.pool } else { None }),
         plan: plan::planned(&about.plan.policy, &about.plan.steps, about.pool),
         refusals: about.refusals().flat_map(refused).collect(),
         successor: successor::successor(policy, about),
-        drift: about
-            .plan
-            .drift
-            .iter()
-            .chain(&about.plan.kept_back)
-            .map(|drift| DriftedField { field: drift.field.to_string(), difference: drift.text.clone() })
-            .chain(about.plan.template_drift.iter().map(|drift| DriftedField {
-                field: format!("template.{}", drift.field),
-                difference: shortened(&drift.to_string()),
-            }))
-            .chain(
-                about
-                    .plan
-                    .ahead
-                    .map(|ahead| DriftedField { field: Purpose::Version.to_string(), difference: ahead.to_string() }),
-            )
-            .collect(),
+        drift,
         history: history::newest(old.history),
         node_image_upgrade,
         last_handled_node_image_upgrade,
@@ -186,36 +168,6 @@ fn desired(policy: &NodePoolPolicy) -> Option<String> {
     bounds.or_else(|| policy.spec.count.map(|count| count.to_string()))
 }
 
-fn small(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn observed(pool: &AgentPool, about: &Circumstances<'_>) -> ObservedPool {
-    let nodes = about.nodes;
-    let ready = |node: &&Node| {
-        node.pool.as_deref() == Some(pool.name.as_str()) && matches!(node.readiness, Readiness::Ready { .. })
-    };
-    let mut taints: Vec<String> = pool.taints.iter().map(ToString::to_string).collect();
-    taints.sort_unstable();
-    ObservedPool {
-        name: pool.name.clone(),
-        mode: pool.mode.to_string(),
-        count: small(pool.count),
-        min_count: pool.autoscaling.map(|bounds| small(bounds.min)),
-        max_count: pool.autoscaling.map(|bounds| small(bounds.max)),
-        ready_nodes: nodes.value().map(|nodes| i32::try_from(nodes.iter().filter(ready).count()).unwrap_or(i32::MAX)),
-        provisioning_state: pool.state.to_string(),
-        power_state: match &pool.power {
-            Power::Running => None,
-            Power::NotRunning(state) => Some(state.clone()),
-        },
-        kubernetes_version: pool.current_version.clone(),
-        node_image: pool.node_image.clone(),
-        available_upgrades: about.offered.iter().map(ToString::to_string).collect(),
-        taints,
-    }
-}
-
 fn refused(refusal: &Refusal) -> Vec<RefusedStep> {
     let step = refusal.step.change.to_string();
     let of = |broken: &Broken| RefusedStep {
@@ -238,7 +190,16 @@ fn bounded(mut drafts: Vec<super::conditions::Draft>) -> Vec<super::conditions::
 
 /// The text, cut to what a status may hold.
 pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MESSAGE_LIMIT) {
+    cut(text, MESSAGE_LIMIT)
+}
+
+/// The text, cut to what one of many entries may hold.
+pub(super) fn brief(text: &str) -> String {
+    cut(text, ENTRY_LIMIT)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
     }

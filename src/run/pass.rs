@@ -218,7 +218,8 @@ impl Pass {
         let Ok(recorded) = self.record_bulk(&step).await else { return };
         let hands = (&*self.arm, &self.client);
         let outcome = act(approved, &self.observer, hands, &self.flights.all(), &self.settings).await;
-        tracing::info!(%step, %outcome, "acted");
+        let Step { policy, pool, change } = &step;
+        tracing::info!(policy, pool, step = %change, %outcome, correlation = outcome.correlation(), "acted");
         self.settle_bulk(recorded, &outcome).await;
         if let Outcome::Made { .. } = outcome {
             self.tell_of_nodes(&step).await;
@@ -242,7 +243,7 @@ impl Pass {
     fn take(&mut self, step: &Step, outcome: &Outcome) {
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
-            Outcome::Accepted { at, operation } => {
+            Outcome::Accepted { at, operation, .. } => {
                 self.flights.accepted(InFlight { step: step.clone(), since: *at }, operation.clone(), poll);
                 self.ledger.accepted(&step.policy);
             }

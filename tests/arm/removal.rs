@@ -36,7 +36,7 @@ impl Arm {
     }
 
     async fn remove(&self, machines: &[String]) -> Result<Option<Operation>, ArmError> {
-        self.client.delete_machines(&approved_removal(), machines).await
+        self.client.delete_machines(&approved_removal(), machines).await.map(|taken| taken.operation)
     }
 
     async fn error(&self, machines: &[String]) -> ArmError {

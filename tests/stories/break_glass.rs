@@ -39,6 +39,7 @@ fn is(status: &NodePoolPolicyStatus, state: &str) -> bool {
 async fn once(lane: Lane) -> anyhow::Result<Scene> {
     let scene = below_the_floor(lane).await?;
     ensure!(scene.writes().is_empty(), "{:?}", scene.writes());
+    scene.page("system-capacity-floor", "system").await?;
     scene.annotate("system", BREAK_GLASS, &word(30, "INC-7, the second zone is down")?).await?;
     scene.ready("system").await?;
     let status = scene.until("system", "to have used the word", |status| is(status, glass::USED)).await?;
@@ -51,6 +52,7 @@ async fn once(lane: Lane) -> anyhow::Result<Scene> {
     let series = r#"nodepool_operator_rules_passed_total{rule="SystemCapacityFloor"}"#;
     let metrics = served(&scene).await?;
     ensure!(value(&metrics, series) == Some(1.0), "{metrics}");
+    scene.page("break-glass-used", "system").await?;
     scene.is_quiet().await?;
 
     scene.apply(policy("system", json!({"count": 3}))).await?;

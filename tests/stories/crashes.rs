@@ -42,6 +42,7 @@ enum Point {
     FreshSystemPool,
     Write,
     StatusStarted,
+    EventPlanned,
     EventStarted,
     LookAfterwards,
     StatusEnded,
@@ -51,7 +52,7 @@ enum Point {
 }
 
 impl Point {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::FirstLook,
         Self::KeysOwned,
         Self::FreshCluster,
@@ -59,6 +60,7 @@ impl Point {
         Self::FreshSystemPool,
         Self::Write,
         Self::StatusStarted,
+        Self::EventPlanned,
         Self::EventStarted,
         Self::LookAfterwards,
         Self::StatusEnded,
@@ -76,6 +78,7 @@ impl Point {
             Self::FreshSystemPool => "ARM: GET system pool",
             Self::Write => "ARM: PUT, POST or DELETE pool",
             Self::StatusStarted => "API server: status, step started",
+            Self::EventPlanned => "API server: event PlanMade",
             Self::EventStarted => "API server: event StepStarted",
             Self::LookAfterwards => "ARM: GET cluster, after the write",
             Self::StatusEnded => "API server: status, Ready",
@@ -91,6 +94,7 @@ impl Point {
             self,
             Self::KeysOwned
                 | Self::StatusStarted
+                | Self::EventPlanned
                 | Self::EventStarted
                 | Self::StatusEnded
                 | Self::EventEnded
@@ -123,6 +127,7 @@ impl Point {
             Self::KeysOwned => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}/status")),
             Self::StatusStarted => Match::method("PATCH").when(move |request| status(request, is_started)),
             Self::StatusEnded => Match::method("PATCH").when(move |request| status(request, is_ready)),
+            Self::EventPlanned => Match::method("POST").when(move |request| event(request, "PlanMade")),
             Self::EventStarted => Match::method("POST").when(move |request| event(request, "StepStarted")),
             Self::EventEnded => Match::method("POST").when(move |request| event(request, "StepSucceeded")),
             Self::FinalizerTaken => Match::method("PATCH").path_ends_with(&format!("/nodepoolpolicies/{pool}")),

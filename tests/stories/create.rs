@@ -78,6 +78,7 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let said = message(&status, condition::READY);
     assert_eq!(said, "Azure carries out: create a User pool with 2 nodes of Standard_D4ds_v5");
     assert!(holds(&status, condition::RECONCILING) && !holds(&status, condition::STALLED));
+    scene.page("creating", "apps").await?;
     held.release();
 
     let status = scene.ready("apps").await?;
@@ -100,7 +101,8 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
         assert_eq!(labels.get("tier").map(String::as_str), Some("web"));
     }
     scene.bed.cluster.wait_for_ready_nodes("apps", 2).await?;
-    scene.told("apps", &["StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["PlanMade", "StepStarted", "StepSucceeded"]).await?;
+    scene.page("created", "apps").await?;
     scene.is_quiet().await?;
     Ok(scene)
 }
@@ -118,6 +120,7 @@ async fn replace(lane: Lane) -> anyhow::Result<Scene> {
         })
         .await?;
     assert!(holds(&waits, condition::RECONCILING) && holds(&waits, condition::SAFE), "{waits:?}");
+    scene.page("waiting-for-step", "system").await?;
     scene.looks_again().await?;
     assert_eq!(sent(&scene), [created("fresh")]);
     held.release();
@@ -140,6 +143,7 @@ async fn refused(lane: Lane) -> anyhow::Result<Scene> {
     );
     scene.apply(policy("apps", json!({"count": 2, "template": of_size("Standard_D4ds_v5")}))).await?;
     let status = scene.stalled("apps", "WriteFailed").await?;
+    scene.page("write-failed", "apps").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("ErrCode_InsufficientVCPUQuota") && said.contains("To do: have the quota"), "{said}");
     let attempt = status.attempt.as_ref();
@@ -208,6 +212,7 @@ async fn adopted(lane: Lane) -> anyhow::Result<Scene> {
     assert!(!said.contains("osSKU"), "case means nothing: {said}");
     let said = message(&status, condition::READY);
     assert_eq!(said, "System pool with 2 nodes, as the policy asks, but for the template's vmSize, zones");
+    scene.page("template-differs", "system").await?;
     let fields: Vec<&str> = status.drift.iter().map(|drift| drift.field.as_str()).collect();
     assert_eq!(fields, ["template.vmSize", "template.zones"]);
     assert_eq!(scene.writes(), []);
@@ -292,6 +297,7 @@ async fn unsuitable(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", spec)).await?;
     let said = scene.refused("apps", "RestrictedSystemTaint").await?;
     assert!(said.contains("new system pool would carry team=shop:NoSchedule"), "{said}");
+    scene.page("restricted-system-taint", "apps").await?;
     assert_eq!(scene.writes(), []);
     Ok(scene)
 }

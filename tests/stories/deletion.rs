@@ -70,7 +70,7 @@ async fn with_its_policy(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(deletions(&scene).len(), 1);
     assert!(!deletions(&scene)[0].contains("ignore-pod-disruption-budget"));
     assert_eq!(scene.nodes("apps").await?.len(), 0);
-    scene.told("apps", &["PoolGone", "StepStarted"]).await?;
+    scene.told("apps", &["PlanMade", "PoolGone", "StepStarted"]).await?;
     scene.is_quiet().await?;
     Ok(scene)
 }
@@ -106,12 +106,13 @@ async fn last_system_pool(lane: Lane) -> anyhow::Result<Scene> {
     scene.refused("system", "SystemCapacityFloor").await?;
     let status = scene.stalled("system", "LastHealthySystemPool").await?;
     assert!(message(&status, condition::SAFE).starts_with("refused to delete the pool: "), "{status:?}");
+    scene.page("deletion-refused", "system").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
 
     scene.apply(policy("system", json!({"count": 2, "deletionPolicy": "Orphan"}))).await?;
     scene.gone("system").await?;
-    scene.told("system", &["LastHealthySystemPool", "PoolOrphaned"]).await?;
+    scene.told("system", &["LastHealthySystemPool", "PlanMade", "PoolOrphaned"]).await?;
     assert_eq!(scene.writes(), []);
     Ok(scene)
 }
@@ -131,6 +132,7 @@ async fn nowhere_else(lane: Lane) -> anyhow::Result<Scene> {
         refusal.contains("not selected by its node selector") && refusal.contains(ALLOW_WORKLOAD_LOSS),
         "{refusal}"
     );
+    scene.page("workloads-depend-on-pool", "apps").await?;
     scene.is_quiet().await?;
     scene.annotate("apps", ALLOW_WORKLOAD_LOSS, "web").await?;
     scene.is_quiet().await?;
@@ -180,6 +182,6 @@ async fn failing(lane: Lane) -> anyhow::Result<Scene> {
     scene.begin_deletion("apps").await?;
     scene.gone("apps").await?;
     assert_eq!((deletions(&scene).len(), scene.bed.emulator.pool("apps")), (2, None));
-    scene.told("apps", &["DriftFound", "PoolGone", "StepFailed", "StepStarted"]).await?;
+    scene.told("apps", &["DriftFound", "PlanMade", "PoolGone", "StepFailed", "StepStarted"]).await?;
     Ok(scene)
 }

@@ -90,7 +90,7 @@ async fn system_pool(lane: Lane) -> anyhow::Result<Scene> {
     goes_safely(&scene, "system").await?;
     evicted_once(&scene, &homes, &homes.keys().cloned().collect());
     only_its_deletion(&scene, "system");
-    scene.told("system", &["PoolGone", "StepStarted", "StepSucceeded"]).await?;
+    scene.told("system", &["PlanMade", "PoolGone", "StepStarted", "StepSucceeded"]).await?;
     scene.is_quiet().await?;
     Ok(scene)
 }
@@ -181,7 +181,7 @@ async fn taken_back(lane: Lane) -> anyhow::Result<Scene> {
     is_open(&scene, "system").await?;
     let evicted = evicted_by_operator(&scene)?;
     assert!(evicted.len() <= 1, "more than the eviction that was on its way: {evicted:?}");
-    scene.told("system", &["PoolOrphaned", "StepSucceeded"]).await?;
+    scene.told("system", &["PlanMade", "PoolOrphaned", "StepSucceeded"]).await?;
     scene.looks_again().await?;
     assert_eq!((evicted_by_operator(&scene)?, scene.writes()), (evicted, vec![]));
     scene.bed.emulator.pool("system").context("the pool is gone")?;

@@ -47,7 +47,8 @@ async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
         ],
         "one step has one purpose, and the label that nobody here named stays"
     );
-    scene.told("apps", &["DriftFound", "StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["DriftFound", "DriftRepaired", "StepStarted", "StepSucceeded"]).await?;
+    scene.page("drift-repaired", "apps").await?;
     Ok(scene)
 }
 
@@ -64,6 +65,7 @@ async fn observed(lane: Lane) -> anyhow::Result<Scene> {
             message(status, condition::IN_SYNC).contains("from 2 to 3") && holds(status, condition::READY)
         })
         .await?;
+    scene.page("observe-only", "apps").await?;
 
     // What it would refuse it says, too.
     scene.apply(policy("system", json!({"enforcement": "Observe", "mode": "User"}))).await?;
@@ -79,6 +81,7 @@ async fn suspended(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"suspend": true, "count": 2}))).await?;
     let status = scene.ready("apps").await?;
     assert!(message(&status, condition::READY).contains("suspended"), "{status:?}");
+    scene.page("suspended", "apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
     scene.apply(policy("apps", json!({"suspend": false, "count": 2}))).await?;

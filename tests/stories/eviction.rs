@@ -23,6 +23,7 @@ async fn not_tolerated(lane: Lane) -> anyhow::Result<Scene> {
     assert!(refusal.contains("maintenance=now:NoExecute") && refusal.contains("kube-system/coredns-"), "{refusal}");
     let restricted = scene.refused("system", "RestrictedSystemTaint").await?;
     assert!(restricted.contains("CriticalAddonsOnly=true:NoSchedule"), "{restricted}");
+    scene.page("system-pods-would-be-evicted", "system").await?;
     scene.looks_again().await?;
     assert_eq!((scene.writes(), scene.evicted()?), (vec![], vec![]));
     Ok(scene)

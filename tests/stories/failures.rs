@@ -58,6 +58,7 @@ async fn exhausted(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.stalled("apps", "PoolFailed").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("failed, 3 times in a row (QuotaExceeded: "), "{said}");
+    scene.page("pool-failed", "apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes().len(), 3, "once, and two tries more");
 
@@ -94,6 +95,7 @@ async fn canceled(lane: Lane) -> anyhow::Result<Scene> {
     held.release();
     let status = scene.stalled("apps", "PoolCanceled").await?;
     assert_eq!((outcomes(&status), failures(&status)), (vec!["Started", "Canceled"], Some(("Canceled", 1))));
+    scene.page("pool-canceled", "apps").await?;
     // The wish differs again, and is not begun all the same.
     scene.bed.emulator.edit(|cluster| cluster.pool_mut("apps").map(|pool| pool.properties["count"] = json!(1)));
     scene.until("apps", "to see the count", |status| !status.drift.is_empty()).await?;
@@ -111,6 +113,7 @@ async fn overdue(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.stalled("apps", "OperationOverdue").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("scale from 1 to 2 nodes") && said.contains("operation-abort"), "{said}");
+    scene.page("operation-overdue", "apps").await?;
     scene.is_quiet().await?;
     held.release();
     scene.ready("apps").await?;

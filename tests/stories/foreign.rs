@@ -30,6 +30,7 @@ async fn busy(lane: Lane) -> anyhow::Result<Scene> {
     let waits = scene.until("apps", "to wait", |status| holds(status, condition::RECONCILING)).await?;
     assert!(message(&waits, condition::RECONCILING).contains("pool apps is Updating"), "{waits:?}");
     assert!(holds(&waits, condition::SAFE), "waiting is not unsafe");
+    scene.page("operation-in-progress", "apps").await?;
     scene.looks_again().await?;
     assert_eq!(scene.writes(), []);
     held.release();
@@ -135,6 +136,7 @@ async fn two_policies(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("second", json!({"poolName": "apps", "count": 5, "labels": {"x": "y"}}))).await?;
     let status = scene.stalled("second", "ConflictingPolicy").await?;
     assert!(message(&status, condition::READY).contains("the older policy apps"), "{status:?}");
+    scene.page("conflicting-policy", "second").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))]);
     scene.is_quiet().await?;
 

@@ -88,6 +88,7 @@ async fn ten_deletions(lane: Lane) -> anyhow::Result<Scene> {
     let first = left.first().copied().context("none is left")?;
     let refusal = scene.refused(first, "BulkChangeFuse").await?;
     let gone: Vec<&str> = names.into_iter().filter(|name| !left.contains(name)).collect();
+    scene.page("bulk-change-fuse", first).await?;
     ensure!(
         refusal
             .starts_with("no more than 3 pools may be deleted, stopped or emptied within 60 minutes, and these were: ")

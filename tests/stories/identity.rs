@@ -25,6 +25,7 @@ async fn wrong_cluster(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 3}))).await?;
     let refusal = scene.refused("apps", "WrongCluster").await?;
     assert!(refusal.contains("https://elsewhere.oic") && refusal.contains("--cluster-resource-id"), "{refusal}");
+    scene.page("wrong-cluster", "apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
     Ok(scene)
@@ -68,6 +69,7 @@ async fn absent(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("web", json!({"count": 2}))).await?;
     let status = scene.stalled("web", "PoolNotFound").await?;
     assert!(message(&status, condition::READY).contains("apps, system"), "{status:?}");
+    scene.page("pool-not-found", "web").await?;
     scene.is_quiet().await?;
     Ok(scene)
 }
@@ -78,6 +80,7 @@ async fn autoscaled(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 3, "labels": {"tier": "web"}}))).await?;
     let status = scene.stalled("apps", "PoolIsAutoscaled").await?;
     assert!(message(&status, condition::STALLED).contains("remove spec.count"), "{status:?}");
+    scene.page("pool-is-autoscaled", "apps").await?;
     assert_eq!(
         scene.writes(),
         [write("apps", json!({"nodeLabels": {"tier": "web"}}))],

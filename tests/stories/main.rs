@@ -41,6 +41,7 @@ mod occupancy;
 #[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
 mod options;
 mod ordinary_days;
+mod pages;
 mod pause;
 mod placement;
 mod power;

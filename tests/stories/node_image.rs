@@ -88,7 +88,7 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
     assert_eq!(outcomes, ["Started", "Succeeded"]);
     assert_eq!((asked(&scene), scene.writes().len()), (1, 1));
-    scene.told("apps", &["StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["PlanMade", "StepStarted", "StepSucceeded"]).await?;
     scene.is_quiet().await?;
 
     // The image is the latest already: the new request is answered and nothing is written.

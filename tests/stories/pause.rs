@@ -38,6 +38,7 @@ async fn pauses(lane: Lane) -> anyhow::Result<Scene> {
     assert!(!holds(&paused, condition::STALLED) && !holds(&paused, condition::RECONCILING), "{paused:?}");
     assert!(holds(&paused, condition::SAFE) && !holds(&paused, condition::IN_SYNC), "{paused:?}");
     assert!(message(&paused, condition::READY).contains("all writes are paused; left undone: "), "{paused:?}");
+    scene.page("paused", "apps").await?;
     // A pause outlives the operator.
     scene.operator.terminate().await?;
     scene.operator.restart().await?;
@@ -61,6 +62,7 @@ async fn refused(lane: Lane) -> anyhow::Result<Scene> {
     assert!(holds(&status, condition::READY) && !holds(&status, condition::STALLED), "{status:?}");
     assert!(status.refusals.iter().any(|refused| refused.rule == "LastHealthySystemPool"), "{status:?}");
     assert!(status.refusals.iter().all(|refused| refused.rule != "Paused"), "a pause is no refusal: {status:?}");
+    scene.page("paused-and-unsafe", "system").await?;
     Ok(scene)
 }
 
@@ -80,6 +82,7 @@ async fn drain(lane: Lane) -> anyhow::Result<Scene> {
     marked(&scene, 2).await?;
     let closed = scene.nodes("system").await?.iter().filter(|node| is_cordoned(node)).count();
     assert_eq!(closed, 2, "the nodes stay as they are");
+    scene.page("drain-paused", "system").await?;
     pause(&scene, false).await?;
     ends_with(&scene, 3).await?;
     Ok(scene)
@@ -152,6 +155,7 @@ async fn forbidden(lane: Lane) -> anyhow::Result<Scene> {
     let says = message(&status, condition::READY);
     assert!(says.contains("whether all writes are paused") && says.contains("nodepoolinventories"), "{says}");
     assert!(scene.operator.log().contains("the watch of the inventory fails"), "the log says so too");
+    scene.page("stale-observation", "apps").await?;
     scene.looks_again().await?;
     assert_eq!(scene.writes(), []);
     // With the right the operator goes on by itself.

@@ -66,6 +66,7 @@ async fn no_execute(lane: Lane) -> anyhow::Result<Scene> {
     let refusal = scene.refused("apps", "SystemPodsUnplaceable").await?;
     let why = "(0 of 4 nodes: 3 are not selected by its node selector or affinity, 1 has the taint team=a:NoExecute)";
     assert!(refusal.contains("kube-system/keeper-") && refusal.contains(why), "{refusal}");
+    scene.page("system-pods-unplaceable", "apps").await?;
     assert_eq!(scene.writes(), []);
     // Once its workload asks for another place, nothing is moved any more.
     deploy(&scene, "keeper", json!({"nodeSelector": {"kubernetes.azure.com/agentpool": "spare"}})).await?;

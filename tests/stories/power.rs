@@ -48,6 +48,7 @@ async fn stop_and_start(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", kept)).await?;
     let status = scene.until("apps", "to keep the label back", |status| !holds(status, condition::IN_SYNC)).await?;
     assert!(holds(&status, condition::READY) && !holds(&status, condition::STALLED));
+    scene.page("stopped", "apps").await?;
     assert!(message(&status, condition::READY).ends_with("kept back until it runs: set the labels tier=web"));
     scene.is_quiet().await?;
     assert_eq!(scene.writes().len(), 1);
@@ -105,6 +106,7 @@ async fn system_pool(lane: Lane) -> anyhow::Result<Scene> {
     let refusal = scene.refused("system", "SystemPoolMustRun").await?;
     assert!(refusal.contains("pool system is a system pool, which AKS does not stop"), "{refusal}");
     scene.stalled("system", "SystemPoolMustRun").await?;
+    scene.page("system-pool-must-run", "system").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
     Ok(scene)
@@ -131,6 +133,7 @@ async fn by_hand(lane: Lane) -> anyhow::Result<Scene> {
     scene.edit_by_hand("apps", power("Stopped")).await?;
     scene.stalled("apps", "PoolNotRunning").await?;
     assert_eq!(scene.writes(), []);
+    scene.page("pool-not-running", "apps").await?;
     scene.apply(policy("apps", json!({"count": 2, "powerState": "Running"}))).await?;
     scene.ready("apps").await?;
     assert_eq!(scene.writes(), [write("apps", power("Running"))]);
@@ -223,6 +226,7 @@ async fn cluster_stopped(lane: Lane) -> anyhow::Result<Scene> {
     }
     scene.apply(policy("apps", json!({"count": 2, "powerState": "Stopped", "labels": {"a": "b"}}))).await?;
     scene.until("apps", "to wait all the same", waits).await?;
+    scene.page("cluster-not-running", "apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
     switch_by_hand(&scene, "start").await?;

@@ -51,6 +51,7 @@ async fn unfit(lane: Lane) -> anyhow::Result<Scene> {
     assert!(refusal.contains("20 pods") && refusal.contains("Standard_B1s"), "{refusal}");
     let status = scene.stalled("apps", "ImmutableField").await?;
     assert!(message(&status, condition::READY).contains("{.status.successor}"), "{status:?}");
+    scene.page("immutable-field", "apps").await?;
 
     // What a person does with it.
     let successor: Value = serde_json::from_str(&status.successor.unwrap_or_default())?;
@@ -90,7 +91,8 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     let breaks = |status: &NodePoolPolicyStatus| status.refusals.iter().map(|refused| refused.rule.as_str()).eq(rules);
     let status = scene.until("system", "to break these rules", breaks).await?;
     assert!(holds(&status, condition::STALLED) && !holds(&status, condition::SAFE));
-    scene.told("system", &["LastHealthySystemPool"]).await?;
+    scene.told("system", &["LastHealthySystemPool", "PlanMade"]).await?;
+    scene.page("last-healthy-system-pool", "system").await?;
     assert_eq!(scene.writes(), []);
     scene.is_quiet().await?;
     Ok(scene)
@@ -126,6 +128,7 @@ async fn unhealthy(lane: Lane) -> anyhow::Result<Scene> {
     let said = message(&status, condition::READY);
     assert!(said.contains("kube-system/metrics-server has ") && said.contains("Ready"), "{said}");
     assert!(holds(&status, condition::SAFE), "what may pass by itself is not unsafe");
+    scene.page("kube-system-unhealthy", "one").await?;
     scene.looks_again().await?;
     assert_eq!(scene.writes().len(), 1, "only the label");
 

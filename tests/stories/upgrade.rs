@@ -69,6 +69,7 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     let operation = running.operation.context("an operation")?;
     assert_eq!(operation.step.as_deref(), Some("upgrade from Kubernetes 1.32.9 to 1.33.5"));
     assert_eq!(operation.field.as_deref(), Some("kubernetesVersion"));
+    scene.page("upgrading", "apps").await?;
     held.release();
     let status = scene.ready("apps").await?;
     assert_eq!(scene.writes(), [to("apps", "1.33.5")]);
@@ -78,7 +79,7 @@ async fn user_pool(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(outcomes, ["Started", "Succeeded"]);
     let pool = status.pool.context("a pool")?;
     assert_eq!((pool.kubernetes_version.as_deref(), pool.available_upgrades.len()), (Some("1.33.5"), 0));
-    scene.told("apps", &["StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["PlanMade", "StepStarted", "StepSucceeded"]).await?;
 
     // A patch of it is there already, and neither a word of the minor nor of the patch is a change.
     scene.apply(policy("apps", json!({"kubernetesVersion": "1.33.5"}))).await?;
@@ -157,6 +158,7 @@ async fn waits(lane: Lane) -> anyhow::Result<Scene> {
     scene.is_quiet().await?;
     let lists = scene.bed.emulator.journal().only(|exchange| exchange.path.contains("/upgradeProfiles/")).len();
     assert_eq!(lists, 0, "nothing is asked while it waits");
+    scene.page("waits-for-control-plane", "apps").await?;
     move_control_plane(&scene, "1.34.1");
     scene.ready("apps").await?;
     assert_eq!(scene.in_arm("apps", "currentOrchestratorVersion"), "1.34.1");
@@ -176,6 +178,7 @@ async fn skew(lane: Lane) -> anyhow::Result<Scene> {
     let status = scene.stalled("apps", "VersionSkew").await?;
     let offered = status.pool.context("a pool")?.available_upgrades;
     assert_eq!(offered, ["1.32.6", "1.32.7", "1.32.9", "1.32.10"]);
+    scene.page("version-skew", "apps").await?;
     assert_eq!(scene.writes(), []);
     scene.is_quiet().await?;
     // Step by step, as the refusal says.
@@ -207,6 +210,7 @@ async fn ahead(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(status.drift.first().map(|drift| drift.field.as_str()), Some("kubernetesVersion"));
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), [], "never a downgrade");
+    scene.page("ahead-of-spec", "apps").await?;
     scene.apply(policy("apps", json!({"kubernetesVersion": "1.33", "count": 2}))).await?;
     let status = scene.ready("apps").await?;
     assert!(is_ahead(&status));

@@ -57,7 +57,8 @@ async fn scale(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(scene.writes(), [write("apps", json!({"count": 3})), write("apps", json!({"count": 1}))]);
     let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
     assert_eq!(outcomes, ["Started", "Succeeded", "Started", "Succeeded"]);
-    scene.told("apps", &["StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["PlanMade", "StepStarted", "StepSucceeded"]).await?;
+    scene.page("scaled", "apps").await?;
     scene.is_quiet().await?;
     Ok(scene)
 }

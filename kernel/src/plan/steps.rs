@@ -15,6 +15,10 @@ pub struct Drift {
     pub field: Purpose,
     /// What differs, in words.
     pub text: String,
+    /// What was found.
+    pub found: String,
+    /// What the policy wants.
+    pub wanted: String,
 }
 
 /// The steps that bring `pool` to what `intent` asks for.
@@ -53,8 +57,11 @@ pub(super) fn on_its_own(intent: &Intent, pool: &AgentPool, change: Change) -> S
 
 /// What differs, field by field, in the order of the fields. `steps` are those of [`toward`].
 pub(super) fn drift(steps: &[Step]) -> Vec<Drift> {
-    let mut drift: Vec<Drift> =
-        steps.iter().map(|step| Drift { field: step.change.purpose(), text: step.change.to_string() }).collect();
+    let differs = |Step { change, .. }: &Step| {
+        let (found, wanted) = change.found_and_wanted();
+        Drift { field: change.purpose(), text: change.to_string(), found, wanted }
+    };
+    let mut drift: Vec<Drift> = steps.iter().map(differs).collect();
     drift.sort_by_key(|drift| drift.field);
     drift
 }

@@ -61,3 +61,36 @@ fn a_change_is_made_when_the_pool_is_as_it_would_have_it() {
         assert_eq!(change.is_made(pool), made, "{change}");
     }
 }
+
+#[test]
+fn what_is_found_and_wanted_is_told_as_short_as_the_field_allows() {
+    let told = |change: Change| {
+        let (found, wanted) = change.found_and_wanted();
+        format!("{found} | {wanted}")
+    };
+    let from = labels(&[("a", "1"), ("b", "1"), ("same", "x")]);
+    let to = labels(&[("a", "2"), ("c", "3"), ("same", "x")]);
+    let taint = |text: &str| vec![text.parse::<Taint>().unwrap()];
+    let bounds = Some(Autoscaling { min: 1, max: 5 });
+    for (change, expected) in [
+        (Change::Mode { from: Mode::System, to: Mode::User }, "System | User"),
+        (Change::Count { from: 2, to: 3 }, "2 | 3"),
+        (Change::Labels { from: from.clone(), to }, "a=1, b=1 | a=2, c=3"),
+        (Change::Labels { from, to: labels(&[("same", "x")]) }, "a=1, b=1 | none"),
+        (Change::Tags { from: labels(&[("Owner", "a")]), to: labels(&[("owner", "b")]) }, "Owner=a | owner=b"),
+        (Change::Taints { from: vec![], to: taint("a=1:NoSchedule") }, "none | a=1:NoSchedule"),
+        (Change::Repair { code: "QuotaExceeded".into() }, "Failed (QuotaExceeded) | Succeeded"),
+        (Change::Repair { code: String::new() }, "Failed | Succeeded"),
+        (Change::Delete, "a pool | no pool"),
+        (Change::Stop, "Running | Stopped"),
+        (Change::Start, "Stopped | Running"),
+        (Change::Autoscaling { from: None, to: bounds }, "off | 1 to 5 nodes"),
+        (Change::Autoscaling { from: bounds, to: None }, "1 to 5 nodes | off"),
+        (Change::Version { from: None, to: Version::parse("1.34").unwrap() }, "unknown | 1.34"),
+        (Change::NodeImage { from: "image-1".into() }, "image-1 | the latest"),
+    ] {
+        assert_eq!(told(change), expected);
+    }
+    let new = NewPool::new(Mode::User, 2, crate::testing::template(&[("vmSize", "Standard_D4ds_v5")]));
+    assert_eq!(told(Change::Create(Box::new(new))), "no pool | a User pool with 2 nodes of Standard_D4ds_v5");
+}

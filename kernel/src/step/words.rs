@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Change, Purpose, Step};
+use super::{Change, NewPool, Purpose, Step};
 use crate::keys::Keys;
 use crate::names::{capped_list, counted};
+use crate::snapshot::Autoscaling;
 use crate::taint::Taint;
 
 impl fmt::Display for Purpose {
@@ -56,6 +57,56 @@ fn edits(
     }
 }
 
+/// The entries that differ, as they are and as they are wanted.
+fn differing(keys: Keys, (from, to): (&BTreeMap<String, String>, &BTreeMap<String, String>)) -> (String, String) {
+    let list = |one: &BTreeMap<String, String>, other: &BTreeMap<String, String>| {
+        let is_same = |key: &str, value: &String| keys.find(other, key).is_some_and(|(_, there)| there == value);
+        let entries = one.iter().filter(|(key, value)| !is_same(key, value));
+        let entries: Vec<String> = entries.map(|(key, value)| format!("{key}={value}")).collect();
+        if entries.is_empty() { "none".to_owned() } else { capped_list(entries) }
+    };
+    (list(from, to), list(to, from))
+}
+
+/// The autoscaler's bounds, or that it is off.
+fn bounds(bounds: Option<Autoscaling>) -> String {
+    bounds.map_or_else(|| "off".to_owned(), |bounds| bounds.to_string())
+}
+
+impl Change {
+    /// What was found and what is wanted, each as short as the field allows. Of collections the entries that differ.
+    #[must_use]
+    pub fn found_and_wanted(&self) -> (String, String) {
+        let words = |found: &str, wanted: &str| (found.to_owned(), wanted.to_owned());
+        match self {
+            Self::Mode { from, to } => (from.to_string(), to.to_string()),
+            Self::Count { from, to } => (from.to_string(), to.to_string()),
+            Self::Taints { from, to } => (taint_list(from), taint_list(to)),
+            Self::Labels { from, to } => differing(Keys::Exact, (from, to)),
+            Self::Tags { from, to } => differing(Keys::AnyCase, (from, to)),
+            Self::Repair { code } if code.is_empty() => words("Failed", "Succeeded"),
+            Self::Repair { code } => (format!("Failed ({code})"), "Succeeded".to_owned()),
+            Self::Create(new) => ("no pool".to_owned(), a_pool(new)),
+            Self::Delete => words("a pool", "no pool"),
+            Self::Stop => words("Running", "Stopped"),
+            Self::Start => words("Stopped", "Running"),
+            Self::Autoscaling { from, to } => (bounds(*from), bounds(*to)),
+            Self::UpgradeSettings { from, to } => (from.to_string(), to.to_string()),
+            Self::Version { from, to } => {
+                (from.map_or_else(|| "unknown".to_owned(), |it| it.to_string()), to.to_string())
+            }
+            Self::NodeImage { from } => (from.clone(), "the latest".to_owned()),
+            Self::Drain(drain) => ("cordoned nodes".to_owned(), drain.to_string()),
+        }
+    }
+}
+
+/// A pool that is to be created, in words.
+fn a_pool(new: &NewPool) -> String {
+    let nodes = counted(usize::try_from(new.count).unwrap_or(usize::MAX), "node");
+    format!("a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,10 +114,7 @@ impl fmt::Display for Change {
             Self::Count { from, to } => write!(f, "scale from {from} to {to} nodes"),
             Self::Repair { code } if code.is_empty() => f.write_str("try again what has failed"),
             Self::Repair { code } => write!(f, "try again what has failed ({code})"),
-            Self::Create(new) => {
-                let nodes = counted(usize::try_from(new.count).unwrap_or(usize::MAX), "node");
-                write!(f, "create a {} pool with {nodes} of {}", new.mode, new.template.text("vmSize"))
-            }
+            Self::Create(new) => write!(f, "create {}", a_pool(new)),
             Self::Delete => f.write_str("delete the pool"),
             Self::Stop => f.write_str("stop the pool"),
             Self::Start => f.write_str("start the pool"),

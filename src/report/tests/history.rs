@@ -15,14 +15,20 @@ use crate::report::{Rest, take_outcome, take_rest};
 /// A status in which a step of the policy was taken by ARM at some earlier time.
 fn begun(step: &Step) -> NodePoolPolicyStatus {
     let mut status = NodePoolPolicyStatus::default();
-    take_outcome(&mut status, 4, step, &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
+    take_outcome(&mut status, 4, step, &accepted(), |_| NOW);
     status.operation = Some(Operation {
         kind: "Scaling".into(),
         since: "2026-01-01T00:00:00Z".into(),
         step: Some(step.change.to_string()),
         field: Some("count".into()),
+        correlation_id: Some("id-1".into()),
+        ..Operation::default()
     });
     status
+}
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { at: NOW, operation: None, correlation: Some("id-1".into()) }
 }
 
 fn scale() -> Step {
@@ -120,10 +126,12 @@ fn a_failed_end_carries_the_code_of_azure_and_history_is_bounded() {
     failed.state = ProvisioningState::Failed;
     failed.failure = Some(PoolFailure { code: "PodDrainFailure".into(), message: "too many budgets".into() });
     rest(&mut status, &failed, &[]);
-    let detail = status.history.last().unwrap().detail.as_deref();
-    assert_eq!((outcomes(&status), detail), (vec!["Started", "Failed"], Some("PodDrainFailure: too many budgets")));
+    let last = status.history.last().unwrap();
+    let told = [&last.code, &last.detail, &last.correlation_id].map(Option::as_deref);
+    assert_eq!(outcomes(&status), ["Started", "Failed"]);
+    assert_eq!(told, [Some("PodDrainFailure"), Some("too many budgets"), Some("id-1")]);
     for _ in 0..30 {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
+        take_outcome(&mut status, 4, &scale(), &accepted(), |_| NOW);
     }
     assert_eq!(status.history.len(), 10);
 }
@@ -162,7 +170,7 @@ fn failed_operations_are_counted_until_one_succeeds() {
     let mut status = begun(&scale());
     let running = status.operation.clone();
     for (failures, next) in [(1, "2027-01-15T08:01:00Z"), (2, "2027-01-15T08:02:00Z")] {
-        take_outcome(&mut status, 4, &scale(), &Outcome::Accepted { at: NOW, operation: None }, |_| NOW);
+        take_outcome(&mut status, 4, &scale(), &accepted(), |_| NOW);
         status.operation.clone_from(&running);
         rest(&mut status, &failed("QuotaExceeded"), &[]);
         assert_eq!(attempt(&status), Some(("Failed", failures, Some(next))));

@@ -5,6 +5,7 @@ mod drain;
 mod history;
 mod inventory;
 mod power;
+mod shown;
 mod size;
 mod successor;
 mod upgrade;

@@ -98,6 +98,7 @@ fn a_start_is_known_by_its_step_or_by_its_kind() {
         since: "2027-01-15T07:55:00Z".into(),
         step: step.map(str::to_owned),
         field: field.map(str::to_owned),
+        ..Operation::default()
     };
     for (kind, field, step, starts) in [
         ("Starting", None, None, true),
@@ -115,5 +116,5 @@ fn a_start_is_known_by_its_step_or_by_its_kind() {
         pool.state = ProvisioningState::Failed;
     });
     assert_eq!(failed.attempt.unwrap().outcome, "Failed");
-    assert_eq!(failed.drift[0].difference, "stop the pool");
+    assert_eq!((failed.drift[0].found.as_str(), failed.drift[0].wanted.as_str()), ("Running", "Stopped"));
 }

@@ -17,7 +17,8 @@ fn crowd(snapshot: &mut Snapshot) {
     pool.count = 1000;
     let long = |index: usize| format!("{}/{}", "p".repeat(200), format!("{index:03}").repeat(20));
     let taint = |index| Taint::new(long(index), "v".repeat(63), TaintEffect::NoSchedule);
-    pool.taints = (0..5).map(taint).collect();
+    pool.taints = (0..50).map(taint).collect();
+    pool.labels = (0..50).map(|index| (long(index), "v".repeat(63))).collect();
     let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!() };
     *nodes = (0..1000).map(|index| node(pool, index)).collect();
     let name = |index: usize| format!("{}-{index}", "x".repeat(240));
@@ -31,7 +32,9 @@ fn entry(index: usize) -> HistoryEntry {
         field: "mode".into(),
         step: format!("change the mode from User to System, {index} times"),
         outcome: "Failed".into(),
-        detail: Some("d".repeat(400)),
+        code: Some("PodDrainFailure".into()),
+        detail: Some("d".repeat(300)),
+        correlation_id: Some("00000000-0000-4000-8000-000000000000".into()),
     }
 }
 

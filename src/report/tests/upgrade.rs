@@ -21,7 +21,7 @@ fn a_pool_ahead_of_its_policy_is_ready_and_not_in_sync() {
     assert_eq!(in_sync.reason, "AheadOfSpec");
     assert!(in_sync.message.ends_with("set spec.kubernetesVersion to 1.34.2 or ControlPlane"), "{}", in_sync.message);
     assert_eq!(status.drift.len(), 1);
-    assert_eq!(status.drift[0].difference, "the pool runs Kubernetes 1.34.2, the policy asks for 1.33");
+    assert_eq!((status.drift[0].found.as_str(), status.drift[0].wanted.as_str()), ("1.34.2", "1.33"));
 
     let both = stands(json!({"kubernetesVersion": "1.33", "count": 2}), |snapshot| runs(snapshot, "1.34.2"));
     let in_sync = both.condition(condition::IN_SYNC).unwrap();
