@@ -109,12 +109,68 @@ fn every_field_of_the_template_is_described_with_its_property() {
     }
 }
 
+/// The text with every run of white space as one space: pages wrap what kubectl prints in one line.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The samples of a page: what is printed after each command of a `console` block, and every `text` block.
+fn samples(page: &str) -> Vec<String> {
+    let mut samples = Vec::new();
+    for block in page.split("\n```").filter_map(|block| block.split_once('\n')) {
+        match block {
+            ("console", lines) => samples.extend(lines.split("$ ").filter(|one| one.trim().contains('\n')).map(flat)),
+            ("text", lines) => samples.push(flat(lines)),
+            _ => {}
+        }
+    }
+    samples
+}
+
+#[test]
+fn every_sample_is_what_a_story_printed() {
+    let pages = std::fs::read_dir(root().join("tests/stories/pages")).unwrap();
+    let printed: Vec<String> =
+        pages.map(|page| flat(&std::fs::read_to_string(page.unwrap().path()).unwrap())).collect();
+    // What is left out stands as three dots.
+    let is_in = |sample: &str, page: &str| {
+        let mut rest = page;
+        sample.replace('…', "...").split("...").map(str::trim).all(|part| {
+            let found = rest.find(part);
+            rest = found.and_then(|at| rest.get(at + part.len()..)).unwrap_or_default();
+            found.is_some()
+        })
+    };
+    let (mut found, mut missing) = (0, Vec::new());
+    for page in pages_of_docs() {
+        for sample in samples(&read(&page)) {
+            found += 1;
+            if !printed.iter().any(|printed| is_in(&sample, printed)) {
+                missing.push(format!("{page}: {sample}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no story printed this:\n{}", missing.join("\n"));
+    assert!(found > 20, "only {found} samples were found");
+}
+
+/// The README and the pages of the documentation, as paths from the root.
+fn pages_of_docs() -> Vec<String> {
+    let docs = std::fs::read_dir(root().join("docs")).into_iter().flatten().flatten().map(|page| page.path());
+    let docs = docs.filter(|page| page.extension().is_some_and(|extension| extension == "md"));
+    let names = docs.filter_map(|page| Some(format!("docs/{}", page.file_name()?.to_str()?)));
+    let mut pages: Vec<String> = names.collect();
+    pages.extend(["README.md".to_owned(), "deploy/README.md".to_owned()]);
+    pages.retain(|page| root().join(page).exists());
+    pages.sort();
+    pages
+}
+
 #[test]
 fn every_complaint_has_stories_that_are_told() {
-    let sources: Vec<String> = std::fs::read_dir(root().join("tests/stories"))
-        .unwrap()
-        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
-        .collect();
+    let files = std::fs::read_dir(root().join("tests/stories")).unwrap().map(|file| file.unwrap().path());
+    let sources: Vec<String> =
+        files.filter(|file| file.is_file()).map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let page = read("docs/complaints.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
     assert!(rows.len() > 20, "docs/complaints.md has {} rows", rows.len());
@@ -130,30 +186,10 @@ fn every_complaint_has_stories_that_are_told() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let pages = [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "docs/README.md",
-        "docs/concepts.md",
-        "docs/complaints.md",
-        "docs/create.md",
-        "docs/fields.md",
-        "docs/replace-system-pool.md",
-        "docs/upgrade.md",
-        "docs/safety.md",
-        "docs/status.md",
-        "docs/inventory.md",
-        "docs/operations.md",
-        "docs/arm-client.md",
-        "docs/reliability.md",
-        "docs/benchmarks.md",
-        "aks-emulator/README.md",
-        "interop/README.md",
-    ];
-    for page in pages {
-        let text = read(page);
-        let folder = root().join(page).parent().map(Path::to_path_buf).unwrap_or_default();
+    let others = ["CONTRIBUTING.md", "SECURITY.md", "aks-emulator/README.md", "interop/README.md"].map(str::to_owned);
+    for page in pages_of_docs().into_iter().chain(others) {
+        let text = read(&page);
+        let folder = root().join(&page).parent().map(Path::to_path_buf).unwrap_or_default();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();
             if file.is_empty() || file.contains("://") {

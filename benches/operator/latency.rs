@@ -51,7 +51,9 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
     scene.at_rest().await?;
     let puts = puts(scene, &mut watch, CHANGES).await?;
     table.add("apply to the PUT arriving at ARM", puts.p50_and_p99(), "p99 < 250 ms");
-    table.add("apply to the refusal in the status", refusals(scene, &mut watch).await?.p50_and_p99(), "p99 < 250 ms");
+    let (refused, stalled) = refusals(scene, &mut watch).await?;
+    table.add("apply to the refusal in the status", refused.p50_and_p99(), "p99 < 250 ms");
+    table.add("apply to Failed in Argo CD and Flux, settling included", stalled.p50_and_p99(), "< 2 s");
     operator.terminate().await?;
     Ok(())
 }
@@ -70,19 +72,22 @@ pub(crate) async fn puts(scene: &Scene, watch: &mut Watch, changes: usize) -> an
     Ok(samples)
 }
 
-/// Asks for the demotion of the only system pool and takes it back, again and again; how long until each refusal.
-async fn refusals(scene: &Scene, watch: &mut Watch) -> anyhow::Result<Samples> {
-    let mut samples = Samples::default();
+/// Asks for the demotion of the only system pool and takes it back, again and again; how long until each refusal, and until
+/// the policy is Stalled for it.
+async fn refusals(scene: &Scene, watch: &mut Watch) -> anyhow::Result<(Samples, Samples)> {
+    let (mut refusals, mut stalls) = (Samples::default(), Samples::default());
     for _ in 0..CHANGES {
         tokio::time::sleep(REST).await;
         let began = SystemTime::now();
         let applied = scene.apply("system", json!({"mode": "User"})).await?;
         let refused = |status: &_| is(status, condition::SAFE, ConditionStatus::False);
-        samples.add(began, watch.until_status(&applied, "refused", refused).await?)?;
+        refusals.add(began, watch.until_status(&applied, "refused", refused).await?)?;
+        let stalled = |status: &_| is(status, condition::STALLED, ConditionStatus::True);
+        stalls.add(began, watch.until_status(&applied, "Stalled", stalled).await?)?;
         let applied = scene.apply("system", json!({"mode": "System"})).await?;
         watch.until_status(&applied, "Ready", |status| is(status, condition::READY, ConditionStatus::True)).await?;
     }
-    Ok(samples)
+    Ok((refusals, stalls))
 }
 
 /// A client that does what must be done and nothing more.

@@ -1,7 +1,8 @@
 //! What people are told once, from the difference of two statuses. Pure: sends nothing, repeats nothing.
 
 use crate::api::{
-    BreakGlassUse, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, PlannedStep, condition, glass, outcome,
+    BreakGlassUse, Condition, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, PlannedStep, condition, glass,
+    outcome,
 };
 
 /// Something to tell people about a policy.
@@ -43,6 +44,7 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     } else if let Some(stalled) = became(condition::STALLED, ConditionStatus::True)
         && new.condition(condition::SAFE).is_none_or(|safe| safe.reason != stalled.reason)
         && !notices.iter().any(|notice| notice.severity == Severity::Warning)
+        && !is_told_by_history(stalled)
     {
         let (reason, note) = (stalled.reason.clone(), stalled.message.clone());
         notices.push(Notice { severity: Severity::Warning, reason, action: "Reconcile", note });
@@ -52,6 +54,11 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     }
     notices.extend(drift_repaired(old, new));
     notices
+}
+
+/// Whether history has told the same before: a drain is given up before its nodes are open again.
+fn is_told_by_history(stalled: &Condition) -> bool {
+    stalled.reason == "DrainGivenUp"
 }
 
 /// That somebody else changed the pool, which tells the plan too.
@@ -66,13 +73,12 @@ fn drift_found(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option
 /// That what somebody else changed is as the policy asks again.
 fn drift_repaired(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<Notice> {
     new.condition(condition::IN_SYNC).filter(|in_sync| in_sync.status == ConditionStatus::True)?;
-    let elsewhere = old.drift.iter().filter(|drift| drift.changed_elsewhere);
-    let fields: Vec<&str> = elsewhere.map(|drift| drift.field.as_str()).collect();
-    (old.observed_generation == new.observed_generation && !fields.is_empty()).then(|| Notice {
+    let was_changed = old.drift.iter().any(|drift| drift.changed_elsewhere);
+    (was_changed && old.observed_generation == new.observed_generation).then(|| Notice {
         severity: Severity::Normal,
         reason: "DriftRepaired".into(),
         action: "Observe",
-        note: format!("the pool is as the policy asks again: {}", fields.join(", ")),
+        note: "the pool is as the policy asks again".into(),
     })
 }
 
@@ -125,7 +131,7 @@ fn step(entry: &HistoryEntry) -> Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Condition, DriftedField, PlannedSteps};
+    use crate::api::{DriftedField, PlannedSteps};
 
     fn with(type_: &str, status: ConditionStatus, reason: &str) -> NodePoolPolicyStatus {
         let condition = Condition {
@@ -169,7 +175,7 @@ mod tests {
         assert_eq!(reasons(&good, &bad), ["DriftFound"]);
         assert_eq!(reasons(&bad, &bad), [] as [&str; 0]);
         assert_eq!(reasons(&bad, &good), ["DriftRepaired"]);
-        assert_eq!(notices(&bad, &good)[0].note, "the pool is as the policy asks again: count");
+        assert_eq!(notices(&bad, &good)[0].note, "the pool is as the policy asks again");
         let asked = drifted(&[("count", false)]);
         assert_eq!((reasons(&good, &asked), reasons(&asked, &good)), (vec![], vec![]), "the policy was changed");
         let edited = NodePoolPolicyStatus { observed_generation: Some(2), ..good };

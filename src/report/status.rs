@@ -123,7 +123,8 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
             .map(|pool| pool::observed(pool, about))
             .or_else(|| if about.is_unobserved() { old.pool } else { None }),
         plan: plan::planned(&about.plan.policy, &about.plan.steps, about.pool),
-        refusals: about.refusals().flat_map(refused).collect(),
+        // What is under way is no longer to be judged.
+        refusals: about.refusals().filter(|it| about.in_flight != Some(&it.step)).flat_map(refused).collect(),
         successor: successor::successor(policy, about),
         drift,
         history: history::newest(old.history),

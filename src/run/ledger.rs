@@ -39,6 +39,13 @@ impl Ledger {
         self.delays.remove(policy);
     }
 
+    /// Takes note that a policy has what it asks for: what came to nothing before is of no account once its delay is over.
+    pub(super) fn reached(&mut self, policy: &str) {
+        if self.delayed(policy).is_none() {
+            self.delays.remove(policy);
+        }
+    }
+
     /// Delays the next write for a policy: by `first`, twice as long with each write in a row that comes to nothing, and
     /// by `at_least` in any case.
     pub(super) fn delay(&mut self, policy: &str, first: Duration, at_least: Option<Duration>, reason: String) {
@@ -122,6 +129,21 @@ mod tests {
         ledger.accepted("p");
         ledger.delay("p", first, Some(Duration::from_secs(90)), "throttled".into());
         within(&ledger, 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_to_nothing_is_forgotten_when_the_policy_has_what_it_asks_for() {
+        let (mut ledger, first) = (Ledger::default(), Duration::from_secs(5));
+        let delay = |ledger: &Ledger| ledger.delayed("p").map(|(_, until)| (until - Instant::now()).as_secs());
+        ledger.delay("p", first, None, "lost".into());
+        ledger.reached("p");
+        assert!(delay(&ledger).is_some(), "not before the delay is over");
+        ledger.delay("p", first, None, "lost".into());
+        assert!(delay(&ledger) >= Some(9));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        ledger.reached("p");
+        ledger.delay("p", first, None, "lost".into());
+        assert!(delay(&ledger) < Some(6), "it begins anew");
     }
 
     #[tokio::test(start_paused = true)]

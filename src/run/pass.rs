@@ -93,6 +93,9 @@ impl Pass {
             verdicts = self.decide(&plan, &mut snapshot).await;
         }
         self.ledger.held_up(waiting(&plan, &verdicts), snapshot.now);
+        for policy in plan.policies.iter().filter(|policy| policy.steps.is_empty() && policy.problems.is_empty()) {
+            self.ledger.reached(&policy.policy);
+        }
         self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
         self.report_inventory(&snapshot).await;

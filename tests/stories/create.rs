@@ -126,6 +126,9 @@ async fn replace(lane: Lane) -> anyhow::Result<Scene> {
     held.release();
     scene.ready("fresh").await?;
     scene.ready("system").await?;
+    for name in ["fresh", "system"] {
+        scene.never_failed(name).await?;
+    }
     assert_eq!(sent(&scene)[1..], [("PUT system".to_owned(), "in any case".to_owned(), Some(200))]);
     let modes = ["fresh", "system"].map(|pool| scene.in_arm(pool, "mode"));
     assert_eq!(modes, ["System", "User"]);

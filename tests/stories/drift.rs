@@ -47,7 +47,7 @@ async fn corrected(lane: Lane) -> anyhow::Result<Scene> {
         ],
         "one step has one purpose, and the label that nobody here named stays"
     );
-    scene.told("apps", &["DriftFound", "DriftRepaired", "StepStarted", "StepSucceeded"]).await?;
+    scene.told("apps", &["DriftFound", "DriftRepaired", "PlanMade", "StepStarted", "StepSucceeded"]).await?;
     scene.page("drift-repaired", "apps").await?;
     Ok(scene)
 }

@@ -56,6 +56,7 @@ async fn on_a_user_pool(lane: Lane) -> anyhow::Result<Scene> {
     scene.refused("apps", "SystemPodsWouldBeEvicted").await?;
     let blocked = scene.refused("apps", "DisruptionBudgetBlocks").await?;
     assert!(blocked.contains("budget kube-system/coredns-pdb allows 1 disruption, 2 pods would go"), "{blocked}");
+    scene.page("disruption-budget-blocks", "apps").await?;
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.refused("apps", "SystemPodsWouldBeEvicted").await?;
     assert_eq!(scene.writes(), []);

@@ -22,17 +22,21 @@ const SEEN: &str = "NODEPOOL_SEEN";
 /// Policies that have been judged, by uid, resource version and generation.
 static JUDGED: LazyLock<Mutex<HashSet<(String, String)>>> = LazyLock::new(Mutex::default);
 
-/// Sees that Argo CD makes of the policy what its conditions say.
-pub fn judge(policy: &NodePoolPolicy) -> anyhow::Result<()> {
+/// What Argo CD makes of a policy that has failed.
+pub const FAILED: &str = "Degraded";
+
+/// Sees that Argo CD makes of the policy what its conditions say, and tells it.
+pub fn judge(policy: &NodePoolPolicy) -> anyhow::Result<String> {
     let id = |text: &Option<String>| text.clone().unwrap_or_default();
     let key = (id(&policy.metadata.uid), id(&policy.metadata.resource_version));
+    let wanted = wanted(policy);
     if !JUDGED.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
-        return Ok(());
+        return Ok(wanted.to_owned());
     }
     let (health, message) = health(policy)?;
-    let wanted = wanted(policy);
     ensure!(health == wanted, "Argo CD makes {health} ({message}) of {policy:?}, not {wanted}");
-    write_down(&health, &json!(policy))
+    write_down(&health, &json!(policy))?;
+    Ok(health)
 }
 
 fn write_down(health: &str, object: &Value) -> anyhow::Result<()> {
@@ -52,7 +56,7 @@ pub fn judge_inventory(inventory: &NodePoolInventory) -> anyhow::Result<()> {
         condition.is_some_and(|condition| condition.status == ConditionStatus::True)
     };
     let wanted = match (holds(condition::STALLED), holds(condition::READY)) {
-        (true, _) => "Degraded",
+        (true, _) => FAILED,
         (false, true) => "Healthy",
         (false, false) => "Progressing",
     };
@@ -66,7 +70,7 @@ fn wanted(policy: &NodePoolPolicy) -> &'static str {
     let Some(status) = &policy.status else { return "Progressing" };
     let is_current = status.observed_generation == policy.metadata.generation;
     match (holds(status, condition::STALLED), holds(status, condition::READY)) {
-        (true, _) if is_current => "Degraded",
+        (true, _) if is_current => FAILED,
         (false, true) if is_current => "Healthy",
         _ => "Progressing",
     }

@@ -61,6 +61,7 @@ mod upgrade;
 mod upgrade_steps;
 mod upgrade_trouble;
 mod user_pool;
+mod watched;
 
 use std::sync::Arc;
 

@@ -130,6 +130,9 @@ async fn in_one_commit(lane: Lane) -> anyhow::Result<Scene> {
     assert_eq!(scene.writes(), [promotion.clone(), promotion, write("system", json!({"mode": "User"}))]);
     is_open(&scene, "system").await?;
     scene.ready("next").await?;
+    for name in ["next", "system"] {
+        scene.never_failed(name).await?;
+    }
     Ok(scene)
 }
 
@@ -139,6 +142,7 @@ async fn five_to_three(lane: Lane) -> anyhow::Result<Scene> {
     ensure!(homes.values().all(|pods| !pods.is_empty()), "the story needs a protected pod on every node");
     scene.apply(scaled_to(3, "Protect")).await?;
     let refusal = scene.refused("system", "SystemPodsWouldBeEvicted").await?;
+    scene.page("scale-down-under-protect", "system").await?;
     assert!(refusal.contains("set spec.disruption.systemPods to Relocate in policy system"), "{refusal}");
     scene.looks_again().await?;
     let written = scene.bed.audit.writes_by(OPERATOR_USER)?;

@@ -22,9 +22,12 @@ static CHANCE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "00000000-0000-0000-0000-000000000000"),
         // Pods of Deployments.
         (r"\b([a-z][a-z-]+)-[0-9a-f]{8,10}-[0-9a-z]{5}\b", "${1}-5d78c9869d-x7k2p"),
+        (r"(Hash: +|plan )[0-9a-f]{16}", "${1}3fa1c09b7d42e815"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:6443"),
         // The last column is the age, or comes before those of `-o wide`.
-        (r"(?m)   \d+m?\d*s(   |$)", "   1m$1"),
+        (r"(?m)   (\d+m?\d*s|\d+m)$", "   1m"),
+        (r"AGE +READY-NODES", "AGE   READY-NODES"),
+        (r"   (\d+m?\d*s|\d+m) {3,}", "   1m    "),
     ]
     .into_iter()
     .filter_map(|(what, instead)| Some((Regex::new(what).ok()?, instead)))
@@ -42,18 +45,38 @@ impl Scene {
             Ok(if before == shown { Ok(()) } else { Err("it changes".to_owned()) })
         })
         .await?;
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path("pages");
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        settings.bind(|| insta::assert_snapshot!(name, shown));
+        hold(name, &shown);
         Ok(())
     }
 
+    /// Holds no more than kubectl's columns against the page of that name, where the rest is up to the scheduler.
+    pub async fn columns(&self, name: &str) -> anyhow::Result<()> {
+        let command = ["get", "npp"];
+        let shown = format!("$ kubectl {}\n{}", command.join(" "), self.kubectl(&command).await?);
+        hold(name, &without_chance(&shown));
+        Ok(())
+    }
+}
+
+fn hold(name: &str, shown: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("pages");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+}
+
+fn without_chance(shown: &str) -> String {
+    let replace = |text: String, (what, instead): &(Regex, &str)| what.replace_all(&text, *instead).into_owned();
+    let shown = CHANCE.iter().fold(shown.to_owned(), replace);
+    shown.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+impl Scene {
     /// All that is read about a policy, without what differs from run to run.
     async fn shown(&self, policy: &str) -> anyhow::Result<String> {
         let commands = [
-            vec!["get", "npp", policy],
+            vec!["get", "npp"],
             vec!["get", "npp", policy, "-o", "wide"],
             vec!["describe", "npp", policy, "--show-events=false"],
         ];
@@ -62,10 +85,7 @@ impl Scene {
             writeln!(shown, "$ kubectl {}\n{}", command.join(" "), self.kubectl(command).await?)?;
         }
         writeln!(shown, "Events:\n{}", self.events(policy).await?.join("\n"))?;
-        let without_chance =
-            CHANCE.iter().fold(shown, |text, (what, instead)| what.replace_all(&text, *instead).into_owned());
-        let lines = without_chance.lines().map(str::trim_end);
-        Ok(lines.collect::<Vec<_>>().join("\n"))
+        Ok(without_chance(&shown))
     }
 
     /// What the real kubectl says.

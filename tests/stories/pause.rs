@@ -82,7 +82,6 @@ async fn drain(lane: Lane) -> anyhow::Result<Scene> {
     marked(&scene, 2).await?;
     let closed = scene.nodes("system").await?.iter().filter(|node| is_cordoned(node)).count();
     assert_eq!(closed, 2, "the nodes stay as they are");
-    scene.page("drain-paused", "system").await?;
     pause(&scene, false).await?;
     ends_with(&scene, 3).await?;
     Ok(scene)

@@ -114,7 +114,6 @@ async fn closed_budget(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(scaled_to(3, "Relocate")).await?;
     let refusal = scene.refused("system", "DisruptionBudgetBlocks").await?;
     assert!(refusal.contains("default/shop") && refusal.contains("let the budget allow one pod to go"), "{refusal}");
-    scene.page("disruption-budget-blocks", "system").await?;
     assert_eq!((scene.writes(), evicted_by_operator(&scene)?), (vec![], vec![]));
     is_open(&scene, "system").await?;
     // The remedy works, and the operator goes on by itself.
@@ -131,7 +130,7 @@ async fn closing_budget(lane: Lane) -> anyhow::Result<Scene> {
     set_budget(&scene, "kube-system", "spread", json!({"maxUnavailable": 0})).await?;
     held.release();
     given_up(&scene, "DisruptionBudgetBlocks").await?;
-    scene.page("drain-given-up", "system").await?;
+    scene.columns("drain-given-up").await?;
     let evicted = evicted_by_operator(&scene)?;
     assert!(evicted.iter().all(|pod| !pod.starts_with("spread-")), "{evicted:?}");
     assert_eq!((scene.writes(), scene.in_arm("system", "count")), (vec![], json!(5)));

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::applied::{Applied, GITOPS};
+use super::watched::Watched;
 use super::{health, inventory};
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
@@ -80,6 +81,7 @@ pub struct Scene {
     pub operator: Operator,
     policies: Api<NodePoolPolicy>,
     applied: Applied,
+    watched: Watched,
     /// Azure evicts pods for its own reasons.
     azure_drains: bool,
 }
@@ -129,7 +131,8 @@ impl Scene {
     /// A cluster and the operator in it.
     pub fn of(bed: Testbed, operator: Operator) -> Self {
         let policies = Api::all(bed.cluster.client());
-        Self { bed, operator, policies, applied: Applied::default(), azure_drains: false }
+        let watched = Watched::new(policies.clone());
+        Self { bed, operator, policies, applied: Applied::default(), watched, azure_drains: false }
     }
 
     /// Azure upgrades nodes by itself, which evicts pods that the operator has nothing to do with.
@@ -223,6 +226,11 @@ impl Scene {
     /// Waits until the policy is Ready.
     pub async fn ready(&self, name: &str) -> anyhow::Result<NodePoolPolicyStatus> {
         self.until(name, "to be Ready", |status| holds(status, condition::READY)).await
+    }
+
+    /// Sees that the policy has not failed at any moment up to now.
+    pub async fn never_failed(&self, name: &str) -> anyhow::Result<()> {
+        self.watched.never_failed(&self.policies.get(name).await?).await
     }
 
     /// Waits until the policy is Stalled for `reason`.
@@ -340,6 +348,7 @@ impl Scene {
     /// However a story goes: the inventory tells the truth; nothing that the operator did made a pod of kube-system leave its node, and the nodes are
     /// what ARM says.
     async fn ends_well(mut self) -> anyhow::Result<()> {
+        self.watched.judged_well()?;
         self.bed.emulator.idle().await;
         inventory::tells_the_truth(&mut self).await?;
         self.applied.all_again(&self.policies).await?;

@@ -83,6 +83,8 @@ async fn demote(lane: Lane) -> anyhow::Result<Scene> {
 async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
     let scene =
         begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
+    scene.apply(policy("apps", json!({"mode": "User", "count": 1}))).await?;
+    scene.ready("apps").await?;
     scene.apply(policy("system", json!({"mode": "User"}))).await?;
     let refusal = scene.refused("system", "LastHealthySystemPool").await?;
     assert!(refusal.contains("no other system pool") && refusal.contains("promote another pool"), "{refusal}");
@@ -162,6 +164,7 @@ async fn cordoned(lane: Lane) -> anyhow::Result<Scene> {
         scene.bed.cluster.cordon(&node, true).await?;
     }
     is_refused(&scene, "is cordoned").await?;
+    scene.page("last-healthy-system-pool-but-one", "one").await?;
     Ok(scene)
 }
 

@@ -39,6 +39,7 @@ async fn adopt(lane: Lane) -> anyhow::Result<Scene> {
         .await?;
     let status = scene.ready("web").await?;
     assert_eq!(status.owned_labels, ["tier"], "a label that was there already is owned once it is named");
+    scene.page("adopted", "web").await?;
     assert_eq!(scene.writes(), []);
     scene.is_quiet().await?;
     Ok(scene)
