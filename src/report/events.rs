@@ -1,5 +1,7 @@
 //! What people are told once, from the difference of two statuses. Pure: sends nothing, repeats nothing.
 
+use nodepool_kernel::Purpose;
+
 use crate::api::{
     BreakGlassUse, Condition, ConditionStatus, HistoryEntry, NodePoolPolicyStatus, PlannedStep, condition, glass,
     outcome,
@@ -87,7 +89,8 @@ fn plan_made(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Option<N
     let plan = new.plan.as_ref()?;
     let is_news = match &old.plan {
         Some(before) => old.observed_generation != new.observed_generation && before.hash != plan.hash,
-        None => true,
+        // That a failed operation is tried again is told by its end and the next beginning.
+        None => plan.steps.iter().any(|step| step.field != Purpose::Repair.to_string()),
     };
     let told = |step: &PlannedStep| {
         let time = step.usually_takes.as_ref().map_or_else(String::new, |time| format!(", {time}"));
@@ -120,8 +123,9 @@ fn step(entry: &HistoryEntry) -> Notice {
         outcome::GIVEN_UP => (Severity::Warning, "DrainGivenUp"),
         _ => (Severity::Warning, "StepFailed"),
     };
-    let parts = [Some(&entry.step), entry.code.as_ref(), entry.detail.as_ref()];
-    let mut note = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(": ");
+    let aborted = (entry.outcome == outcome::CANCELED).then_some("it was aborted");
+    let parts = [Some(&*entry.step), aborted, entry.code.as_deref(), entry.detail.as_deref()];
+    let mut note = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
     if let Some(id) = entry.correlation_id.as_ref().filter(|_| severity == Severity::Warning) {
         note = format!("{note} (correlation id {id})");
     }
@@ -204,5 +208,8 @@ mod tests {
             assert_eq!(notices(old, new), []);
         }
         assert_eq!(reasons(&both, &planned(2, &["c"])), ["PlanMade"]);
+        let mut again = planned(1, &["try again what has failed"]);
+        again.plan.iter_mut().flat_map(|plan| &mut plan.steps).for_each(|step| step.field = "repair".to_owned());
+        assert_eq!(notices(&none, &again), [], "its end and its next beginning are told");
     }
 }

@@ -244,9 +244,10 @@ fn running(about: &Circumstances<'_>, operation: Option<&Operation>) -> Option<P
         && let Some(minutes) = overdue(about, operation)
     {
         let message = format!(
-            "{message}, which began at {} and should have ended within {minutes} minutes: look at the pool in Azure (az \
+            "{message}, which began at {} and should have ended within {}: look at the pool in Azure (az \
              aks nodepool show); az aks nodepool operation-abort ends the operation",
-            operation.since
+            operation.since,
+            if minutes == 1 { "a minute".to_owned() } else { format!("{minutes} minutes") }
         );
         return Some(Progress::Stuck("OperationOverdue".to_owned(), message));
     }

@@ -88,7 +88,6 @@ async fn ten_deletions(lane: Lane) -> anyhow::Result<Scene> {
     let first = left.first().copied().context("none is left")?;
     let refusal = scene.refused(first, "BulkChangeFuse").await?;
     let gone: Vec<&str> = names.into_iter().filter(|name| !left.contains(name)).collect();
-    scene.page("bulk-change-fuse", first).await?;
     ensure!(
         refusal
             .starts_with("no more than 3 pools may be deleted, stopped or emptied within 60 minutes, and these were: ")
@@ -151,7 +150,7 @@ async fn window(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn refused(lane: Lane) -> anyhow::Result<Scene> {
-    let names = ["a", "b"];
+    let names = ["a", "b", "c"];
     let arguments = ["--bulk-changes", "1", "--retry-seconds", "600"];
     let scene = cluster(lane, &names, &arguments, json!({"count": 1})).await?;
     let matcher = aks_emulator::Matcher::method("PUT").path_ends_with("/agentPools/a").user_agent("nodepool-operator");
@@ -163,5 +162,8 @@ async fn refused(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("b", json!({"count": 0}))).await?;
     scene.ready("b").await?;
     ensure!(recorded(&scene).await? == ["b emptied"], "{:?}", recorded(&scene).await?);
+    scene.apply(policy("c", json!({"count": 0}))).await?;
+    scene.stalled("c", "BulkChangeFuse").await?;
+    scene.page("bulk-change-fuse", "c").await?;
     Ok(scene)
 }

@@ -85,7 +85,7 @@ async fn only_pool(lane: Lane) -> anyhow::Result<Scene> {
         begin(Testbed::builder(lane).pool(PoolSpec::system("system", 2)).pool(PoolSpec::user("apps", 1))).await?;
     scene.apply(policy("apps", json!({"mode": "User", "count": 1}))).await?;
     scene.ready("apps").await?;
-    scene.apply(policy("system", json!({"mode": "User"}))).await?;
+    scene.apply(policy("system", json!({"mode": "User", "count": 2}))).await?;
     let refusal = scene.refused("system", "LastHealthySystemPool").await?;
     assert!(refusal.contains("no other system pool") && refusal.contains("promote another pool"), "{refusal}");
     // Right after its start the operator has not seen the add-ons well for long enough, which passes.
