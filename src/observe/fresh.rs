@@ -14,6 +14,7 @@ use nodepool_kernel::{
 };
 use serde::de::DeserializeOwned;
 
+use super::part::Part;
 use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE, now};
 use crate::api::NodePoolPolicy;
@@ -130,8 +131,9 @@ impl Observer {
         let of_pool = format!("{}={pool}", POOL_LABELS[0]);
         let selector: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={value}")).chain([of_pool]).collect();
-        let api = Api::<core::Node>::all(self.client.clone());
-        let names = rows_of(&api, ListParams::default().labels(&selector.join(",")), |node| node.metadata.name.clone());
+        let api = Api::<Part<core::Node>>::all(self.client.clone());
+        let names =
+            rows_of(&api, ListParams::default().labels(&selector.join(",")), |Part(node)| node.metadata.name.clone());
         Ok(names.await?.len())
     }
 
@@ -171,7 +173,7 @@ impl Observer {
         if nodes.saturating_mul(PODS_FOR_A_LIST) >= pods {
             let all = ListParams::default().limit(PAGE);
             let (nodes, pods) =
-                tokio::join!(self.fresh_nodes(step), self.protected(&all, |pod| self.store.pod_row(pod)));
+                tokio::join!(self.fresh_nodes(step), self.protected(&all, |Part(pod)| self.store.pod_row(pod)));
             return (nodes, pods.map(FreshPods::All));
         }
         let nodes = self.fresh_nodes(step).await;
@@ -181,14 +183,14 @@ impl Observer {
     }
 
     async fn fresh_nodes(&self, step: &Step) -> kube::Result<Vec<Node>> {
-        let api = Api::<core::Node>::all(self.client.clone());
+        let api = Api::<Part<core::Node>>::all(self.client.clone());
         let [label, older] = POOL_LABELS;
         let mut read = BTreeMap::new();
         let selectors =
             [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
         for selector in selectors {
             let of_pool = ListParams::default().labels(&selector).limit(PAGE);
-            let listed = rows_of(&api, of_pool, |node| Some(rows::node(node))).await?;
+            let listed = rows_of(&api, of_pool, |Part(node)| Some(rows::node(node))).await?;
             read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
         }
         Ok(read.into_values().collect())
@@ -198,7 +200,7 @@ impl Observer {
         let lists = nodes.iter().map(|node| async move {
             // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
             let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
-            self.protected(&on_node, |pod| self.store.pod_row(pod)).await
+            self.protected(&on_node, |Part(pod)| self.store.pod_row(pod)).await
         });
         let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
         let read: Vec<Vec<Pod>> = read.try_collect().await?;
