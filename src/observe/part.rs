@@ -270,7 +270,7 @@ mod tests {
         let restarts = |pod: &core::Pod| {
             let (restarts, row) = (Restarts::default(), any_pod(pod));
             restarts.note(pod, &row);
-            restarts.of(&[row], crate::api::time(THEN).unwrap())
+            restarts.of(&vec![row].into(), crate::api::time(THEN).unwrap())
         };
         for variant in variants(&pod) {
             let [whole, part] = read::<core::Pod>(&variant);

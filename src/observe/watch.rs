@@ -43,7 +43,7 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
             if row.labelled_system {
                 shared.tenants.note(node);
             }
-            Some(row)
+            Some(Arc::new(row))
         };
         nodes.follow(api, &shared.nodes, row).await;
     });

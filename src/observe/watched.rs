@@ -107,7 +107,7 @@ impl<T: Clone + PartialEq> Watched<T> {
     }
 
     /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
-    pub fn known(&self, now: Time) -> Known<Vec<T>> {
+    pub fn known<R: FromIterator<T>>(&self, now: Time) -> Known<R> {
         let inner = self.lock();
         let values = || inner.rows.values().cloned().collect();
         match (inner.troubled.values().next(), inner.whole_at) {

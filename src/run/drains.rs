@@ -78,7 +78,7 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
-    use nodepool_kernel::{Aim, DrainMark, Known, Node, PolicyPlan, Readiness, Span};
+    use nodepool_kernel::{Aim, DrainMark, Known, Node, PolicyPlan, Readiness, Rows, Span};
 
     use super::*;
 
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    fn seeing(nodes: Known<Vec<Node>>) -> Snapshot {
+    fn seeing(nodes: Known<Rows<Node>>) -> Snapshot {
         let unknown = "it has not been read yet";
         Snapshot {
             now: NOW,
