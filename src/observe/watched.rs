@@ -145,7 +145,7 @@ mod tests {
         watched.expect("b");
         watched.relist("a");
         watched.listed("a", T1, |key| key.starts_with('a'));
-        assert!(watched.known(T1).value().is_none());
+        assert!(watched.known::<Vec<_>>(T1).value().is_none());
         watched.relist("b");
         watched.apply("b", "b/1".into(), 1);
         watched.listed("b", T1, |key| key.starts_with('b'));

@@ -98,7 +98,8 @@ fn add_on(workload: &Workload, pods: Option<&Rows<Pod>>) -> AddOn {
         *pod.namespace == *workload.namespace
             && controller.is_some_and(|it| it.kind == "Deployment" && it.name == workload.name)
     };
-    let not_ready = capped_list(pods.into_iter().flatten().filter(is_of).filter(|pod| !pod.ready).map(|pod| &*pod.name));
+    let not_ready =
+        capped_list(pods.into_iter().flatten().filter(is_of).filter(|pod| !pod.ready).map(|pod| &*pod.name));
     AddOn {
         name: workload.full_name(),
         ready: format!("{}/{}", workload.ready.min(workload.updated), workload.wished),
