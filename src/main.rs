@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use nodepool_operator::{api, run};
 
-/// Gives memory back after the lists of a large cluster, which the allocator of the C library keeps in pieces.
+/// Gives memory back after the lists of a large cluster, which the allocator of the C library keeps in pieces. Its second
+/// generation does so within 10 ms, the third only after a second, in which the next page has long been read; and huge
+/// pages would keep what is all but empty.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

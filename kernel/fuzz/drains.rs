@@ -60,11 +60,11 @@ fn occupant(input: Input<'_, '_>, pod: Pod, protected: bool) -> Result<Occupant>
 
 /// What runs on the nodes of most pools: the protected pods that are there, and others.
 pub fn occupancy(input: Input<'_, '_>, seen: &Snapshot) -> Result<BTreeMap<String, Known<Occupancy>>> {
-    let (nodes, pods) = (seen.nodes.value().map_or(&[][..], Vec::as_slice), seen.pods.value());
+    let (nodes, pods) = (seen.nodes.value(), seen.pods.value());
     let mut all = BTreeMap::new();
     for name in NAMES.iter().take(4) {
         let mut found = Occupancy::default();
-        for node in nodes.iter().filter(|node| node.pool.as_deref() == Some(*name)) {
+        for node in nodes.into_iter().flatten().filter(|node| node.pool.as_deref() == Some(*name)) {
             if input.ratio(1, 30)? {
                 continue;
             }

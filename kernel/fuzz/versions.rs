@@ -73,12 +73,12 @@ pub fn change(input: Input<'_, '_>, pool: &AgentPool, kind: u8) -> Result<Change
 
 /// What is told of the pools, mostly all that an upgrade needs.
 pub fn upgradable(input: Input<'_, '_>, seen: &Snapshot) -> Result<BTreeMap<String, Known<Upgradable>>> {
-    let (mut all, nodes) = (BTreeMap::new(), seen.nodes.value().map_or(&[][..], Vec::as_slice));
+    let mut all = BTreeMap::new();
     for pool in seen.cluster.value().iter().flat_map(|cluster| &cluster.pools) {
         if input.ratio(1, 10)? {
             continue;
         }
-        let of_pool = nodes.iter().filter(|node| node.pool.as_ref() == Some(&pool.name));
+        let of_pool = seen.nodes.value().into_iter().flatten().filter(|node| node.pool.as_ref() == Some(&pool.name));
         let nodes = of_pool.map(|node| node.name.clone()).collect();
         let budgets = if input.ratio(1, 4)? { few(input)? } else { vec![] };
         let occupancy = Occupancy { nodes, pods: vec![], budgets };

@@ -14,8 +14,8 @@ use crate::known::Known;
 use crate::names::shorten;
 use crate::settings::Settings;
 use crate::snapshot::{
-    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, ProvisioningState, Snapshot,
-    Upgradable, Workload,
+    AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, ProvisioningState, Rows,
+    Snapshot, Upgradable, Workload,
 };
 use crate::step::{Change, Step};
 use crate::taint::TaintEffect;
@@ -40,7 +40,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) cluster: Cluster,
     /// The cluster with all writes in flight as they are meant.
     pub(crate) hoped: Cluster,
-    pub(crate) nodes: &'a [Node],
+    pub(crate) nodes: &'a Rows<Node>,
     /// The disruption budgets of the protected namespaces.
     pub(crate) budgets: &'a [Budget],
     /// The Deployments of protected namespaces.
@@ -131,7 +131,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Sorts nodes and pods by pool. There may be tens of thousands of pods: each costs one look by the name of its node.
-    fn place(&mut self, nodes: &'a [Node], pods: &'a [Pod]) {
+    fn place(&mut self, nodes: &'a Rows<Node>, pods: &'a Rows<Pod>) {
         let mut by_name: HashMap<&str, (&'a Node, Option<usize>)> = HashMap::with_capacity(nodes.len());
         for node in nodes {
             let number = node.pool.as_deref().map(|pool| *self.numbers.entry(pool).or_insert(self.placed.len()));

@@ -57,7 +57,7 @@ pub use settings::Settings;
 pub use snapshot::{
     AgentPool, Autoscaling, Budget, BudgetStatus, Cluster, Controller, Dependent, DrainMark, InFlight, Mode, Node,
     Occupancy, Occupant, Os, Owner, Phase, Places, Pod, PoolFailure, PoolKind, Power, ProvisioningState, Readiness,
-    Snapshot, Tie, UnhealthyPods, Upgradable, Workload,
+    Rows, Snapshot, Tie, UnhealthyPods, Upgradable, Workload,
 };
 pub use step::{Change, NewPool, Purpose, Step};
 pub use taint::{MODE_LABEL, Taint, TaintEffect, TaintError, Toleration, TolerationOperator};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::placement::{Selector, Test};
 use crate::{
     AgentPool, Broken, Budget, BudgetStatus, Change, Cluster, DrainMark, Enforcement, FieldValue, InFlight, Intent,
-    Known, Mode, Node, Occupancy, Occupant, Os, Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rule,
-    Settings, Snapshot, Step, Taint, Template, Tenancy, Time, Toleration, TolerationOperator, UnhealthyPods, Workload,
-    guard,
+    Known, Mode, Node, Occupancy, Occupant, Os, Owner, Phase, Pod, PoolKind, Power, ProvisioningState, Readiness, Rows,
+    Rule, Settings, Snapshot, Step, Taint, Template, Tenancy, Time, Toleration, TolerationOperator, UnhealthyPods,
+    Workload, guard,
 };
 
 pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -186,8 +186,8 @@ pub(crate) fn snapshot(pools: Vec<AgentPool>) -> Snapshot {
         intents: Known::seen(NOW, vec![]),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
-        nodes: Known::seen(NOW, nodes),
-        pods: Known::seen(NOW, vec![]),
+        nodes: Known::seen(NOW, nodes.into()),
+        pods: Known::seen(NOW, Rows::default()),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![workload("coredns")]),
         places: Known::unknown("it has not been read yet"),

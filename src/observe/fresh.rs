@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -10,10 +11,11 @@ use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::{Api, Resource};
 use nodepool_kernel::{
-    Budget, Dependent, InFlight, Intent, Known, MODE_LABEL, Mode, Node, Pod, Snapshot, Step, Workload,
+    Budget, Dependent, InFlight, Intent, Known, MODE_LABEL, Mode, Node, Pod, Rows, Snapshot, Step, Workload,
 };
 use serde::de::DeserializeOwned;
 
+use super::part::Part;
 use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE, now};
 use crate::api::NodePoolPolicy;
@@ -66,7 +68,7 @@ impl Observer {
         };
         snapshot.pods = match (snapshot.pods, pods) {
             (_, Err(error)) => Known::unknown(in_words(error)),
-            (_, Ok(FreshPods::All(read))) => Known::seen(at, read),
+            (_, Ok(FreshPods::All(read))) => Known::seen(at, read.into()),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
             (Known::Seen { at: cached_at, value }, Ok(FreshPods::Of { nodes, read })) => {
                 Known::seen(cached_at, with_fresh_pods(value, read, &nodes))
@@ -130,8 +132,9 @@ impl Observer {
         let of_pool = format!("{}={pool}", POOL_LABELS[0]);
         let selector: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={value}")).chain([of_pool]).collect();
-        let api = Api::<core::Node>::all(self.client.clone());
-        let names = rows_of(&api, ListParams::default().labels(&selector.join(",")), |node| node.metadata.name.clone());
+        let api = Api::<Part<core::Node>>::all(self.client.clone());
+        let names =
+            rows_of(&api, ListParams::default().labels(&selector.join(",")), |Part(node)| node.metadata.name.clone());
         Ok(names.await?.len())
     }
 
@@ -171,7 +174,7 @@ impl Observer {
         if nodes.saturating_mul(PODS_FOR_A_LIST) >= pods {
             let all = ListParams::default().limit(PAGE);
             let (nodes, pods) =
-                tokio::join!(self.fresh_nodes(step), self.protected(&all, |pod| self.store.pod_row(pod)));
+                tokio::join!(self.fresh_nodes(step), self.protected(&all, |Part(pod)| self.store.pod_row(pod)));
             return (nodes, pods.map(FreshPods::All));
         }
         let nodes = self.fresh_nodes(step).await;
@@ -181,14 +184,14 @@ impl Observer {
     }
 
     async fn fresh_nodes(&self, step: &Step) -> kube::Result<Vec<Node>> {
-        let api = Api::<core::Node>::all(self.client.clone());
+        let api = Api::<Part<core::Node>>::all(self.client.clone());
         let [label, older] = POOL_LABELS;
         let mut read = BTreeMap::new();
         let selectors =
             [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
         for selector in selectors {
             let of_pool = ListParams::default().labels(&selector).limit(PAGE);
-            let listed = rows_of(&api, of_pool, |node| Some(rows::node(node))).await?;
+            let listed = rows_of(&api, of_pool, |Part(node)| Some(rows::node(node))).await?;
             read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
         }
         Ok(read.into_values().collect())
@@ -198,10 +201,10 @@ impl Observer {
         let lists = nodes.iter().map(|node| async move {
             // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
             let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
-            self.protected(&on_node, |pod| self.store.pod_row(pod)).await
+            self.protected(&on_node, |Part(pod)| self.store.pod_row(pod)).await
         });
         let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
-        let read: Vec<Vec<Pod>> = read.try_collect().await?;
+        let read: Vec<Vec<Arc<Pod>>> = read.try_collect().await?;
         Ok(FreshPods::Of { nodes, read: read.into_iter().flatten().collect() })
     }
 
@@ -236,9 +239,9 @@ pub(super) fn in_words(error: kube::Error) -> String {
 /// Protected pods that were read.
 enum FreshPods {
     /// All.
-    All(Vec<Pod>),
+    All(Vec<Arc<Pod>>),
     /// Those of some nodes.
-    Of { nodes: BTreeSet<String>, read: Vec<Pod> },
+    Of { nodes: BTreeSet<String>, read: Vec<Arc<Pod>> },
 }
 
 /// What was read from Kubernetes, each part or why not.
@@ -277,16 +280,17 @@ fn is_touched(node: &Node, pool: &str) -> bool {
 
 /// The cached nodes with those that were read in their places; cached nodes that should have been read and were not
 /// are gone.
-fn with_fresh(cached: Vec<Node>, read: Vec<Node>, pool: &str) -> Vec<Node> {
-    let mut nodes: BTreeMap<String, Node> =
-        cached.into_iter().filter(|node| !is_touched(node, pool)).map(|node| (node.name.clone(), node)).collect();
-    nodes.extend(read.into_iter().map(|node| (node.name.clone(), node)));
-    nodes.into_values().collect()
+fn with_fresh(cached: Rows<Node>, read: Vec<Node>, pool: &str) -> Rows<Node> {
+    let read_now: BTreeSet<&str> = read.iter().map(|node| node.name.as_str()).collect();
+    let mut nodes = cached;
+    nodes.retain(|node| !is_touched(node, pool) && !read_now.contains(node.name.as_str()));
+    nodes.extend(read);
+    nodes
 }
 
 /// The cached pods with those of `nodes` as they were read; cached ones that were not read there are gone.
-fn with_fresh_pods(cached: Vec<Pod>, read: Vec<Pod>, nodes: &BTreeSet<String>) -> Vec<Pod> {
-    let read_now: BTreeSet<(&str, &str)> = read.iter().map(name_of).collect();
+fn with_fresh_pods(cached: Rows<Pod>, read: Vec<Arc<Pod>>, nodes: &BTreeSet<String>) -> Rows<Pod> {
+    let read_now: BTreeSet<(&str, &str)> = read.iter().map(|pod| name_of(pod)).collect();
     let is_elsewhere = |pod: &Pod| pod.node.as_deref().is_none_or(|node| !nodes.contains(node));
     let mut pods = cached;
     pods.retain(|pod| is_elsewhere(pod) && !read_now.contains(&name_of(pod)));
@@ -303,9 +307,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(name: &str, node: Option<&str>) -> Pod {
+    fn pod(name: &str, node: Option<&str>) -> Arc<Pod> {
         let object = json!({"metadata": {"namespace": "kube-system", "name": name}, "spec": {"nodeName": node}});
-        rows::any_pod(&serde_json::from_value(object).unwrap())
+        Arc::new(rows::any_pod(&serde_json::from_value(object).unwrap()))
+    }
+
+    #[test]
+    fn nodes_that_a_step_can_touch_are_as_read_and_others_as_cached() {
+        let node = |name: &str, pool: &str| {
+            let object = json!({"metadata": {"name": name, "labels": {"agentpool": pool}}});
+            rows::node(&serde_json::from_value(object).unwrap())
+        };
+        let cached = vec![node("stays", "a"), node("gone", "a"), node("elsewhere", "b"), node("moved", "b")];
+        let fresh = with_fresh(cached.into(), vec![node("stays", "a"), node("moved", "a"), node("new", "a")], "a");
+        let mut seen: Vec<_> = fresh.iter().map(|node| (node.name.as_str(), node.pool.as_deref().unwrap())).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [("elsewhere", "b"), ("moved", "a"), ("new", "a"), ("stays", "a")]);
     }
 
     #[test]
@@ -319,8 +336,8 @@ mod tests {
             pod("moved", Some("b")),
         ];
         let read = vec![pod("stays", Some("a")), pod("was-pending", Some("a")), pod("moved", Some("a"))];
-        let mut seen: Vec<_> = with_fresh_pods(cached, read, &["a".to_owned()].into())
-            .into_iter()
+        let mut seen: Vec<_> = with_fresh_pods(cached.into(), read, &["a".to_owned()].into())
+            .iter()
             .map(|pod| (pod.name.to_string(), pod.node.as_deref().unwrap_or_default().to_owned()))
             .collect();
         seen.sort();

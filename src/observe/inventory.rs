@@ -70,7 +70,7 @@ impl Store {
     /// The inventory's object, if there is one; unknown while that is not known.
     #[must_use]
     pub fn inventory(&self, now: Time) -> Known<Option<InventoryRow>> {
-        match self.inventory.known(now) {
+        match self.inventory.known::<Vec<_>>(now) {
             Known::Unknown { reason } => Known::Unknown { reason },
             Known::Seen { at, .. } => Known::seen(at, self.inventory.get(INVENTORY)),
         }

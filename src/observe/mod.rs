@@ -5,6 +5,7 @@ mod dependents;
 mod fresh;
 mod inventory;
 mod occupancy;
+mod part;
 mod places;
 mod policy_row;
 mod restarts;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1 as core;
-use nodepool_kernel::{Pod, Span, Time};
+use nodepool_kernel::{Pod, Rows, Span, Time};
 
 /// So many restarts of a container are no accident.
 const OFTEN: i32 = 3;
@@ -36,7 +36,7 @@ impl Restarts {
     }
 
     /// Of these pods, those that restart again and again (`namespace/name`). Others are forgotten.
-    pub(super) fn of(&self, pods: &[Pod], now: Time) -> Vec<String> {
+    pub(super) fn of(&self, pods: &Rows<Pod>, now: Time) -> Vec<String> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.is_empty() {
             return Vec::new();
@@ -85,7 +85,7 @@ mod tests {
         let pod: core::Pod = serde_json::from_value(pod).unwrap();
         let restarts = Restarts::default();
         restarts.note(&pod, &any_pod(&pod));
-        restarts.of(&[any_pod(&pod)], crate::api::time(NOW).unwrap())
+        restarts.of(&vec![any_pod(&pod)].into(), crate::api::time(NOW).unwrap())
     }
 
     #[test]
@@ -110,11 +110,11 @@ mod tests {
         let pod: core::Pod = serde_json::from_value(looping).unwrap();
         let (row, now) = (any_pod(&pod), crate::api::time(NOW).unwrap());
         restarts.note(&pod, &row);
-        assert_eq!(restarts.of(&[], now), [""; 0]);
-        assert_eq!(restarts.of(std::slice::from_ref(&row), now), [""; 0], "another pod of its name would be noted");
+        assert_eq!(restarts.of(&Rows::default(), now), [""; 0]);
+        assert_eq!(restarts.of(&vec![row.clone()].into(), now), [""; 0], "another pod of its name would be noted");
         restarts.note(&pod, &row);
         let well = core::Pod { status: None, ..pod.clone() };
         restarts.note(&well, &row);
-        assert_eq!(restarts.of(&[row], now), [""; 0]);
+        assert_eq!(restarts.of(&vec![row].into(), now), [""; 0]);
     }
 }

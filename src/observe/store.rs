@@ -2,6 +2,7 @@
 //! policies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Budget, Intent, Known, Node, Pod, Time, Workload};
@@ -20,8 +21,8 @@ use crate::api::{self, INVENTORY, NodePoolPolicy, NodePoolPolicyStatus};
 #[derive(Default)]
 pub struct Store {
     pub(super) policies: Watched<PolicyRow>,
-    pub(super) nodes: Watched<Node>,
-    pub(super) pods: Watched<Pod>,
+    pub(super) nodes: Watched<Arc<Node>>,
+    pub(super) pods: Watched<Arc<Pod>>,
     pub(super) budgets: Watched<Budget>,
     pub(super) sharing: Sharing,
     pub(super) workloads: Watched<Workload>,
@@ -64,10 +65,10 @@ impl PolicyRow {
 
 impl Store {
     /// The row of a protected pod, which shares what it has in common with others.
-    pub(super) fn pod_row(&self, pod: &core::Pod) -> Option<Pod> {
+    pub(super) fn pod_row(&self, pod: &core::Pod) -> Option<Arc<Pod>> {
         let row = rows::pod(pod).map(|row| self.sharing.row(row))?;
         self.restarts.note(pod, &row);
-        Some(row)
+        Some(Arc::new(row))
     }
 
     /// The policies by name.
@@ -105,7 +106,7 @@ impl Store {
                 })
                 .collect()
         };
-        match self.policies.known(now) {
+        match self.policies.known::<Vec<_>>(now) {
             Known::Seen { at, .. } => Known::seen(at, intents()),
             Known::Unknown { reason } => Known::unknown(reason),
         }

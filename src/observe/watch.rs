@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::inventory::InventoryRow;
+use super::part::Part;
 use super::policy_row::{is_news, policy_row};
 use super::store::{PolicyRow, Store};
 use super::watched::Watched;
@@ -34,15 +35,15 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
     let mut tasks = JoinSet::new();
     tasks.spawn(policies(client.clone(), Arc::clone(store), Arc::clone(wake)));
     let nodes = Table { wake: Arc::clone(wake), name: "nodes".to_owned(), prefix: String::new() };
-    let (api, shared) = (Api::<Node>::all(client.clone()), Arc::clone(store));
+    let (api, shared) = (Api::<Part<Node>>::all(client.clone()), Arc::clone(store));
     shared.nodes.expect(&nodes.name);
     tasks.spawn(async move {
-        let row = |node: &Node| {
+        let row = |Part(node): &Part<Node>| {
             let row = rows::node(node);
             if row.labelled_system {
                 shared.tenants.note(node);
             }
-            Some(row)
+            Some(Arc::new(row))
         };
         nodes.follow(api, &shared.nodes, row).await;
     });
@@ -54,9 +55,9 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
             prefix: format!("{namespace}/"),
         };
         let (pods, shared) = (table("pods"), Arc::clone(store));
-        let api = Api::<Pod>::namespaced(client.clone(), namespace);
+        let api = Api::<Part<Pod>>::namespaced(client.clone(), namespace);
         shared.pods.expect(&pods.name);
-        tasks.spawn(async move { pods.follow(api, &shared.pods, |pod| shared.pod_row(pod)).await });
+        tasks.spawn(async move { pods.follow(api, &shared.pods, |Part(pod)| shared.pod_row(pod)).await });
         let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));
         let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
         shared.budgets.expect(&budgets.name);

@@ -107,7 +107,7 @@ impl<T: Clone + PartialEq> Watched<T> {
     }
 
     /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
-    pub fn known(&self, now: Time) -> Known<Vec<T>> {
+    pub fn known<R: FromIterator<T>>(&self, now: Time) -> Known<R> {
         let inner = self.lock();
         let values = || inner.rows.values().cloned().collect();
         match (inner.troubled.values().next(), inner.whole_at) {
@@ -145,7 +145,7 @@ mod tests {
         watched.expect("b");
         watched.relist("a");
         watched.listed("a", T1, |key| key.starts_with('a'));
-        assert!(watched.known(T1).value().is_none());
+        assert!(watched.known::<Vec<_>>(T1).value().is_none());
         watched.relist("b");
         watched.apply("b", "b/1".into(), 1);
         watched.listed("b", T1, |key| key.starts_with('b'));

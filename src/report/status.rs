@@ -1,7 +1,7 @@
 //! The status of one policy, from everything that is known of it. Pure: never reads a clock, never writes.
 
 use nodepool_kernel::{
-    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Refusal, Standing, Step, Time, Verdict, Version,
+    AgentPool, Broken, Keys, Known, Node, PolicyPlan, Problem, Refusal, Rows, Standing, Step, Time, Verdict, Version,
 };
 
 use super::conditions::{draft, merge};
@@ -52,7 +52,7 @@ pub struct Circumstances<'a> {
     /// The pool as ARM reports it.
     pub pool: Option<&'a AgentPool>,
     /// The nodes, as far as they are known.
-    pub nodes: &'a Known<Vec<Node>>,
+    pub nodes: &'a Known<Rows<Node>>,
     /// A write of this policy that ARM accepted and that has not ended.
     pub in_flight: Option<&'a Step>,
     /// Whether the policies have settled, so that a refusal may be reported as lasting.

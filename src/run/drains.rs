@@ -78,7 +78,7 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
-    use nodepool_kernel::{Aim, DrainMark, Known, Node, PolicyPlan, Readiness, Span};
+    use nodepool_kernel::{Aim, DrainMark, Known, Node, PolicyPlan, Readiness, Rows, Span};
 
     use super::*;
 
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    fn seeing(nodes: Known<Vec<Node>>) -> Snapshot {
+    fn seeing(nodes: Known<Rows<Node>>) -> Snapshot {
         let unknown = "it has not been read yet";
         Snapshot {
             now: NOW,
@@ -156,7 +156,7 @@ mod tests {
         let uncordon = Drain::Uncordon { nodes: vec!["e".into()], why: String::new() };
         let remove = Drain::RemoveMachines { machines: vec!["f".into()], from: 3 };
         let plan = planning([cordon, uncordon, remove].map(Change::Drain).into());
-        let found = drained(&seeing(Known::seen(NOW.after(Span::from_secs(1)), nodes)), &plan);
+        let found = drained(&seeing(Known::seen(NOW.after(Span::from_secs(1)), nodes.into())), &plan);
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let wanted = [("system".to_owned(), names(&["a", "c", "d"])), ("other".to_owned(), names(&["b"]))];
         assert_eq!(found, BTreeMap::from(wanted));

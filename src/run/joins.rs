@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodepool_kernel::{AgentPool, Known, Node, ProvisioningState, Readiness, Snapshot};
+use nodepool_kernel::{AgentPool, Known, Node, ProvisioningState, Readiness, Rows, Snapshot};
 
 use crate::api::NodePoolPolicy;
 use crate::observe::{Observer, PolicyRow};
@@ -106,13 +106,13 @@ fn ended<'a>(policy: &NodePoolPolicy, snapshot: &'a Snapshot) -> Option<(&'a Age
 }
 
 /// The nodes of the pool that stay.
-fn of_pool<'a>(pool: &AgentPool, nodes: &'a Known<Vec<Node>>) -> impl Iterator<Item = &'a Node> {
+fn of_pool<'a>(pool: &AgentPool, nodes: &'a Known<Rows<Node>>) -> impl Iterator<Item = &'a Node> {
     let nodes = nodes.value().into_iter().flatten();
     nodes.filter(|node| node.pool.as_deref() == Some(pool.name.as_str()) && !node.deleting)
 }
 
 /// What the nodes of the pool lack, as far as their rows tell.
-fn lacking(pool: &AgentPool, effect: Effect, known: &Known<Vec<Node>>) -> Option<String> {
+fn lacking(pool: &AgentPool, effect: Effect, known: &Known<Rows<Node>>) -> Option<String> {
     if known.value().is_none() {
         return Some("the nodes are not known".to_owned());
     }

@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use nodepool_kernel::{
-    Approved, Change, Drain, DrainMark, Known, Node, Occupancy, Readiness, Settings, Snapshot, Step, Time, guard,
+    Approved, Change, Drain, DrainMark, Known, Node, Occupancy, Readiness, Rows, Settings, Snapshot, Step, Time, guard,
 };
 use nodepool_operator::api::{NodePoolPolicy, NodePoolPolicySpec, intent};
 use nodepool_operator::arm::{ArmClient, ArmError, ClusterId, PoolDocument, PoolWrite, cluster};
@@ -70,7 +70,7 @@ pub fn approved() -> (Approved<Step>, PoolWrite) {
 pub fn approved_removal() -> Approved<Step> {
     let mut snapshot = seen(1);
     let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!("the nodes are not known") };
-    let last = nodes.last_mut().unwrap();
+    let last = nodes.iter_mut().next_back().unwrap();
     let mark = DrainMark { policy: "apps".into(), plan: "scale from 2 to 1 nodes".into(), since: NOW };
     (last.cordoned, last.drain) = (true, Some(Box::new(mark)));
     let machines = vec![last.name.clone()];
@@ -97,8 +97,8 @@ fn seen(count: i32) -> Snapshot {
         intents: Known::seen(NOW, vec![intent(&policy)]),
         cluster: Known::seen(NOW, cluster(&id, &managed_cluster()).unwrap()),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
-        nodes: Known::seen(NOW, vec![node("system", 0), node("system", 1), node("apps", 0), node("apps", 1)]),
-        pods: Known::seen(NOW, vec![]),
+        nodes: Known::seen(NOW, vec![node("system", 0), node("system", 1), node("apps", 0), node("apps", 1)].into()),
+        pods: Known::seen(NOW, Rows::default()),
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![]),
         places: Known::unknown("it has not been read yet"),

@@ -39,7 +39,7 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
     let pools: Vec<AgentPool> = (0..POOLS).map(|number| pool(number, each)).collect();
     let nodes: Vec<Node> = (0..POOLS).flat_map(|pool| (0..each).map(move |index| node(pool, index))).collect();
     let alike: Vec<Pod> = (0..PODS).map(pod).collect();
-    let pods = nodes.iter().flat_map(|node| pods_on(node, &alike)).collect();
+    let pods: Vec<Pod> = nodes.iter().flat_map(|node| pods_on(node, &alike)).collect();
     let cluster = Cluster {
         id: "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c".into(),
         subscription: "sub".into(),
@@ -58,8 +58,8 @@ pub fn snapshot(nodes: usize, asked: Asked) -> Snapshot {
         intents: Known::seen(NOW, (0..POOLS).map(|number| intent(number, each, asked)).collect()),
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, "https://issuer.example/".into()),
-        nodes: Known::seen(NOW, nodes),
-        pods: Known::seen(NOW, pods),
+        nodes: Known::seen(NOW, nodes.into()),
+        pods: Known::seen(NOW, pods.into()),
         budgets: Known::seen(NOW, Vec::<Budget>::new()),
         workloads: Known::seen(NOW, vec![coredns()]),
         places: Known::unknown("it has not been read yet"),

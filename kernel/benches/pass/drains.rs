@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nodepool_kernel::placement::{self, Listing, Resources, Selector, Test, World};
 use nodepool_kernel::{
-    Budget, BudgetStatus, DrainMark, Known, Node, Occupancy, Occupant, Owner, Places, Pod, Snapshot, SystemPods,
+    Budget, BudgetStatus, DrainMark, Known, Node, Occupancy, Occupant, Owner, Places, Pod, Rows, Snapshot, SystemPods,
     Tenancy, UnhealthyPods,
 };
 
@@ -45,7 +45,7 @@ pub fn snapshot(nodes: usize, drained: Drained) -> Snapshot {
     if let Some(intent) = intents.first_mut() {
         (intent.system_pods, intent.count) = (SystemPods::Relocate, u32::try_from(each - going).ok());
     }
-    let pods = snapshot.pods.value().map_or(&[][..], Vec::as_slice);
+    let Some(pods) = snapshot.pods.value() else { return snapshot };
     let occupancy = occupancy(names, pods);
     let places = places(all, pods);
     snapshot.occupancy.extend(intents.first().map(|intent| (intent.pool.clone(), Known::seen(NOW, occupancy))));
@@ -64,7 +64,7 @@ pub fn evictions(nodes: usize) -> Snapshot {
 }
 
 /// What runs on these nodes: the protected pods, and applications.
-fn occupancy(nodes: BTreeSet<String>, pods: &[Pod]) -> Occupancy {
+fn occupancy(nodes: BTreeSet<String>, pods: &Rows<Pod>) -> Occupancy {
     let occupant = |pod: Pod, protected| Occupant {
         uid: pod.name.to_string(),
         tenancy: if pod.owner == Owner::DaemonSet { Tenancy::OfNode } else { Tenancy::Controlled },
@@ -88,7 +88,7 @@ fn occupancy(nodes: BTreeSet<String>, pods: &[Pod]) -> Occupancy {
 }
 
 /// Every node and every protected pod, and each of these as its workload would start it again.
-fn places(nodes: &[Node], pods: &[Pod]) -> Places {
+fn places(nodes: &Rows<Node>, pods: &Rows<Pod>) -> Places {
     let placed = nodes.iter().map(|node| placement::Node {
         name: node.name.clone(),
         labels: placement::Labels::default(),

@@ -88,7 +88,7 @@ fn protected_pods_stay_on_any_pool() {
         let found = |owner: Owner| {
             let mut snapshot = cluster(subject);
             run(&mut snapshot, "coredns-1", subject);
-            edit(&mut snapshot.pods).first_mut().unwrap().owner = owner;
+            edit(&mut snapshot.pods).iter_mut().next().unwrap().owner = owner;
             broken(&snapshot, &delete(subject), Rule::SystemPodsWouldBeEvicted)
         };
         let told = found(Owner::Other).unwrap();
@@ -101,7 +101,7 @@ fn protected_pods_stay_on_any_pool() {
     }
     let lost = |s: &mut Snapshot| {
         run(s, "coredns-1", "sys");
-        edit(&mut s.pods).first_mut().unwrap().node = Some("lost".into());
+        edit(&mut s.pods).iter_mut().next().unwrap().node = Some("lost".into());
     };
     assert_eq!(judged("sys", lost), [Rule::StaleObservation], "it may run on the pool");
 }
@@ -114,7 +114,8 @@ fn all_pods_of_the_pool_go_together() {
             let mut pod = run(&mut snapshot, &format!("coredns-{index}"), "sys");
             pod.node = Some(crate::testing::node("sys", *index).name.into());
             pod.phase = Phase::Running;
-            *edit(&mut snapshot.pods).last_mut().unwrap() = crate::testing::with_labels(pod, &[("k8s-app", "dns")]);
+            *edit(&mut snapshot.pods).iter_mut().next_back().unwrap() =
+                crate::testing::with_labels(pod, &[("k8s-app", "dns")]);
         }
         edit(&mut snapshot.budgets).push(budget("dns", "k8s-app", "dns", allowed));
         broken(&snapshot, &delete("sys"), Rule::DisruptionBudgetBlocks).map(|found| found.finding)

@@ -63,7 +63,7 @@ fn protected_pods_are_not_stopped_with_their_nodes() {
     let with = |owner: Owner| {
         let mut snapshot = cluster();
         run(&mut snapshot, "coredns-1", "apps");
-        edit(&mut snapshot.pods).first_mut().unwrap().owner = owner;
+        edit(&mut snapshot.pods).iter_mut().next().unwrap().owner = owner;
         broken(&snapshot, &stop("apps"), Rule::SystemPodsWouldBeEvicted)
     };
     let found = with(Owner::Other).unwrap();

@@ -131,8 +131,8 @@ mod tests {
             toleration.key = None;
         }
         let pods = edit(&mut snapshot.pods);
-        pods.truncate(1);
-        pods.extend([daemon, tolerant]);
+        let first = pods.iter().next().unwrap().clone();
+        *pods = vec![first, daemon, tolerant].into();
         let found = broken(&snapshot, &put_taints("it", &["team=a:NoSchedule"]), Rule::RestrictedSystemTaint).unwrap();
         assert_eq!(found.pods, ["kube-system/coredns-1"]);
         assert!(found.finding.ends_with("; kube-system/coredns-1 could not be scheduled there again"));

@@ -7,6 +7,7 @@ mod occupancy;
 mod places;
 mod pod;
 mod pool;
+mod rows;
 mod upgradable;
 mod workload;
 
@@ -17,6 +18,7 @@ pub use occupancy::{Occupancy, Occupant};
 pub use places::Places;
 pub use pod::{Controller, Owner, Phase, Pod};
 pub use pool::{AgentPool, Autoscaling, Mode, Os, PoolFailure, PoolKind, Power, ProvisioningState};
+pub use rows::Rows;
 pub use upgradable::Upgradable;
 pub use workload::Workload;
 
@@ -46,9 +48,9 @@ pub struct Snapshot {
     /// The service account issuer that this API server reports of itself.
     pub issuer: Known<String>,
     /// All nodes of the Kubernetes cluster.
-    pub nodes: Known<Vec<Node>>,
+    pub nodes: Known<Rows<Node>>,
     /// The protected pods, wherever they run.
-    pub pods: Known<Vec<Pod>>,
+    pub pods: Known<Rows<Pod>>,
     /// The disruption budgets of the protected namespaces.
     pub budgets: Known<Vec<Budget>>,
     /// The Deployments of the protected namespaces.

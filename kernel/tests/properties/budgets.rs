@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use nodepool_kernel::placement::{Selector, Test};
 use nodepool_kernel::{
-    AgentPool, Budget, Change, Cluster, Known, Node, Owner, Phase, Pod, ProvisioningState, Refusal, Rule, Settings,
-    Snapshot, Step, TaintEffect, UnhealthyPods, guard,
+    AgentPool, Budget, Change, Cluster, Known, Node, Owner, Phase, Pod, ProvisioningState, Refusal, Rows, Rule,
+    Settings, Snapshot, Step, TaintEffect, UnhealthyPods, guard,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -19,7 +19,7 @@ use crate::oracle::{Oracle, is_evicted, unavailable};
 struct World<'a> {
     oracle: Oracle<'a>,
     cluster: &'a Cluster,
-    pods: &'a [Pod],
+    pods: &'a Rows<Pod>,
     budgets: &'a [Budget],
     in_flight: Vec<&'a Step>,
 }

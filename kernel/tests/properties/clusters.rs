@@ -381,7 +381,7 @@ pub fn assemble(
         cluster: Known::seen(NOW, cluster),
         issuer: Known::seen(NOW, issuer),
         nodes: Known::seen(NOW, nodes.into_iter().flatten().collect()),
-        pods: Known::seen(NOW, pods),
+        pods: Known::seen(NOW, pods.into()),
         budgets: Known::seen(NOW, budgets),
         workloads: Known::seen(NOW, vec![coredns]),
         places: Known::unknown("it has not been read yet"),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use nodepool_kernel::{
     AgentPool, Change, Deletion, Enforcement, FieldValue, InFlight, Intent, Known, Mode, Node, Os, PoolKind, Power,
-    ProvisioningState, Readiness, Settings, Snapshot, Step, SystemPods, Template, UpgradeSettings, Verdict, Version,
-    WantedVersion, Workload, decide, plan,
+    ProvisioningState, Readiness, Rows, Settings, Snapshot, Step, SystemPods, Template, UpgradeSettings, Verdict,
+    Version, WantedVersion, Workload, decide, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -210,7 +210,8 @@ impl Play {
         }
         let named = |pool: &AgentPool| pool.name.clone();
         self.snapshot.dependents = pools.iter().map(|pool| (named(pool), Known::seen(NOW, vec![]))).collect();
-        let occupied = pools.iter().filter_map(|pool| Some((named(pool), occupancy(&pool.name, &nodes, &[], 2)?)));
+        let occupied =
+            pools.iter().filter_map(|pool| Some((named(pool), occupancy(&pool.name, &nodes, &Rows::default(), 2)?)));
         self.snapshot.occupancy = occupied.collect();
         let offered = pools.iter().filter_map(|pool| Some((named(pool), upgradable(&pool.name, &nodes, 2)?)));
         self.snapshot.upgradable = offered.collect();

@@ -1,6 +1,6 @@
 //! The order in which facts come decides nothing, and no facts make the kernel panic.
 
-use nodepool_kernel::{Known, Settings, Snapshot, Span, Time, decide, plan};
+use nodepool_kernel::{Known, Rows, Settings, Snapshot, Span, Time, decide, plan};
 use proptest::prelude::*;
 
 use crate::cases;
@@ -18,13 +18,16 @@ fn shuffled(snapshot: &Snapshot, seed: u64) -> Snapshot {
         }
         items
     }
+    fn rows<T: Clone>(known: &Known<Rows<T>>) -> Vec<T> {
+        known.value().unwrap().iter().cloned().collect()
+    }
     let mut cluster = snapshot.cluster.value().unwrap().clone();
     cluster.pools = shuffle(&cluster.pools, seed);
     Snapshot {
         intents: Known::seen(NOW, shuffle(snapshot.intents.value().unwrap(), seed)),
         cluster: Known::seen(NOW, cluster),
-        nodes: Known::seen(NOW, shuffle(snapshot.nodes.value().unwrap(), seed)),
-        pods: Known::seen(NOW, shuffle(snapshot.pods.value().unwrap(), seed)),
+        nodes: Known::seen(NOW, shuffle(&rows(&snapshot.nodes), seed).into()),
+        pods: Known::seen(NOW, shuffle(&rows(&snapshot.pods), seed).into()),
         budgets: Known::seen(NOW, shuffle(snapshot.budgets.value().unwrap(), seed)),
         in_flight: shuffle(&snapshot.in_flight, seed),
         dependents: snapshot.dependents.clone(),

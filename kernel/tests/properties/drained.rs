@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nodepool_kernel::{
-    AgentPool, Aim, Change, Controller, Deletion, Drain, Known, Node, Occupancy, Occupant, Owner, Pod, Snapshot, Step,
-    SystemPods, Tenancy,
+    AgentPool, Aim, Change, Controller, Deletion, Drain, Known, Node, Occupancy, Occupant, Owner, Pod, Rows, Snapshot,
+    Step, SystemPods, Tenancy,
 };
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ fn drain(kind: u8, aim: u8, pool: &AgentPool, count: u32) -> Drain {
 }
 
 /// What runs on all nodes of a pool: the protected pods that do; `None` if that has not been read.
-pub fn occupancy(pool: &str, nodes: &[Node], pods: &[Pod], known: u8) -> Option<Known<Occupancy>> {
+pub fn occupancy(pool: &str, nodes: &Rows<Node>, pods: &Rows<Pod>, known: u8) -> Option<Known<Occupancy>> {
     let names: BTreeSet<String> =
         nodes.iter().filter(|node| node.pool.as_deref() == Some(pool)).map(|node| node.name.clone()).collect();
     let is_here = |pod: &&Pod| pod.node.as_deref().is_some_and(|node| names.contains(node));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use nodepool_kernel::{
     BulkChange, BulkKind, Change, Deletion, Enforcement, InFlight, Intent, Known, Mode, PoolKind, Power, PowerWish,
-    ProvisioningState, Settings, Snapshot, Span, Step, Time, Verdict, decide, plan,
+    ProvisioningState, Rows, Settings, Snapshot, Span, Step, Time, Verdict, decide, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -61,7 +61,8 @@ fn greedy(snapshot: Snapshot, wishes: &[BulkKind]) -> Snapshot {
     });
     let intents: Vec<Intent> = intents.collect();
     all.state = ProvisioningState::Succeeded;
-    let (intents, cluster, pods) = (Known::seen(NOW, intents), Known::seen(NOW, all), Known::seen(NOW, vec![]));
+    let (intents, cluster, pods) =
+        (Known::seen(NOW, intents), Known::seen(NOW, all), Known::seen(NOW, Rows::default()));
     Snapshot { intents, cluster, pods, in_flight: vec![], ..snapshot }
 }
 

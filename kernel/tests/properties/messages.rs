@@ -53,8 +53,8 @@ fn enlarged(snapshot: &Snapshot) -> Snapshot {
     }
     Snapshot {
         cluster: Known::seen(NOW, cluster),
-        nodes: Known::seen(NOW, nodes),
-        pods: Known::seen(NOW, pods),
+        nodes: Known::seen(NOW, nodes.into()),
+        pods: Known::seen(NOW, pods.into()),
         ..snapshot.clone()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use nodepool_kernel::{
     AgentPool, Aim, Change, Cluster, Drain, Mode, Node, Os, Owner, Pod, PoolKind, Power, ProvisioningState, Readiness,
-    Snapshot, Step, SystemPods, Taint, TaintEffect, Toleration, TolerationOperator,
+    Rows, Snapshot, Step, SystemPods, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 
 /// What the add-ons have.
@@ -18,7 +18,7 @@ pub struct Strength {
 pub struct Oracle<'a> {
     snapshot: &'a Snapshot,
     cluster: &'a Cluster,
-    nodes: &'a [Node],
+    nodes: &'a Rows<Node>,
 }
 
 impl<'a> Oracle<'a> {

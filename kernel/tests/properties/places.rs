@@ -86,11 +86,10 @@ fn one_pod() -> impl Strategy<Value = (Snapshot, Step, u64)> {
             let node = snapshot.nodes.value()?.iter().find(|node| node.pool.as_ref() == Some(&step.pool))?.name.clone();
             let mut pods = snapshot.pods.value()?.clone();
             pods.retain(|pod| pod.owner == Owner::Other && !pod.deleting);
-            pods.truncate(1);
-            let pod = pods.first_mut()?;
+            let mut pod = pods.iter().next()?.clone();
             pod.node = (!waits).then_some(node.into());
             pod.phase = if waits { Phase::Pending } else { Phase::Running };
-            snapshot.pods = Known::seen(NOW, pods);
+            snapshot.pods = Known::seen(NOW, vec![pod].into());
             snapshot.in_flight.clear();
             Some((with_places(&snapshot, seed), step, seed))
         },
@@ -137,7 +136,7 @@ proptest! {
 
     #[test]
     fn what_is_moved_and_not_refused_has_a_place((snapshot, step, seed) in one_pod()) {
-        let pod = &snapshot.pods.value().unwrap()[0];
+        let pod = snapshot.pods.value().unwrap().iter().next().unwrap();
         let oracle = Oracle::new(&snapshot);
         let cluster = snapshot.cluster.value().unwrap();
         let pool = cluster.pool(&step.pool).unwrap();
@@ -158,7 +157,7 @@ proptest! {
 
     #[test]
     fn a_pod_that_waits_and_is_not_refused_loses_no_place((snapshot, step, seed) in one_pod()) {
-        let pod = &snapshot.pods.value().unwrap()[0];
+        let pod = snapshot.pods.value().unwrap().iter().next().unwrap();
         let nodes = snapshot.nodes.value().unwrap();
         let could = nodes.iter().any(|node| {
             let taints = Snapshot { cluster: Known::seen(NOW, without_taints(&snapshot)), ..snapshot.clone() };
@@ -222,7 +221,7 @@ fn the_places_are_worth_judging() {
     let (mut moved, mut waits) = ([0, 0], [0, 0]);
     for _ in 0..3000 {
         let (snapshot, step, _) = one_pod().new_tree(&mut runner).unwrap().current();
-        let pod = &snapshot.pods.value().unwrap()[0];
+        let pod = snapshot.pods.value().unwrap().iter().next().unwrap();
         let unknown = Snapshot { places: Known::unknown("no answer"), ..snapshot.clone() };
         if refuses(&unknown, &step) {
             let of = if pod.node.is_some() { &mut moved } else { &mut waits };

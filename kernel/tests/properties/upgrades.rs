@@ -1,6 +1,8 @@
 //! Versions and settings of upgrades that policies ask for, and what is told of pools for their sake. Never a cluster.
 
-use nodepool_kernel::{ImageRequest, Known, Node, Occupancy, Upgradable, UpgradeSettings, Version, WantedVersion};
+use nodepool_kernel::{
+    ImageRequest, Known, Node, Occupancy, Rows, Upgradable, UpgradeSettings, Version, WantedVersion,
+};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -35,7 +37,7 @@ pub fn upgrade() -> impl Strategy<Value = UpgradeSettings> {
 }
 
 /// What the upgrade of a pool depends on, mostly nothing that stands against it; `None` if that has not been read.
-pub fn upgradable(pool: &str, nodes: &[Node], told: u8) -> Option<Known<Upgradable>> {
+pub fn upgradable(pool: &str, nodes: &Rows<Node>, told: u8) -> Option<Known<Upgradable>> {
     let of_pool = nodes.iter().filter(|node| node.pool.as_deref() == Some(pool));
     let occupancy = Occupancy { nodes: of_pool.map(|node| node.name.clone()).collect(), ..Occupancy::default() };
     let offered = ["1.33.6", "1.34.2"].into_iter().filter_map(Version::parse).collect();

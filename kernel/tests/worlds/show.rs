@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use nodepool_kernel::{
     AgentPool, Aim, Autoscaling, Change, Cluster, Deletion, Drain, Enforcement, InFlight, Intent, Known, Mode, Node,
-    Occupancy, Os, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Snapshot, Step, SystemPods, Taint, Time,
-    Upgradable, UpgradeSettings, Version,
+    Occupancy, Os, PoolFailure, PoolKind, Power, ProvisioningState, Readiness, Rows, Snapshot, Step, SystemPods, Taint,
+    Time, Upgradable, UpgradeSettings, Version,
 };
 
 use crate::world::{Bounds, Own, Pool, State, Taints, World, Write};
@@ -254,7 +254,7 @@ impl World {
             version: Version::parse(NEWER),
             pools: pools().map(|(each, name)| pool(each, name)).collect(),
         };
-        let nodes = pools().flat_map(|(each, name)| nodes(each, name)).chain([witness()]).collect();
+        let nodes = pools().flat_map(|(each, name)| nodes(each, name)).chain([witness()]);
         let sent = pools().filter_map(|(each, name)| Some(step(each, name, each.own?.write)));
         Snapshot {
             now: NOW,
@@ -263,8 +263,8 @@ impl World {
             intents: Known::seen(NOW, vec![intent()]),
             cluster: Known::seen(NOW, cluster),
             issuer: Known::seen(NOW, ISSUER.into()),
-            nodes: Known::seen(NOW, nodes),
-            pods: Known::seen(NOW, vec![]),
+            nodes: Known::seen(NOW, nodes.collect()),
+            pods: Known::seen(NOW, Rows::default()),
             budgets: Known::seen(NOW, vec![]),
             workloads: Known::seen(NOW, vec![]),
             places: Known::unknown("it has not been read yet"),

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodepool_kernel::{AgentPool, Cluster, Mode, Node, Owner, Phase, Pod, Power, TaintEffect, capped_list, winner};
+use nodepool_kernel::{
+    AgentPool, Cluster, Mode, Node, Owner, Phase, Pod, Power, Rows, TaintEffect, capped_list, winner,
+};
 
 use super::image::{is_old, made};
 use super::pools::is_behind;
@@ -55,7 +57,7 @@ fn finding(severity: FindingSeverity, reason: &str, message: &str, remedy: &str)
     Finding { reason: reason.to_owned(), severity, message: shortened(message), remedy: remedy.to_owned() }
 }
 
-fn application_pods(about: &Survey<'_>, nodes: &[Node], unknown: &mut Vec<String>) -> Option<Finding> {
+fn application_pods(about: &Survey<'_>, nodes: &Rows<Node>, unknown: &mut Vec<String>) -> Option<Finding> {
     let (mut pods, mut homes, mut unwatched) = (Vec::new(), BTreeSet::new(), Vec::new());
     for node in nodes.iter().filter(|node| node.labelled_system && !node.is_foreign()) {
         let Some(known) = about.sight.tenancies.get(&node.name) else {
@@ -81,7 +83,7 @@ fn application_pods(about: &Survey<'_>, nodes: &[Node], unknown: &mut Vec<String
     })
 }
 
-fn pending(about: &Survey<'_>, pods: &[Pod]) -> Option<Finding> {
+fn pending(about: &Survey<'_>, pods: &Rows<Pod>) -> Option<Finding> {
     let waits = |pod: &&Pod| {
         let grace = about.settings.add_ons_stable_for;
         pod.phase == Phase::Pending && !pod.deleting && about.snapshot.now.since(pod.created) >= grace
@@ -108,7 +110,7 @@ fn restarting(about: &Survey<'_>) -> Option<Finding> {
     })
 }
 
-fn outside(pods: &[Pod], nodes: &[Node]) -> Option<Finding> {
+fn outside(pods: &Rows<Pod>, nodes: &Rows<Node>) -> Option<Finding> {
     let by_name: BTreeMap<&str, &Node> = nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     let is_outside = |pod: &&Pod| {
         let node = pod.node.as_deref().and_then(|name| by_name.get(name));
@@ -185,7 +187,7 @@ fn without_policy(about: &Survey<'_>, cluster: &Cluster) -> Option<Finding> {
 }
 
 /// A node that is in no zone has the number of its fault domain as its zone, without a region.
-fn one_zone(nodes: &[Node]) -> Option<Finding> {
+fn one_zone(nodes: &Rows<Node>) -> Option<Finding> {
     let system = || nodes.iter().filter(|node| node.labelled_system && !node.is_foreign());
     let zones: BTreeSet<&str> =
         system().filter_map(|node| node.zone.as_deref()).filter(|zone| zone.contains('-')).collect();
@@ -199,7 +201,7 @@ fn one_zone(nodes: &[Node]) -> Option<Finding> {
     }
 }
 
-fn old_images(about: &Survey<'_>, nodes: &[Node], unknown: &mut Vec<String>) -> Option<Finding> {
+fn old_images(about: &Survey<'_>, nodes: &Rows<Node>, unknown: &mut Vec<String>) -> Option<Finding> {
     let mut images: BTreeSet<(&str, &str)> = BTreeSet::new();
     for node in nodes.iter().filter(|node| !node.is_foreign()) {
         let Some(pool) = node.pool.as_deref() else { continue };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nodepool_kernel::{AgentPool, Cluster, FieldValue, Node, PoolKind, Readiness, winner};
+use nodepool_kernel::{AgentPool, Cluster, FieldValue, Node, PoolKind, Readiness, Rows, winner};
 
 use super::image::made;
 use super::{Survey, small};
@@ -23,7 +23,7 @@ struct Shown<'a> {
 
 /// The pools by name.
 pub(super) fn entries(about: &Survey<'_>, cluster: &Cluster) -> Vec<PoolEntry> {
-    let nodes = about.snapshot.nodes.value().map(|nodes| shown(nodes));
+    let nodes = about.snapshot.nodes.value().map(shown);
     let nothing = Shown::default();
     let mut entries: Vec<PoolEntry> = cluster
         .pools
@@ -37,7 +37,7 @@ pub(super) fn entries(about: &Survey<'_>, cluster: &Cluster) -> Vec<PoolEntry> {
     entries
 }
 
-fn shown(nodes: &[Node]) -> BTreeMap<&str, Shown<'_>> {
+fn shown(nodes: &Rows<Node>) -> BTreeMap<&str, Shown<'_>> {
     let mut by_pool: BTreeMap<&str, Shown<'_>> = BTreeMap::new();
     for node in nodes {
         let Some(pool) = node.pool.as_deref() else { continue };

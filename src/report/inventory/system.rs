@@ -1,7 +1,7 @@
 //! What hosts the cluster's own add-ons: pools, nodes, room and the add-ons themselves. Never counts room that is not seen.
 
 use nodepool_kernel::placement::Amount;
-use nodepool_kernel::{Health, Pod, Workload, capped_list};
+use nodepool_kernel::{Health, Pod, Rows, Workload, capped_list};
 
 use super::{Survey, seen};
 use crate::api::{AddOn, Headroom, SystemHealth};
@@ -77,7 +77,7 @@ fn tenths(amount: Amount, tenth: Amount) -> String {
 /// The required add-ons that the cluster has, and coredns also where it is missing.
 fn add_ons(about: &Survey<'_>) -> Vec<AddOn> {
     let workloads = about.snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
-    let pods = about.snapshot.pods.value().map(Vec::as_slice).unwrap_or_default();
+    let pods = about.snapshot.pods.value();
     let mut add_ons = Vec::new();
     for name in &about.settings.required_add_ons {
         let found: Vec<&Workload> = workloads.iter().filter(|workload| workload.name == *name).collect();
@@ -92,13 +92,14 @@ fn add_ons(about: &Survey<'_>) -> Vec<AddOn> {
     add_ons
 }
 
-fn add_on(workload: &Workload, pods: &[Pod]) -> AddOn {
+fn add_on(workload: &Workload, pods: Option<&Rows<Pod>>) -> AddOn {
     let is_of = |pod: &&Pod| {
         let controller = pod.controller.as_ref();
         *pod.namespace == *workload.namespace
             && controller.is_some_and(|it| it.kind == "Deployment" && it.name == workload.name)
     };
-    let not_ready = capped_list(pods.iter().filter(is_of).filter(|pod| !pod.ready).map(|pod| &*pod.name));
+    let not_ready =
+        capped_list(pods.into_iter().flatten().filter(is_of).filter(|pod| !pod.ready).map(|pod| &*pod.name));
     AddOn {
         name: workload.full_name(),
         ready: format!("{}/{}", workload.ready.min(workload.updated), workload.wished),

@@ -85,7 +85,7 @@ fn a_drain_is_no_operation_of_azure_and_ends_with_its_marks() {
     let of_another = world(&policy, |snapshot| {
         draining(snapshot);
         let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!("no nodes") };
-        let drain = nodes.last_mut().and_then(|node| node.drain.as_mut()).unwrap();
+        let drain = nodes.iter_mut().next_back().and_then(|node| node.drain.as_mut()).unwrap();
         drain.policy = "other".into();
     });
     assert_eq!(told(&policy, &of_another, true, None).operation, None, "the drain of another policy is not its own");

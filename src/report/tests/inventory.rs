@@ -240,7 +240,7 @@ fn nodes_that_are_not_as_they_should_be_are_named() {
 
     let imaged = |image: Option<&'static str>| {
         move |snapshot: &mut Snapshot, _: &mut Sight| {
-            edit(&mut snapshot.nodes)[0].image_version = image.map(str::to_owned);
+            edit(&mut snapshot.nodes).iter_mut().next().unwrap().image_version = image.map(str::to_owned);
         }
     };
     let found = only("NodeImagesOld", &imaged(Some("AKSUbuntu-2204gen2containerd-202612.15.0")));
@@ -287,7 +287,8 @@ fn the_health_of_the_system_pools_is_a_condition_of_its_own() {
 fn what_is_not_proven_or_not_seen_is_not_ready() {
     let told = |change: Change<'_>| super::inventory::told(&shown(change))[..3].join(", ");
     let elsewhere = |snapshot: &mut Snapshot, _: &mut Sight| {
-        edit(&mut snapshot.nodes)[0].provider_id = Some("azure:///subscriptions/s/resourceGroups/OTHER/1".into());
+        edit(&mut snapshot.nodes).iter_mut().next().unwrap().provider_id =
+            Some("azure:///subscriptions/s/resourceGroups/OTHER/1".into());
     };
     let wrong = "Ready False WrongCluster, Reconciling False WrongCluster, Stalled True WrongCluster";
     assert_eq!(told(&elsewhere), wrong);

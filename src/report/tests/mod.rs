@@ -12,7 +12,7 @@ mod upgrade;
 
 use nodepool_kernel::{
     AgentPool, Autoscaling, Cluster, Known, Mode, Node, Os, PolicyPlan, PoolFailure, PoolKind, Power,
-    ProvisioningState, Readiness, Settings, Snapshot, Span, Step, Time, Workload, decide, plan,
+    ProvisioningState, Readiness, Rows, Settings, Snapshot, Span, Step, Time, Workload, decide, plan,
 };
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
         cluster: Known::seen(NOW, cluster),
         issuer: Known::unknown("not read"),
         nodes: Known::seen(NOW, nodes),
-        pods: Known::seen(NOW, vec![]),
+        pods: Known::seen(NOW, Rows::default()),
         budgets: Known::seen(NOW, vec![]),
         workloads: Known::seen(NOW, vec![coredns]),
         places: Known::unknown("it has not been read yet"),

@@ -22,7 +22,7 @@ fn crowd(snapshot: &mut Snapshot) {
     let Known::Seen { value: nodes, .. } = &mut snapshot.nodes else { panic!() };
     *nodes = (0..1000).map(|index| node(pool, index)).collect();
     let name = |index: usize| format!("{}-{index}", "x".repeat(240));
-    let pods = (0..500).map(|index| pod(&name(index), Some(&nodes[index].name)));
+    let pods = nodes.iter().take(500).enumerate().map(|(index, node)| pod(&name(index), Some(&node.name)));
     snapshot.pods = Known::seen(super::NOW, pods.collect());
 }
 

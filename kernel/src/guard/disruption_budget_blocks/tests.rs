@@ -198,7 +198,7 @@ fn a_pod_that_goes_elsewhere_is_missed_by_each_of_its_budgets() {
     assert!(!refuses(&snapshot, &evict()), "both may go");
     edit(&mut snapshot.budgets)[0].status.allowed = 1;
     edit(&mut snapshot.budgets)[0].unhealthy = UnhealthyPods::AlwaysAllow;
-    edit(&mut snapshot.pods).last_mut().unwrap().ready = false;
+    edit(&mut snapshot.pods).iter_mut().next_back().unwrap().ready = false;
     assert!(!refuses(&snapshot, &evict()), "a pod that is not Ready is not missed");
 }
 

@@ -186,7 +186,7 @@ fn budgets_must_let_pods_go_one_at_a_time() {
     let with = |allowed: i32, on: &[u32]| {
         let mut snapshot = cluster();
         for index in on {
-            let twin = edit(&mut snapshot.pods).first().unwrap().clone();
+            let twin = edit(&mut snapshot.pods).iter().next().unwrap().clone();
             let (name, node) = (format!("twin-{index}").into(), Some(node("sys", *index).name.into()));
             edit(&mut snapshot.pods).push(Pod { name, node, ..twin });
         }

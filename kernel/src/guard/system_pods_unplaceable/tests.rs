@@ -93,7 +93,7 @@ fn cluster() -> Snapshot {
 /// The cluster with a pod that has no node.
 fn with_waiting(name: &str) -> Snapshot {
     let mut snapshot = cluster();
-    let node = edit(&mut snapshot.nodes)[0].clone();
+    let node = edit(&mut snapshot.nodes).iter().next().unwrap().clone();
     let waiting = crate::Pod { node: None, phase: Phase::Pending, ready: false, ..pod(name, &node) };
     edit(&mut snapshot.pods).push(waiting);
     read(&mut snapshot);
@@ -152,7 +152,7 @@ fn pods_that_are_moved_need_a_place_on_the_nodes_that_remain() {
             scale("sys", 2, 1),
             &|it: &mut Snapshot| {
                 fill(it, "two");
-                let name = edit(&mut it.nodes)[1].name.clone();
+                let name = edit(&mut it.nodes).iter().nth(1).unwrap().name.clone();
                 let requests = Resources { cpu: 3500, ..Resources::default() };
                 places(it).world.add(&name, placement::Pod { requests, ..testing::pod("x") });
             },
@@ -327,7 +327,7 @@ fn what_other_steps_move_takes_room_too() {
     for pool in ["sys", "two"] {
         fill(&mut snapshot, pool);
     }
-    let node = edit(&mut snapshot.nodes)[2].name.clone();
+    let node = edit(&mut snapshot.nodes).iter().nth(2).unwrap().name.clone();
     testing::take_away(&mut places(&mut snapshot).world, "apps", &node);
     placed(&mut snapshot, "coredns-sys").requests.cpu = 3000;
     assert_eq!(found(&snapshot, &demote("sys")), None);
@@ -343,7 +343,7 @@ fn any_write_to_a_half_upgraded_pool_moves_pods_node_by_node() {
     assert_eq!(found(&snapshot, &put_label("sys", "x")), None);
     fill(&mut snapshot, "two");
     assert_eq!(found(&snapshot, &put_label("sys", "x")), None, "the other node of the pool takes it");
-    let name = edit(&mut snapshot.nodes)[1].name.clone();
+    let name = edit(&mut snapshot.nodes).iter().nth(1).unwrap().name.clone();
     places(&mut snapshot)
         .world
         .add(&name, placement::Pod { requests: Resources { cpu: 3500, ..Resources::default() }, ..testing::pod("x") });
@@ -427,7 +427,7 @@ fn a_pod_that_is_moved_leaves_its_room_behind() {
     for pod in edit(&mut snapshot.pods) {
         pod.selects = Arc::new(["tier".to_owned()].into());
     }
-    let node = edit(&mut snapshot.nodes)[4].name.clone();
+    let node = edit(&mut snapshot.nodes).iter().nth(4).unwrap().name.clone();
     let requests = Resources { cpu: 2500, ..Resources::default() };
     places(&mut snapshot).world.add(&node, placement::Pod { requests, ..testing::pod("x") });
     let selector = [("tier".to_owned(), "x".to_owned())].into();

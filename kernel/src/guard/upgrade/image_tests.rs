@@ -55,8 +55,8 @@ fn it_breaks_the_rules_that_the_upgrade_of_a_version_breaks() {
             |it| {
                 run(it, "coredns", "sys");
                 edit(&mut it.budgets).push(budget("all", "app", "coredns", 0));
-                let pod = edit(&mut it.pods).remove(0);
-                edit(&mut it.pods).push(with_labels(pod, &[("app", "coredns")]));
+                let pod = edit(&mut it.pods).iter_mut().next().unwrap();
+                *pod = with_labels(pod.clone(), &[("app", "coredns")]);
             },
             &[Rule::DisruptionBudgetBlocks],
         ),

@@ -56,7 +56,7 @@ fn a_pod_that_may_have_come_since_the_cordon_is_evicted_when_its_successor_can_b
 fn one_protected_pod_runs_elsewhere_before_the_next_goes() {
     let with = |edit_pod: &dyn Fn(&mut Pod)| {
         let mut snapshot = begun();
-        let mut other = edit(&mut snapshot.pods).first().unwrap().clone();
+        let mut other = edit(&mut snapshot.pods).iter().next().unwrap().clone();
         (other.name, other.created) = ("dns-new".into(), ago(60));
         other.node = Some(node("sys", 1).name.into());
         edit_pod(&mut other);
@@ -87,7 +87,7 @@ fn one_protected_pod_runs_elsewhere_before_the_next_goes() {
     assert!(leaving.finding.ends_with("kube-system/dns-new is on its way out"), "{}", leaving.finding);
     let mut snapshot = begun();
     app(&mut snapshot, Tenancy::Controlled);
-    let mut late = edit(&mut snapshot.pods).first().unwrap().clone();
+    let mut late = edit(&mut snapshot.pods).iter().next().unwrap().clone();
     (late.name, late.created, late.ready) = ("dns-new".into(), ago(60), false);
     edit(&mut snapshot.pods).push(late);
     assert_eq!(broken(&snapshot, &evict_app(), Rule::KubeSystemUnhealthy), None, "other pods go beside that");
@@ -106,7 +106,7 @@ fn a_pod_that_waits_in_vain_holds_no_drain_back() {
     type Edit = fn(&mut placement::Pod);
     let waits = |edit_pod: Edit, edit_world: fn(&mut World)| {
         let mut snapshot = begun();
-        let mut stray = edit(&mut snapshot.pods).first().unwrap().clone();
+        let mut stray = edit(&mut snapshot.pods).iter().next().unwrap().clone();
         (stray.name, stray.created, stray.ready) = ("stray".into(), ago(60), false);
         (stray.node, stray.phase) = (None, Phase::Pending);
         edit(&mut snapshot.pods).push(stray);

@@ -61,7 +61,7 @@ fn a_pod_that_finds_no_place_anyway_blocks_nothing() {
 fn pods_that_wait_take_their_room_before_those_that_move() {
     let mut snapshot = with_waiting("late");
     placed(&mut snapshot, "late").requests.cpu = 3500;
-    let name = edit(&mut snapshot.nodes)[2].name.clone();
+    let name = edit(&mut snapshot.nodes).iter().nth(2).unwrap().name.clone();
     places(&mut snapshot)
         .world
         .add(&name, placement::Pod { requests: Resources { cpu: 3500, ..Resources::default() }, ..testing::pod("x") });
@@ -129,7 +129,7 @@ fn steps_that_move_nothing_ask_for_nothing() {
 fn of_a_pod_of_which_little_is_known_nothing_is_taken_by_chance() {
     let pools = vec![pool("sys", Mode::System, 20), pool("two", Mode::System, 2)];
     let mut snapshot = governed(pools, "sys");
-    let node = edit(&mut snapshot.nodes)[0].clone();
+    let node = edit(&mut snapshot.nodes).iter().next().unwrap().clone();
     let waiting = crate::Pod { node: None, phase: Phase::Pending, ready: false, ..pod("late", &node) };
     edit(&mut snapshot.pods).push(waiting);
     read(&mut snapshot);
