@@ -164,7 +164,6 @@ async fn cordoned(lane: Lane) -> anyhow::Result<Scene> {
         scene.bed.cluster.cordon(&node, true).await?;
     }
     is_refused(&scene, "is cordoned").await?;
-    scene.page("last-healthy-system-pool-but-one", "one").await?;
     Ok(scene)
 }
 

@@ -272,7 +272,6 @@ async fn protect(lane: Lane) -> anyhow::Result<Scene> {
                   budgets allow";
     assert!(refusal.starts_with(finding) && refusal.ends_with(remedy), "{refusal}");
     scene.stalled("system", "SystemPodsWouldBeEvicted").await?;
-    scene.page("upgrade-under-protect", "system").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes(), []);
     let lists = scene.bed.emulator.journal().only(|exchange| exchange.path.contains("/upgradeProfiles/")).len();

@@ -35,7 +35,8 @@ async fn failed(lane: Lane) -> anyhow::Result<Scene> {
          1.33.5) finish the upgrade first: set spec.kubernetesVersion to the version that was asked for, or use az aks nodepool \
          upgrade"
     );
-    scene.page("half-upgraded", "apps").await?;
+    // How often it has been tried is not told by the columns.
+    scene.columns("half-upgraded").await?;
     let before = scene.writes();
     assert!(before.iter().all(|write| *write == to("apps", "1.33.5")), "its own tries, and nothing else: {before:?}");
     scene.is_quiet().await?;

@@ -250,8 +250,8 @@ proptest! {
                     prop_assert!(from != to);
                 }
                 Change::Autoscaling { from, to } => {
-                    let is_for_drain = to.is_none()
-                        && (&intent.mode, intent.system_pods) == (&Some(Mode::User), SystemPods::Relocate);
+                    let demotes = (&intent.mode, intent.system_pods) == (&Some(Mode::User), SystemPods::Relocate);
+                    let is_for_drain = to.is_none() && (demotes || intent.deletion.is_some());
                     prop_assert!(*to == intent.autoscaling || is_for_drain);
                     let gives_way = intent.count.is_some() && intent.owns_autoscaler;
                     prop_assert!(from != to && (intent.autoscaling.is_some() || gives_way));
