@@ -294,6 +294,9 @@ async fn unsuitable(lane: Lane) -> anyhow::Result<Scene> {
         let status = scene.stalled("apps", reason).await?;
         let said = message(&status, condition::STALLED);
         assert!(said.contains(words), "{spec}: {said}");
+        if spec["mode"].is_null() {
+            scene.page(if reason == "CountMissing" { "count-missing" } else { "template-unsuitable" }, "apps").await?;
+        }
     }
     let taints = json!([{"key": "team", "value": "shop", "effect": "NoSchedule"}]);
     let spec = json!({"mode": "System", "count": 2, "taints": taints, "template": of_size("Standard_D4ds_v5")});

@@ -34,6 +34,7 @@ mod lifecycle;
 mod machine;
 mod manual;
 mod metrics;
+mod moments;
 mod node_config;
 mod node_image;
 mod occupancy;
@@ -117,6 +118,7 @@ fn all() -> Vec<Story> {
     stories.extend(machine::stories());
     stories.extend(failures::stories());
     stories.extend(metrics::stories());
+    stories.extend(moments::stories());
     stories.extend(faults::stories());
     stories.extend(crashes::stories());
     stories.extend(steady::stories());
