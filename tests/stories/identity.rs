@@ -58,8 +58,8 @@ async fn other_kinds(lane: Lane) -> anyhow::Result<Scene> {
         let status = scene.stalled(pool, "UnsupportedPool").await?;
         assert!(message(&status, condition::STALLED).contains(value), "{status:?}");
     }
-    scene.page("unsupported-pool", "vms").await?;
     scene.ready("apps").await?;
+    scene.page("unsupported-pool", "vms").await?;
     assert_eq!(scene.writes(), [write("apps", json!({"count": 2}))], "the odd ones stop no other");
     Ok(scene)
 }
