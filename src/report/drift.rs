@@ -3,7 +3,7 @@
 use nodepool_kernel::Purpose;
 
 use super::status::{Circumstances, brief};
-use crate::api::{ConditionStatus, DriftedField, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use crate::api::{ConditionStatus, DriftedField, NodePoolPolicy, NodePoolPolicyStatus, condition, outcome};
 
 /// The fields that differ. One that was told before differs since then.
 pub(super) fn drift(
@@ -16,8 +16,7 @@ pub(super) fn drift(
     let in_sync = old.condition(condition::IN_SYNC).is_some_and(|it| it.status == ConditionStatus::True);
     let field = |field: String, wanted: &str, found: &str| {
         let before = old.drift.iter().find(|before| before.field == field);
-        // That somebody asks for another image is no change of the pool.
-        let is_news = in_sync && field != Purpose::NodeImage.to_string();
+        let is_news = in_sync && is_of_the_pool(&field, old);
         DriftedField {
             wanted: brief(wanted),
             found: brief(found),
@@ -38,4 +37,39 @@ pub(super) fn drift(
     let ahead =
         plan.ahead.map(|ahead| field(Purpose::Version.to_string(), &ahead.wanted.to_string(), &ahead.runs.to_string()));
     fields.chain(of_template).chain(ahead).collect()
+}
+
+/// Whether a field that differs anew may do so because the pool was changed: not because somebody asks for another image,
+/// because a deletion is to be made again, or because the policy's own step failed.
+fn is_of_the_pool(field: &str, old: &NodePoolPolicyStatus) -> bool {
+    let has_failed =
+        old.history.last().is_some_and(|last| [outcome::FAILED, outcome::CANCELED].contains(&last.outcome.as_str()));
+    let is = |purpose: Purpose| field == purpose.to_string();
+    !(is(Purpose::NodeImage) || is(Purpose::Delete) || (is(Purpose::Repair) && has_failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::HistoryEntry;
+
+    #[test]
+    fn what_becomes_of_the_policys_own_steps_is_no_change_by_somebody_else() {
+        let after = |outcome: &str| {
+            let history = vec![HistoryEntry { outcome: outcome.into(), ..HistoryEntry::default() }];
+            NodePoolPolicyStatus { history, ..NodePoolPolicyStatus::default() }
+        };
+        for (field, outcome, expected) in [
+            ("count", outcome::FAILED, true),
+            ("count", outcome::SUCCEEDED, true),
+            ("repair", outcome::SUCCEEDED, true),
+            ("repair", outcome::FAILED, false),
+            ("repair", outcome::CANCELED, false),
+            ("deletionPolicy", outcome::FAILED, false),
+            ("nodeImage", outcome::SUCCEEDED, false),
+        ] {
+            assert_eq!(is_of_the_pool(field, &after(outcome)), expected, "{field} after {outcome}");
+        }
+        assert!(is_of_the_pool("repair", &NodePoolPolicyStatus::default()));
+    }
 }

@@ -182,6 +182,6 @@ async fn failing(lane: Lane) -> anyhow::Result<Scene> {
     scene.begin_deletion("apps").await?;
     scene.gone("apps").await?;
     assert_eq!((deletions(&scene).len(), scene.bed.emulator.pool("apps")), (2, None));
-    scene.told("apps", &["DriftFound", "PlanMade", "PoolGone", "StepFailed", "StepStarted"]).await?;
+    scene.told("apps", &["PlanMade", "PoolGone", "StepFailed", "StepStarted"]).await?;
     Ok(scene)
 }
