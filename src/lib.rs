@@ -4,6 +4,7 @@
 pub mod act;
 pub mod api;
 pub mod arm;
+mod causes;
 pub mod metrics;
 mod nested;
 pub mod observe;

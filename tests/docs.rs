@@ -70,6 +70,25 @@ fn every_reason_that_the_code_gives_is_in_the_list() {
 }
 
 #[test]
+fn every_reason_and_rule_has_a_page_of_what_people_read() {
+    let status = read("docs/status.md");
+    let list = status.split("## Reasons").nth(1).and_then(|rest| rest.split("## Fields").next()).unwrap_or_default();
+    let first_cell = |line: &str| line.strip_prefix("| `").and_then(|rest| rest.split('`').next()).map(str::to_owned);
+    let reasons: Vec<String> = list.lines().filter_map(first_cell).collect();
+    assert!(reasons.len() > 20, "{reasons:?}");
+    let pages: String = pages_of_stories().concat();
+    for reason in reasons.iter().map(String::as_str).chain(Rule::ALL.iter().map(|rule| rule.name())) {
+        let is_shown = |name: &str| {
+            pages.lines().map(str::trim).any(|line| {
+                let told = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
+                told.is_some_and(|told| told.trim() == reason)
+            })
+        };
+        assert!(is_shown("Reason") || is_shown("Rule"), "no page in tests/stories/pages shows {reason}");
+    }
+}
+
+#[test]
 fn every_setting_is_in_the_table_with_its_variable_and_default() {
     let page = read("docs/operations.md");
     let command = Arguments::augment_args(Command::new("run"));
@@ -129,9 +148,7 @@ fn samples(page: &str) -> Vec<String> {
 
 #[test]
 fn every_sample_is_what_a_story_printed() {
-    let pages = std::fs::read_dir(root().join("tests/stories/pages")).unwrap();
-    let printed: Vec<String> =
-        pages.map(|page| flat(&std::fs::read_to_string(page.unwrap().path()).unwrap())).collect();
+    let printed: Vec<String> = pages_of_stories().iter().map(|page| flat(page)).collect();
     // What is left out stands as three dots.
     let is_in = |sample: &str, page: &str| {
         let mut rest = page;
@@ -152,6 +169,12 @@ fn every_sample_is_what_a_story_printed() {
     }
     assert!(missing.is_empty(), "no story printed this:\n{}", missing.join("\n"));
     assert!(found > 20, "only {found} samples were found");
+}
+
+/// What people read at the moments of the stories.
+fn pages_of_stories() -> Vec<String> {
+    let pages = std::fs::read_dir(root().join("tests/stories/pages")).unwrap();
+    pages.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap()).collect()
 }
 
 /// The README and the pages of the documentation, as paths from the root.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::api::{DRAIN_ANNOTATION, drain_annotation};
+use crate::causes::innermost;
 use crate::observe::{node, now};
 
 /// How often a node is read again that somebody wrote between the look and the patch.
@@ -96,7 +97,10 @@ fn unable(error: &kube::Error) -> Outcome {
             Outcome::NotSent { error: format!("the API server refuses it: {}", status.message) }
         }
         // It may have done it: the next pass goes on from what it shows.
-        other => Outcome::Postponed { after: None, error: format!("the API server gave no answer: {other}") },
+        other => {
+            let error = format!("the API server gave no answer: {}", innermost(other));
+            Outcome::Postponed { after: None, error }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::bounded::BrokenOff;
 use super::sign_in::sign_in_remedy;
+use crate::causes::{causes, innermost};
 
 /// A request that did not give what it was sent for.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +150,7 @@ impl ArmError {
     #[must_use]
     pub fn unanswered(what: &str, endpoint: &str, error: azure_core::Error) -> Self {
         let (what, endpoint) = (what.to_owned(), endpoint.to_owned());
-        let detail = shown(&innermost(&error), LONGEST_MESSAGE);
+        let detail = shown(&message(&error), LONGEST_MESSAGE);
         match error.kind() {
             ErrorKind::Connection => Self::NotSent { what, endpoint, detail, source: Box::new(error) },
             ErrorKind::Credential => Self::SignIn { remedy: sign_in_remedy(&detail), detail, source: Box::new(error) },
@@ -205,15 +206,10 @@ impl ArmError {
     }
 }
 
-/// An error and its causes, from the outermost on.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
 /// The message of the innermost cause: outer ones only say that a request failed. A URL in it loses its query, which may
 /// be a signature.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let innermost = causes(error).last().unwrap_or(error);
+fn message(error: &(dyn Error + 'static)) -> String {
+    let innermost = innermost(error);
     let text = innermost.to_string();
     match innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
         Some(url) => text.replace(url.as_str(), url.as_str().split('?').next().unwrap_or_default()),
@@ -262,7 +258,7 @@ mod tests {
         let url = "https://host/path?s=secret".parse().unwrap();
         let error = reqwest::Response::from(answer).error_for_status().unwrap_err().with_url(url);
         assert!(error.to_string().contains("secret"), "{error}");
-        let said = innermost(&error);
+        let said = message(&error);
         assert!(said.contains("https://host/path") && !said.contains("secret"), "{said}");
     }
 

@@ -1,41 +1,35 @@
 //! A policy as the watch shows it, whatever somebody has put there. Never stops at an object that can't be understood.
 
-use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
 use super::store::PolicyRow;
-use crate::api::{FINALIZER, NodePoolPolicy};
+use crate::api::{NodePoolPolicy, NodePoolPolicySpec};
 
 /// The row of an object. A status that can't be understood counts as none: it is this operator's, and is written anew.
 pub(super) fn policy_row(mut object: DynamicObject) -> PolicyRow {
-    let generation = object.metadata.generation.unwrap_or_default();
-    let waits = object.metadata.deletion_timestamp.is_some() && object.finalizers().iter().any(|it| it == FINALIZER);
     let part = |part: Option<&mut Value>| part.map(Value::take).unwrap_or_default();
     let status = serde_json::from_value(part(object.data.get_mut("status"))).unwrap_or_default();
+    let policy = |spec| Box::new(NodePoolPolicy { metadata: object.metadata, spec, status });
     match serde_path_to_error::deserialize(part(object.data.get_mut("spec"))) {
-        Ok(spec) => PolicyRow::Valid(Box::new(NodePoolPolicy { metadata: object.metadata, spec, status })),
+        Ok(spec) => PolicyRow::Valid(policy(spec)),
         Err(invalid) => {
             let path = invalid.path().to_string();
             let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
-            PolicyRow::Malformed { generation, error: format!("{field}: {}", invalid.into_inner()), waits }
+            let error = format!("{field}: {}", invalid.into_inner());
+            PolicyRow::Malformed { rest: policy(NodePoolPolicySpec::default()), error }
         }
     }
 }
 
 /// Whether a policy differs in anything that people write.
 pub(super) fn is_news(old: &PolicyRow, new: &PolicyRow) -> bool {
-    match (old, new) {
-        (PolicyRow::Valid(old), PolicyRow::Valid(new)) => {
-            let written = |policy: &NodePoolPolicy| {
-                let metadata = &policy.metadata;
-                let ends = (metadata.deletion_timestamp.clone(), metadata.finalizers.clone());
-                (metadata.uid.clone(), metadata.generation, metadata.annotations.clone(), ends)
-            };
-            written(old) != written(new)
-        }
-        (old, new) => old != new,
-    }
+    let written = |row: &PolicyRow| {
+        let metadata = &row.known().metadata;
+        let ends = (metadata.deletion_timestamp.clone(), metadata.finalizers.clone());
+        (metadata.uid.clone(), metadata.generation, metadata.annotations.clone(), ends)
+    };
+    written(old) != written(new)
 }
 
 #[cfg(test)]
@@ -82,8 +76,8 @@ mod tests {
             (json!(null), "spec: invalid type: null, expected struct NodePoolPolicySpec"),
         ] {
             let found = row(&spec, &json!(null));
-            let PolicyRow::Malformed { generation: 3, error: told, waits: false } = found else { panic!("{found:?}") };
-            assert_eq!(told, error);
+            let PolicyRow::Malformed { rest, error: told } = found else { panic!("{found:?}") };
+            assert_eq!((told.as_str(), rest.metadata.generation), (error, Some(3)));
         }
     }
 }

@@ -40,12 +40,10 @@ pub enum PolicyRow {
     Valid(Box<NodePoolPolicy>),
     /// An object that is not a policy of this version.
     Malformed {
-        /// Its generation.
-        generation: i64,
-        /// What is wrong.
+        /// What is understood of it: all but its spec, with the status that this process last gave it.
+        rest: Box<NodePoolPolicy>,
+        /// What is wrong with its spec.
         error: String,
-        /// Whether it is being deleted and carries the operator's finalizer.
-        waits: bool,
     },
 }
 
@@ -56,9 +54,20 @@ impl PolicyRow {
     /// Which version of the policy it is.
     #[must_use]
     pub fn version(&self) -> PolicyVersion {
+        let metadata = &self.known().metadata;
+        (metadata.uid.clone(), metadata.generation)
+    }
+
+    /// The policy as far as it can be understood.
+    pub(super) const fn known(&self) -> &NodePoolPolicy {
         match self {
-            Self::Valid(policy) => (policy.metadata.uid.clone(), policy.metadata.generation),
-            Self::Malformed { generation, .. } => (None, Some(*generation)),
+            Self::Valid(policy) | Self::Malformed { rest: policy, .. } => policy,
+        }
+    }
+
+    fn known_mut(&mut self) -> &mut NodePoolPolicy {
+        match self {
+            Self::Valid(policy) | Self::Malformed { rest: policy, .. } => policy,
         }
     }
 }
@@ -75,10 +84,7 @@ impl Store {
     #[must_use]
     pub fn policies(&self) -> BTreeMap<String, PolicyRow> {
         let mut rows = self.policies.rows();
-        self.statuses.give(rows.values_mut().filter_map(|row| match row {
-            PolicyRow::Valid(policy) => Some(&mut **policy),
-            PolicyRow::Malformed { .. } => None,
-        }));
+        self.statuses.give(rows.values_mut().map(PolicyRow::known_mut));
         rows
     }
 

@@ -22,6 +22,7 @@ use super::store::{PolicyRow, Store};
 use super::watched::Watched;
 use super::{PAGE, now, rows};
 use crate::api::{NodePoolInventory, NodePoolPolicy};
+use crate::causes::innermost;
 use crate::run::Wake;
 
 const POLICIES: &str = "policies";
@@ -252,13 +253,7 @@ fn explain(name: &str, error: &watcher::Error) -> String {
         | E::WatchStartFailed(kube::Error::Api(status))
         | E::WatchFailed(kube::Error::Api(status))
         | E::WatchError(status) => status.message.clone(),
-        other => {
-            let mut innermost: &dyn std::error::Error = other;
-            while let Some(source) = innermost.source() {
-                innermost = source;
-            }
-            innermost.to_string()
-        }
+        other => innermost(other).to_string(),
     };
     format!("the watch of the {name} fails: {detail}")
 }

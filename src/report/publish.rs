@@ -2,7 +2,7 @@
 //! there.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde_json::json;
@@ -48,9 +48,9 @@ impl InventoryError {
     }
 }
 
-/// Writes statuses and events.
+/// Writes statuses and events. Of its answers only the metadata is read: the spec may be one that is not understood.
 pub struct Publisher {
-    api: Api<NodePoolPolicy>,
+    api: Api<PartialObjectMeta<NodePoolPolicy>>,
     client: Client,
 }
 
@@ -117,7 +117,7 @@ impl Publisher {
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let api: Api<NodePoolInventory> = Api::all(self.client.clone());
+        let api: Api<PartialObjectMeta<NodePoolInventory>> = Api::all(self.client.clone());
         match api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await {
             Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(()),
             Err(error) => Err(InventoryError::new("written", error)),
@@ -138,7 +138,7 @@ impl Publisher {
             "status": { "bulkChanges": changes },
         });
         let params = PatchParams::apply(FUSE_MANAGER).force();
-        let api: Api<NodePoolInventory> = Api::all(self.client.clone());
+        let api: Api<PartialObjectMeta<NodePoolInventory>> = Api::all(self.client.clone());
         let written = api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await;
         written.map(drop).map_err(|error| InventoryError::new("written", error))
     }

@@ -147,19 +147,31 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
     }
 }
 
-/// The status of an object that is not a policy of this version.
+/// The status of an object that is not a policy of this version. What is not about its spec is kept: its history, and what
+/// it owns in the pool.
 #[must_use]
-pub fn malformed(old: &NodePoolPolicyStatus, generation: i64, error: &str, now: Time) -> NodePoolPolicyStatus {
-    let message = format!("the object is not a NodePoolPolicy that this operator understands: {error}");
+pub fn malformed(old: &NodePoolPolicyStatus, generation: Option<i64>, error: &str, now: Time) -> NodePoolPolicyStatus {
+    let message = format!(
+        "the object is not a NodePoolPolicy that this operator understands, and its pool is left alone: {error}. To do: \
+         correct the field; if it is one of a newer version, update the operator to that of the \
+         CustomResourceDefinition"
+    );
     let drafts = vec![
         draft(condition::READY, false, "InvalidSpec", message.clone()),
         draft(condition::RECONCILING, false, "InvalidSpec", ""),
         draft(condition::STALLED, true, "InvalidSpec", message),
     ];
     NodePoolPolicyStatus {
-        observed_generation: Some(generation),
-        conditions: merge(&old.conditions, bounded(drafts), generation, &rfc3339(now)),
-        ..NodePoolPolicyStatus::default()
+        observed_generation: generation,
+        conditions: merge(&old.conditions, bounded(drafts), generation.unwrap_or_default(), &rfc3339(now)),
+        desired: None,
+        pool: None,
+        plan: None,
+        refusals: Vec::new(),
+        successor: None,
+        operation: None,
+        drift: Vec::new(),
+        ..old.clone()
     }
 }
 

@@ -55,7 +55,8 @@ fn not(type_: &'static str, reason: &str) -> Draft {
 }
 
 fn in_sync(about: &Circumstances<'_>) -> Draft {
-    let unplanned = |problem: &Problem| !problem.holds() && *problem != Problem::Autoscaled;
+    let is_compared = |problem: &Problem| matches!(problem, Problem::Autoscaled | Problem::TooFewNodes { .. });
+    let unplanned = |problem: &Problem| !problem.holds() && !is_compared(problem);
     let is_unseen = about.pool.is_none() && about.plan.steps.is_empty();
     if is_unseen || about.plan.problems.iter().any(unplanned) {
         let message = "the pool has not been compared";

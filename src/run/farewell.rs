@@ -65,11 +65,7 @@ impl Pass {
     /// Holds the objects whose deletion is to delete their pools, and lets go those for which nothing is left to wait for.
     pub(super) async fn keep_finalizers(&mut self, plan: &Plan) {
         let rows = self.store.policies();
-        let uid = |row: &PolicyRow| match row {
-            PolicyRow::Valid(policy) => policy.metadata.uid.clone(),
-            PolicyRow::Malformed { .. } => None,
-        };
-        let uids: Vec<String> = rows.values().filter_map(uid).collect();
+        let uids: Vec<String> = rows.values().filter_map(|row| row.version().0).collect();
         self.finalizers.retain(uids.iter().map(String::as_str));
         for (name, row) in &rows {
             let written = match row {
@@ -82,7 +78,7 @@ impl Pass {
                 PolicyRow::Valid(policy) if is_to_be_held(policy) != is_held(policy) => {
                     self.finalizers.write(policy, is_to_be_held(policy)).await
                 }
-                PolicyRow::Malformed { waits: true, .. } => self.finalizers.release_malformed(name).await,
+                PolicyRow::Malformed { rest, .. } if is_let_go(rest) => self.finalizers.release_malformed(name).await,
                 PolicyRow::Valid(_) | PolicyRow::Malformed { .. } => continue,
             };
             if written == Written::Later {
@@ -123,6 +119,11 @@ impl Pass {
             }
         }
     }
+}
+
+/// Whether an object that can't be understood is only held by the operator any more, which then lets it go.
+pub(super) fn is_let_go(rest: &NodePoolPolicy) -> bool {
+    rest.metadata.deletion_timestamp.is_some() && is_held(rest)
 }
 
 /// What people are told of an object that was let go.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::arguments::Arguments;
 use super::ends::retry_at;
-use super::farewell;
+use super::farewell::{self, is_let_go};
 use super::finalizers::Finalizers;
 use super::flights::Flights;
 use super::inventory::Bulletin;
@@ -21,7 +21,7 @@ use super::ledger::Ledger;
 use super::logging::Log;
 use super::wake::Wake;
 use crate::act::{Outcome, act};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec, NodePoolPolicyStatus, condition, is_look_due};
+use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
 use crate::metrics::PassedRules;
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
@@ -309,10 +309,10 @@ impl Pass {
                     }
                     self.publish(&policy, status).await;
                 }
-                PolicyRow::Malformed { generation, error, waits: false } => {
-                    self.report_malformed(&name, generation, &error).await;
+                PolicyRow::Malformed { rest, error } if !is_let_go(&rest) => {
+                    let status = malformed(&self.store.published(&rest), rest.metadata.generation, &error, now());
+                    self.publish(&rest, status).await;
                 }
-                // It has been let go.
                 PolicyRow::Malformed { .. } => {}
             }
         }
@@ -347,13 +347,6 @@ impl Pass {
             stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
         };
         status(policy, &about)
-    }
-
-    async fn report_malformed(&self, name: &str, generation: i64, error: &str) {
-        let mut policy = NodePoolPolicy::new(name, NodePoolPolicySpec::default());
-        policy.metadata.generation = Some(generation);
-        let status = malformed(&self.store.published(&policy), generation, error, now());
-        self.publish(&policy, status).await;
     }
 
     /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.

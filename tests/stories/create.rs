@@ -146,7 +146,6 @@ async fn refused(lane: Lane) -> anyhow::Result<Scene> {
     );
     scene.apply(policy("apps", json!({"count": 2, "template": of_size("Standard_D4ds_v5")}))).await?;
     let status = scene.stalled("apps", "WriteFailed").await?;
-    scene.page("write-failed", "apps").await?;
     let said = message(&status, condition::STALLED);
     assert!(said.contains("ErrCode_InsufficientVCPUQuota") && said.contains("To do: have the quota"), "{said}");
     let attempt = status.attempt.as_ref();

@@ -1,31 +1,80 @@
 //! Moments that no other story stays in for long enough to be read. Each ends well all the same.
 
 use aks_emulator::{Canned, Matcher, OperationFailure, PoolSpec};
-use nodepool_operator::api::condition;
+use nodepool_operator::api::{NodePoolPolicyStatus, condition};
 use serde_json::json;
-use testbed::{KubeSystem, Lane, Testbed};
+use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
-use super::support::{Scene, Story, begin_with, plain_cluster, policy, story};
+use super::drains::{deploy, given_up, hold_evictions, marked, scaled_to, set_budget};
+use super::support::{DEADLINE, QUICK, Scene, Story, begin_with, binary, message, plain_cluster, policy, story};
+
+/// What is not tried again as long as a story lasts.
+const ONCE: [&str; 2] = ["--retry-seconds", "3600"];
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("a_failed_operation_is_told_with_the_time_of_the_next_attempt", failed),
+        story("a_refused_write_is_told_with_the_time_of_the_next_attempt", refused),
+        story("a_write_that_azure_puts_off_is_told_as_delayed", put_off),
         story("a_policy_that_comes_while_azure_cannot_be_read_says_so", unread),
+        story("a_policy_that_a_newer_definition_lets_through_is_told_as_invalid", newer),
+        story("a_policy_that_somebody_else_keeps_says_what_becomes_of_its_pool", kept),
+        story("a_drain_that_finds_too_few_nodes_says_which_are_cordoned", too_few),
+        story("a_drain_and_its_end_are_read_page_by_page", drained),
     ]
 }
 
-async fn failed(lane: Lane) -> anyhow::Result<Scene> {
+/// A system pool of two nodes and a user pool `apps` of one, where nothing is tried twice.
+async fn tried_once(lane: Lane) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    let scene = begin_with(builder.pool(PoolSpec::user("apps", 1)), &["--retry-seconds", "3600"]).await?;
+    begin_with(builder.pool(PoolSpec::user("apps", 1)), &ONCE).await
+}
+
+/// Whether the policy's Ready has this reason.
+fn is(reason: &str) -> impl Fn(&NodePoolPolicyStatus) -> bool {
+    move |status| status.condition(condition::READY).is_some_and(|ready| ready.reason == reason)
+}
+
+async fn failed(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = tried_once(lane).await?;
     let _quota = scene.bed.emulator.operation("apps").fail_as(OperationFailure::QuotaExceeded, Some(1));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
-    scene
-        .until("apps", "to wait for the next attempt", |status| {
-            status.condition(condition::READY).is_some_and(|ready| ready.reason == "OperationFailed")
-        })
-        .await?;
+    scene.until("apps", "to wait for the next attempt", is("OperationFailed")).await?;
     scene.page("operation-failed", "apps").await?;
     // Somebody else is quicker.
+    scene.edit_by_hand("apps", json!({"count": 2})).await?;
+    scene.ready("apps").await?;
+    Ok(scene)
+}
+
+async fn refused(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = tried_once(lane).await?;
+    let quota =
+        "Insufficient vcpu quota requested 8, remaining 4 for family StandardDDSv5Family for region westeurope.";
+    let refusal = scene.bed.emulator.respond(
+        Matcher::put_pool("apps").user_agent("nodepool-operator"),
+        Canned::error(400, "ErrCode_InsufficientVCPUQuota", quota),
+        None,
+    );
+    scene.apply(policy("apps", json!({"count": 3}))).await?;
+    scene.stalled("apps", "WriteFailed").await?;
+    scene.page("write-failed", "apps").await?;
+    assert_eq!(refusal.count(), 1);
+    // What the quota has room for.
+    drop(refusal);
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene.ready("apps").await?;
+    Ok(scene)
+}
+
+async fn put_off(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = tried_once(lane).await?;
+    let put = Matcher::put_pool("apps").user_agent("nodepool-operator");
+    let throttled = scene.bed.emulator.respond(put, Canned::throttled(3600), None);
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene.until("apps", "to be delayed", is("WriteDelayed")).await?;
+    scene.page("write-delayed", "apps").await?;
+    assert_eq!(throttled.count(), 1);
     scene.edit_by_hand("apps", json!({"count": 2})).await?;
     scene.ready("apps").await?;
     Ok(scene)
@@ -41,13 +90,117 @@ async fn unread(lane: Lane) -> anyhow::Result<Scene> {
     );
     scene.operator.restart().await?;
     scene.apply(policy("apps", json!({"count": 2}))).await?;
-    scene
-        .until("apps", "to say so", |status| {
-            status.condition(condition::READY).is_some_and(|ready| ready.reason == "ClusterNotObserved")
-        })
-        .await?;
+    scene.until("apps", "to say so", is("ClusterNotObserved")).await?;
     scene.page("cluster-not-observed", "apps").await?;
     drop(forbidden);
     scene.ready("apps").await?;
+    Ok(scene)
+}
+
+async fn newer(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
+    scene.ready("apps").await?;
+    // As if the definition were of a later version than the operator. The next testbed applies its own again.
+    let mode = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/mode/enum/-";
+    let later = json!([{"op": "add", "path": mode, "value": "Gateway"}]).to_string();
+    scene.kubectl(&["patch", "crd", "nodepoolpolicies.aks.nodepool.dev", "--type", "json", "-p", &later]).await?;
+    asks(&scene, "Gateway").await?;
+    wait_for("the policy to be told as invalid", DEADLINE, async || {
+        let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
+        let reason = scene.kubectl(&["get", "npp", "apps", "-o", ready]).await?;
+        Ok(if reason == "InvalidSpec" { Ok(()) } else { Err(reason) })
+    })
+    .await?;
+    scene.page("invalid-spec", "apps").await?;
+    scene.is_quiet().await?;
+    assert_eq!(scene.writes().len(), 1);
+    // What the policy owned before is its own still, also after a restart: the label goes when the policy lets it go.
+    scene.operator.restart().await?;
+    asks(&scene, "User").await?;
+    scene.apply(policy("apps", json!({"labels": {}}))).await?;
+    scene.ready("apps").await?;
+    assert_eq!(scene.in_arm("apps", "nodeLabels")["tier"], json!(null));
+    Ok(scene)
+}
+
+/// Sets the mode that policy `apps` asks for. The API server takes a moment to go by a new definition.
+async fn asks(scene: &Scene, mode: &str) -> anyhow::Result<()> {
+    let patch = json!({"spec": {"mode": mode}}).to_string();
+    wait_for(&format!("the API server to take mode {mode}"), DEADLINE, async || {
+        let taken = scene.kubectl(&["patch", "npp", "apps", "--type", "merge", "-p", &patch]).await;
+        Ok(taken.map_err(|error| error.to_string()))
+    })
+    .await?;
+    Ok(())
+}
+
+async fn kept(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    let mut theirs = policy("apps", json!({"count": 1}));
+    theirs["metadata"]["finalizers"] = json!(["example.com/keep"]);
+    scene.apply(theirs).await?;
+    scene.ready("apps").await?;
+    scene.begin_deletion("apps").await?;
+    scene.until("apps", "to be told as deleted", is("BeingDeleted")).await?;
+    scene.page("being-deleted", "apps").await?;
+    scene.is_quiet().await?;
+    scene.kubectl(&["patch", "npp", "apps", "--type", "merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await?;
+    scene.gone("apps").await?;
+    assert_eq!(scene.writes(), []);
+    Ok(scene)
+}
+
+/// A system pool of so many nodes, with two pods of an add-on on each and no other that moves.
+async fn two_pods_a_node(lane: Lane, nodes: u32) -> anyhow::Result<Scene> {
+    let bed = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", nodes));
+    let bed = bed.start().await?;
+    deploy(&bed, "kube-system", "metrics-server", 2 * i32::try_from(nodes)?).await?;
+    bed.wait_until_settled().await?;
+    let operator = bed.start_operator(bed.operator_options(binary()).arguments(&QUICK).arguments(&ONCE)).await?;
+    Ok(Scene::of(bed, operator))
+}
+
+async fn too_few(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = two_pods_a_node(lane, 4).await?;
+    let nodes = scene.node_names("system").await?;
+    let cordoned: Vec<&String> = nodes.iter().take(3).collect();
+    for node in &cordoned {
+        scene.bed.cluster.cordon(node, true).await?;
+    }
+    scene.apply(scaled_to(2, "Relocate")).await?;
+    let status = scene.stalled("system", "TooFewNodes").await?;
+    scene.page("too-few-nodes", "system").await?;
+    let said = message(&status, condition::READY);
+    assert!(cordoned.iter().all(|node| said.contains(node.as_str())), "{said}");
+    assert_eq!((scene.writes(), scene.evicted()?), (vec![], vec![]));
+    for node in &cordoned {
+        scene.bed.cluster.cordon(node, false).await?;
+    }
+    scene.ready("system").await?;
+    assert_eq!(scene.node_names("system").await?.len(), 2);
+    Ok(scene)
+}
+
+async fn drained(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = two_pods_a_node(lane, 3).await?;
+    let held = hold_evictions(&scene);
+    scene.apply(scaled_to(2, "Relocate")).await?;
+    held.arrived().await?;
+    let going = marked(&scene, 1).await?.pop_first().unwrap_or_default();
+    scene.bed.cluster.set_ready(&going, false).await?;
+    held.release();
+    scene.until("system", "to wait for the add-on on the dead node", is("KubeSystemUnhealthy")).await?;
+    scene.page("draining", "system").await?;
+    set_budget(&scene, "kube-system", "metrics-server", json!({"maxUnavailable": 0})).await?;
+    scene.bed.cluster.set_ready(&going, true).await?;
+    given_up(&scene, "DisruptionBudgetBlocks").await?;
+    scene.page("drain-given-up", "system").await?;
+    // The remedy works, as a changed policy is tried at once.
+    set_budget(&scene, "kube-system", "metrics-server", json!({"maxUnavailable": 1})).await?;
+    scene.apply(policy("system", json!({"count": 2, "disruption": {"systemPods": "Relocate"}, "labels": {}}))).await?;
+    scene.ready("system").await?;
+    assert_eq!(scene.node_names("system").await?.len(), 2);
+    scene.page("drained", "system").await?;
     Ok(scene)
 }

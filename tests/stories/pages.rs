@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
@@ -38,6 +39,10 @@ impl Scene {
     /// Holds what people read about a policy now against the page of that name. The policy is at rest, or waits.
     pub async fn page(&self, name: &str, policy: &str) -> anyhow::Result<()> {
         self.looks_again().await?;
+        let next = self.kubectl(&["get", "npp", policy, "-o", "jsonpath={.status.attempt.next}"]).await?;
+        let soon = Timestamp::now().saturating_add(SignedDuration::from_mins(30))?;
+        let is_near = !next.is_empty() && next.parse::<Timestamp>()? < soon;
+        ensure!(!is_near, "page {name} would pass by itself with the next attempt: give --retry-seconds 3600");
         let mut shown = self.shown(policy).await?;
         wait_for(&format!("page {name} to stay as it is"), DEADLINE, async || {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -89,7 +94,7 @@ impl Scene {
     }
 
     /// What the real kubectl says.
-    async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.bed.control_plane().kubectl().args(arguments).output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {arguments:?} failed: {said}");

@@ -130,7 +130,6 @@ async fn closing_budget(lane: Lane) -> anyhow::Result<Scene> {
     set_budget(&scene, "kube-system", "spread", json!({"maxUnavailable": 0})).await?;
     held.release();
     given_up(&scene, "DisruptionBudgetBlocks").await?;
-    scene.columns("drain-given-up").await?;
     let evicted = evicted_by_operator(&scene)?;
     assert!(evicted.iter().all(|pod| !pod.starts_with("spread-")), "{evicted:?}");
     assert_eq!((scene.writes(), scene.in_arm("system", "count")), (vec![], json!(5)));

@@ -409,8 +409,14 @@ fn the_same_circumstances_give_the_same_status_and_no_news() {
 
 #[test]
 fn an_object_that_is_no_policy_is_stalled_and_says_why() {
-    let status = malformed(&NodePoolPolicyStatus::default(), 4, "invalid type: string", NOW);
+    let owned = vec!["tier".to_owned()];
+    let policy = policy("system", json!({"mode": "User", "labels": {"tier": "web"}}));
+    let before =
+        NodePoolPolicyStatus { owned_labels: owned.clone(), ..told(&policy, &world(&policy, |_| ()), true, None) };
+    let status = malformed(&before, Some(4), "invalid type: string", NOW);
     assert_eq!(standing(&status), "FFT InvalidSpec");
     assert!(status.conditions[0].message.contains("invalid type: string"));
-    assert_eq!(malformed(&status, 4, "invalid type: string", NOW.after(Span::from_secs(9))), status);
+    assert_eq!((status.owned_labels.clone(), status.history.clone()), (owned, before.history));
+    assert_eq!((&status.pool, &status.plan), (&None, &None));
+    assert_eq!(malformed(&status, Some(4), "invalid type: string", NOW.after(Span::from_secs(9))), status);
 }
