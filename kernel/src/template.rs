@@ -267,6 +267,14 @@ impl Template {
         }
     }
 
+    /// The whole number of a field.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        match self.values.get(name) {
+            Some(FieldValue::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// Whether a switch is on.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {

@@ -45,9 +45,37 @@ pub(crate) fn is_burstable(size: &str) -> bool {
     parts(size).is_some_and(|(family, _, _)| family.eq_ignore_ascii_case("B"))
 }
 
+/// The most gigabytes that an ephemeral disk can have on machines of this size, where AKS's documents tell: it lies in the
+/// cache of the machine, and sizes with a cache but hardly a disk of their own have no more room than that.
+///
+/// Source: "Node pools with Ephemeral OS disks" of AKS's manual (`Standard_DS2_v2` has 86 GB, `Standard_DS3_v2` 172 GB), and
+/// the tables of the families `DSv2` and `Dsv3` in Azure's documents.
+#[must_use]
+pub(crate) fn cache_gigabytes(size: &str) -> Option<i64> {
+    const CACHES: [(&str, i64); 10] = [
+        ("Standard_DS1_v2", 43),
+        ("Standard_DS2_v2", 86),
+        ("Standard_DS3_v2", 172),
+        ("Standard_DS4_v2", 344),
+        ("Standard_DS5_v2", 688),
+        ("Standard_D2s_v3", 50),
+        ("Standard_D4s_v3", 100),
+        ("Standard_D8s_v3", 200),
+        ("Standard_D16s_v3", 400),
+        ("Standard_D32s_v3", 800),
+    ];
+    CACHES.iter().find(|(name, _)| name.eq_ignore_ascii_case(size)).map(|(_, gigabytes)| *gigabytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn caches_are_told_where_they_are_known() {
+        assert_eq!(cache_gigabytes("standard_ds2_v2"), Some(86));
+        assert_eq!(cache_gigabytes("Standard_D4ds_v5"), None);
+    }
 
     #[test]
     fn processors_are_told_by_the_name() {

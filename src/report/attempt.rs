@@ -4,7 +4,7 @@
 use nodepool_kernel::{Problem, ProvisioningState, Purpose, Time};
 
 use super::history::Rest;
-use super::status::{rfc3339, shortened};
+use super::status::{Circumstances, rfc3339, shortened};
 use crate::api::{Attempt, NodePoolPolicyStatus, outcome};
 use crate::arm::{self, End};
 
@@ -39,6 +39,17 @@ pub(super) fn note(
         remedy: Some(shortened(&failure.remedy)).filter(|remedy| !remedy.is_empty()),
         correlation_id: failure.correlation,
     });
+}
+
+/// Without the time of another attempt where there is none: the pool is otherwise as asked, and was repaired as often as
+/// the settings allow. One that differs is written again, seldom.
+pub(super) fn hopeless(attempt: Attempt, about: &Circumstances<'_>) -> Attempt {
+    let is_exhausted = attempt.outcome == outcome::FAILED
+        && u32::try_from(attempt.failures).is_ok_and(|failures| failures > about.repairs);
+    let has_failed = about.pool.is_some_and(|pool| pool.state == ProvisioningState::Failed);
+    let is_as_asked = about.plan.drift.is_empty() && about.plan.steps.is_empty();
+    let next = attempt.next.clone().filter(|_| !(is_exhausted && has_failed && is_as_asked));
+    Attempt { next, ..attempt }
 }
 
 fn is_given_up(status: &NodePoolPolicyStatus) -> bool {

@@ -6,7 +6,7 @@ use nodepool_kernel::{
 
 use super::conditions::{draft, merge};
 use super::ownership::{owned, owns_autoscaler};
-use super::{break_glass, drift, history, operation, plan, pool, successor, summary};
+use super::{attempt, break_glass, drift, history, operation, plan, pool, successor, summary};
 use crate::api::{self, Enforcement, NodePoolPolicy, NodePoolPolicyStatus, Operation, RefusedStep, condition};
 
 const POD_LIMIT: usize = 10;
@@ -65,6 +65,8 @@ pub struct Circumstances<'a> {
     pub failures: i32,
     /// How many times as long as usual an operation may take before it is overdue.
     pub patience: f64,
+    /// How often a failed operation is repaired.
+    pub repairs: u32,
     /// The versions that AKS offers the pool, as far as they were asked for.
     pub offered: Vec<Version>,
     /// What the nodes of the pool lack, in words after its name, while the last step is over in ARM and not in Kubernetes.
@@ -142,7 +144,10 @@ pub fn status(policy: &NodePoolPolicy, about: &Circumstances<'_>) -> NodePoolPol
         break_glass: break_glass::kept(policy, old.break_glass, about.now, about.needed()),
         bulk_allowance_used: old.bulk_allowance_used && api::allows_bulk_change(policy),
         owns_autoscaler: owns_autoscaler(policy, old.owns_autoscaler, about),
-        attempt: old.attempt.filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref())),
+        attempt: old
+            .attempt
+            .filter(|attempt| attempt.generation == generation && !about.is_over(operation.as_ref()))
+            .map(|attempt| attempt::hopeless(attempt, about)),
         operation,
     }
 }

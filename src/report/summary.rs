@@ -230,29 +230,30 @@ fn undone(about: &Circumstances<'_>) -> Option<String> {
 /// An operation that runs on the pool is progress, whoever started it, as long as it takes no longer than its kind may; a
 /// policy that is held has no part in it.
 fn running(about: &Circumstances<'_>, operation: Option<&Operation>) -> Option<Progress> {
-    let message = match (about.in_flight, about.pool.and_then(|pool| Some((pool, pool.state.operation()?)))) {
-        (Some(step), _) => format!("Azure carries out: {}", step.change),
+    let (what, wait) = match (about.in_flight, about.pool.and_then(|pool| Some((pool, pool.state.operation()?)))) {
+        (Some(step), _) => (format!("Azure carries out: {}", step.change), String::new()),
         (None, Some(_)) if about.hold.is_some() => return None,
-        (None, Some((pool, operation))) => {
-            format!("pool {} is {operation}; the operator waits until it has ended", pool.name)
+        (None, Some((pool, state))) => {
+            let since = operation.map_or_else(String::new, |operation| format!(" since {}", operation.since));
+            (format!("pool {} is {state}", pool.name), format!("{since}; the operator waits until it has ended"))
         }
         (None, None) => {
             let lacking = about.joining.as_deref().filter(|_| about.hold.is_none())?;
-            format!("pool {} {lacking}", about.plan.pool)
+            (format!("pool {} {lacking}", about.plan.pool), String::new())
         }
     };
     if let Some(operation) = operation
         && let Some(minutes) = overdue(about, operation)
     {
         let message = format!(
-            "{message}, which began at {} and should have ended within {}: look at the pool in Azure (az \
+            "{what}, which began at {} and should have ended within {}: look at the pool in Azure (az \
              aks nodepool show); az aks nodepool operation-abort ends the operation",
             operation.since,
             if minutes == 1 { "a minute".to_owned() } else { format!("{minutes} minutes") }
         );
         return Some(Progress::Stuck("OperationOverdue".to_owned(), message));
     }
-    Some(Progress::Moving("OperationInProgress".to_owned(), message))
+    Some(Progress::Moving("OperationInProgress".to_owned(), what + &wait))
 }
 
 /// The minutes that the operation was given, if it has taken longer.

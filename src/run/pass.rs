@@ -341,6 +341,7 @@ impl Pass {
             delayed: delayed.map(|(reason, _)| reason),
             failures: attempt.map_or(0, |attempt| attempt.failures),
             patience: self.arguments.operation_patience,
+            repairs: self.arguments.repairs,
             offered: self.observer.offered(&plan.pool),
             joining: self.joins.lacking(policy, snapshot),
             looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),

@@ -288,6 +288,11 @@ async fn unsuitable(lane: Lane) -> anyhow::Result<Scene> {
             "TemplateUnsuitable",
             "Standard_D4ps_v5 has an ARM64 processor, on which AKS has no FIPS",
         ),
+        (
+            json!({"mode": "User", "count": 2, "template": {"vmSize": "Standard_DS2_v2", "osDiskType": "Ephemeral"}}),
+            "TemplateUnsuitable",
+            "the cache of vmSize Standard_DS2_v2 has 86 GB, in which AKS's 128 GB do not fit",
+        ),
     ] {
         scene.apply(policy("apps", spec.clone())).await?;
         let status = scene.stalled("apps", reason).await?;

@@ -5,15 +5,21 @@ use std::path::Path;
 
 use aks_emulator::PoolSpec;
 use anyhow::{Context, bail};
-use nodepool_operator::api::FINALIZER;
+use kube::Api;
+use kube::api::{Patch, PatchParams, ValidationDirective};
+use nodepool_operator::api::NodePoolPolicy;
 use serde_json::{Value, json};
 use testbed::{Lane, Testbed};
 
+use super::applied::GITOPS;
 use super::drains::{evicted_by_operator, evicted_once, homes, protected_on};
-use super::support::{Scene, Story, begin, story};
+use super::support::{Scene, Story, begin, plain_cluster, story};
 
 pub fn stories() -> Vec<Story> {
-    vec![story("replace_the_default_system_pool_as_the_page_says", replace)]
+    vec![
+        story("replace_the_default_system_pool_as_the_page_says", replace),
+        story("the_api_server_takes_every_manifest_of_the_pages", manifests),
+    ]
 }
 
 /// One thing that a page says to do.
@@ -39,21 +45,15 @@ fn instructions(page: &str) -> anyhow::Result<Vec<Instruction>> {
     Ok(found)
 }
 
-/// Does what the line would do, and bails out if that is not known.
+/// Types the line, which a shell would only free of its quotes.
 async fn type_line(scene: &Scene, line: &str) -> anyhow::Result<()> {
-    let words: Vec<&str> = line.split(' ').collect();
-    let policy = |word: &&str| word.strip_prefix("npp/").map(str::to_owned);
-    let named = || words.iter().find_map(policy).context("the line names no policy");
-    match &words[..] {
-        ["kubectl", "get", ..] => {}
-        ["kubectl", "wait", "--for=condition=Ready", ..] => drop(scene.ready(&named()?).await?),
-        ["kubectl", "wait", finalizers, ..] if finalizers.contains(".metadata.finalizers[0]") => {
-            anyhow::ensure!(finalizers.ends_with(FINALIZER), "the page waits for another finalizer");
-            scene.has_finalizers(&named()?, &[FINALIZER]).await?;
-        }
-        ["kubectl", "delete", "npp", name] => scene.delete(name).await?,
-        _ => bail!("the page says to type what this story does not know: {line}"),
-    }
+    let line = line.replace('\'', "");
+    let Some(("kubectl", arguments)) = line.split_once(' ') else {
+        bail!("the page says to type what this story does not know")
+    };
+    // Who watches ends it himself.
+    let arguments: Vec<&str> = arguments.split(' ').filter(|argument| *argument != "--watch").collect();
+    scene.kubectl(&arguments).await?;
     Ok(())
 }
 
@@ -82,5 +82,31 @@ async fn replace(lane: Lane) -> anyhow::Result<Scene> {
     evicted_once(&scene, &homes, &homes.keys().cloned().collect());
     let there: BTreeSet<String> = scene.node_names("system2").await?.into_iter().collect();
     assert_eq!(protected_on(&scene, &there).await?.len(), evicted_by_operator(&scene)?.len(), "all have moved there");
+    Ok(scene)
+}
+
+async fn manifests(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    let policies: Api<NodePoolPolicy> = Api::all(scene.bed.cluster.client());
+    // As kubectl does by default: a field that there is not is an error.
+    let strictly = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::apply(GITOPS) };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs"))?.flatten().map(|entry| entry.path());
+    let pages = docs.chain([root.join("README.md")]).filter(|page| page.extension().is_some_and(|it| it == "md"));
+    let mut taken = 0;
+    for page in pages {
+        let page = page.strip_prefix(root)?.to_string_lossy();
+        let applied = instructions(&page)?.into_iter().filter_map(|instruction| match instruction {
+            Instruction::Apply(manifests) => Some(manifests),
+            Instruction::Type(_) => None,
+        });
+        for manifest in applied.flatten().filter(|manifest| manifest["kind"] == "NodePoolPolicy") {
+            let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let answer = policies.patch(&name, &strictly.clone().dry_run(), &Patch::Apply(manifest)).await;
+            answer.with_context(|| format!("policy {name} of {page}"))?;
+            taken += 1;
+        }
+    }
+    assert!(taken > 5, "only {taken} policies were found");
     Ok(scene)
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+use nodepool_operator::api::{NodePoolPolicy, condition};
 use regex::Regex;
 use testbed::wait_for;
 
-use super::support::{DEADLINE, Scene};
+use super::support::{DEADLINE, Scene, holds};
 
 /// What differs from run to run, and what stands in its place.
 static CHANCE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
@@ -25,10 +26,6 @@ static CHANCE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b([a-z][a-z-]+)-[0-9a-f]{8,10}-[0-9a-z]{5}\b", "${1}-5d78c9869d-x7k2p"),
         (r"(Hash: +|plan )[0-9a-f]{16}", "${1}3fa1c09b7d42e815"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:6443"),
-        // The last column is the age, or comes before those of `-o wide`.
-        (r"(?m)   (\d+m?\d*s|\d+m)$", "   1m"),
-        (r"AGE +READY-NODES", "AGE   READY-NODES"),
-        (r"   (\d+m?\d*s|\d+m) {3,}", "   1m    "),
     ]
     .into_iter()
     .filter_map(|(what, instead)| Some((Regex::new(what).ok()?, instead)))
@@ -56,9 +53,7 @@ impl Scene {
 
     /// Holds no more than kubectl's columns against the page of that name, where the rest is up to the scheduler.
     pub async fn columns(&self, name: &str) -> anyhow::Result<()> {
-        let command = ["get", "npp"];
-        let shown = format!("$ kubectl {}\n{}", command.join(" "), self.kubectl(&command).await?);
-        hold(name, &without_chance(&shown));
+        hold(name, self.columns_of(&["get", "npp"]).await?.trim_end());
         Ok(())
     }
 }
@@ -77,20 +72,52 @@ fn without_chance(shown: &str) -> String {
     shown.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// The same of a table, whose columns are as wide as what then stands in them.
+fn columns_without_chance(table: &str) -> String {
+    let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
+    let header = lines.first().map(Vec::as_slice).unwrap_or_default();
+    let begins =
+        |at: &usize| header.get(*at) != Some(&' ') && at.checked_sub(1).is_none_or(|at| header.get(at) == Some(&' '));
+    let starts: Vec<usize> = (0..header.len()).filter(begins).collect();
+    let ends = || starts.iter().skip(1).copied().chain([usize::MAX]);
+    let cells = |line: &Vec<char>| -> Vec<String> {
+        let cell =
+            |(start, end): (usize, usize)| line.iter().take(end).skip(start).collect::<String>().trim().to_owned();
+        starts.iter().copied().zip(ends()).map(cell).map(|cell| without_chance(&cell)).collect()
+    };
+    let mut rows: Vec<Vec<String>> = lines.iter().map(cells).collect();
+    let age = rows.first().and_then(|names| names.iter().position(|name| name == "AGE"));
+    for cell in rows.iter_mut().skip(1).filter_map(|row| row.get_mut(age?)) {
+        "1m".clone_into(cell);
+    }
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..starts.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let padded = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
+    };
+    rows.iter().map(padded).collect::<Vec<_>>().join("\n")
+}
+
 impl Scene {
     /// All that is read about a policy, without what differs from run to run.
     async fn shown(&self, policy: &str) -> anyhow::Result<String> {
-        let commands = [
-            vec!["get", "npp"],
-            vec!["get", "npp", policy, "-o", "wide"],
-            vec!["describe", "npp", policy, "--show-events=false"],
-        ];
-        let mut shown = String::new();
-        for command in &commands {
-            writeln!(shown, "$ kubectl {}\n{}", command.join(" "), self.kubectl(command).await?)?;
-        }
-        writeln!(shown, "Events:\n{}", self.events(policy).await?.join("\n"))?;
-        Ok(without_chance(&shown))
+        let mut shown = self.columns_of(&["get", "npp"]).await?;
+        shown.push_str(&self.columns_of(&["get", "npp", policy, "-o", "wide"]).await?);
+        let describe = ["describe", "npp", policy, "--show-events=false"];
+        let described = self.kubectl(&describe).await?;
+        let events = self.events(policy).await?.join("\n");
+        write!(
+            shown,
+            "{}",
+            without_chance(&format!("$ kubectl {}\n{described}\nEvents:\n{events}", describe.join(" ")))
+        )?;
+        Ok(shown)
+    }
+
+    /// A table of kubectl with the command that prints it.
+    async fn columns_of(&self, command: &[&str]) -> anyhow::Result<String> {
+        Ok(format!("$ kubectl {}\n{}\n\n", command.join(" "), columns_without_chance(&self.kubectl(command).await?)))
     }
 
     /// What the real kubectl says.
@@ -99,6 +126,21 @@ impl Scene {
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kubectl {arguments:?} failed: {said}");
         String::from_utf8(output.stdout).context("kubectl's output is no text")
+    }
+
+    /// Sees that `kubectl wait` takes every policy for Ready whose status says so.
+    pub async fn kubectl_waits_for_none(&self, policies: Vec<NodePoolPolicy>) -> anyhow::Result<()> {
+        let is_ready = |policy: &&NodePoolPolicy| {
+            policy.status.as_ref().is_some_and(|status| {
+                status.observed_generation == policy.metadata.generation && holds(status, condition::READY)
+            })
+        };
+        let ready: Vec<String> = policies.iter().filter(is_ready).map(|it| format!("npp/{}", it.name_any())).collect();
+        if !ready.is_empty() {
+            let arguments = ["wait", "--for=condition=Ready", "--timeout=30s"].into_iter();
+            self.kubectl(&arguments.chain(ready.iter().map(String::as_str)).collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// The events about a policy in their order, which kubectl's seconds do not tell.

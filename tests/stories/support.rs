@@ -352,6 +352,7 @@ impl Scene {
         self.bed.emulator.idle().await;
         inventory::tells_the_truth(&mut self).await?;
         self.applied.all_again(&self.policies).await?;
+        self.kubectl_waits_for_none(self.policies.list(&ListParams::default()).await?.items).await?;
         let by_azure = |user: &str| user == EMULATOR_USER && !self.azure_drains;
         let by_operator = |cause: Cause, user: &str| cause == Cause::Tainted || by_azure(user);
         let departures = self.bed.audit.departures()?;

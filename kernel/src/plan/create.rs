@@ -13,6 +13,10 @@ use crate::template::Template;
 use crate::time::Time;
 use crate::vm_size;
 
+/// The gigabytes of a node's disk unless the template says otherwise, and the fewest that AKS's images fit into.
+const DEFAULT_DISK: i64 = 128;
+const LEAST_DISK: i64 = 30;
+
 /// The creation that the policy asks for, or everything that stands against it.
 pub(super) fn of(intent: &Intent, template: &Arc<Template>, cluster: &Cluster) -> Result<Step, Vec<Problem>> {
     let mode = intent.mode.clone().unwrap_or(Mode::User);
@@ -61,6 +65,7 @@ fn unsuitable(template: &Template, mode: &Mode, cluster: &Cluster) -> Vec<Proble
              enableFIPS out, or choose a size with another processor"
         ));
     }
+    whys.extend(too_small_a_cache(template, size));
     if cluster.load_balancer_sku.as_deref().is_some_and(|sku| sku.eq_ignore_ascii_case("Basic")) {
         whys.push(
             "the cluster has a Basic load balancer, with which AKS has no more than one pool; create the pool in a cluster \
@@ -81,6 +86,22 @@ fn unsuitable(template: &Template, mode: &Mode, cluster: &Cluster) -> Vec<Proble
 }
 
 /// The virtual network of a subnet's id.
+/// Why an ephemeral disk does not fit into machines of this size, as far as that is known.
+fn too_small_a_cache(template: &Template, size: &str) -> Option<String> {
+    let is_ephemeral = template.text("osDiskType").eq_ignore_ascii_case("Ephemeral");
+    let cache = vm_size::cache_gigabytes(size).filter(|_| is_ephemeral)?;
+    let disk = template.number("osDiskSizeGB").filter(|disk| *disk > 0);
+    let asked =
+        disk.map_or_else(|| format!("AKS's {DEFAULT_DISK} GB"), |disk| format!("the {disk} GB of osDiskSizeGB"));
+    let least = if cache < LEAST_DISK { String::new() } else { format!(", osDiskSizeGB {LEAST_DISK} to {cache}") };
+    (disk.unwrap_or(DEFAULT_DISK) > cache).then(|| {
+        format!(
+            "spec.template.osDiskType is Ephemeral, and the cache of vmSize {size} has {cache} GB, in which {asked} do not \
+             fit; choose a larger size{least}, or osDiskType Managed"
+        )
+    })
+}
+
 fn network(subnet: &str) -> Option<&str> {
     let at = subnet.to_ascii_lowercase().find("/subnets/")?;
     subnet.get(..at)
@@ -97,6 +118,8 @@ fn another_network<'a>(network_of_new: &str, cluster: &'a Cluster) -> Option<(&'
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::template::FieldValue;
     use crate::testing::{NOW, edit, governed, pool, pool_mut, template};
@@ -173,6 +196,28 @@ mod tests {
             })));
         };
         told(&fips, &["has no FIPS"]);
+        let ephemeral = |size: &str, gigabytes: i64, kind: &str| {
+            let fields = [("vmSize", FieldValue::Text(size.into())), ("osDiskType", FieldValue::Text(kind.into()))];
+            let disk = ("osDiskSizeGB", FieldValue::Number(gigabytes));
+            let fields = fields.into_iter().chain((gigabytes > 0).then_some(disk)).collect::<BTreeMap<_, _>>();
+            let template = Arc::new(Template::from_fields(|field| fields.get(field.name).cloned()));
+            move |_: &mut Snapshot, intent: &mut Intent| intent.template = Some(Arc::clone(&template))
+        };
+        told(
+            &ephemeral("Standard_DS2_v2", 0, "Ephemeral"),
+            &[
+                "vmSize Standard_DS2_v2 has 86 GB, in which AKS's 128 GB do not fit; choose a larger size, osDiskSizeGB 30 to 86",
+            ],
+        );
+        told(&ephemeral("Standard_DS2_v2", 87, "Ephemeral"), &["in which the 87 GB of osDiskSizeGB do not fit"]);
+        for (size, gigabytes, kind) in [
+            ("Standard_DS2_v2", 86, "Ephemeral"),
+            ("Standard_DS2_v2", 0, "Managed"),
+            ("Standard_DS3_v2", 0, "Ephemeral"),
+            ("Standard_D2ds_v6", 0, "Ephemeral"),
+        ] {
+            assert_eq!(planned(ephemeral(size, gigabytes, kind)).steps.len(), 1, "{size} {gigabytes} {kind}");
+        }
         let basic = |snapshot: &mut Snapshot, _: &mut Intent| {
             edit(&mut snapshot.cluster).load_balancer_sku = Some("basic".into());
         };

@@ -52,6 +52,7 @@ fn joining(policy: &NodePoolPolicy, snapshot: &Snapshot, lacking: Option<&str>) 
         delayed: None,
         failures: 0,
         patience: 1.0,
+        repairs: 3,
         offered: vec![],
         joining: lacking.map(str::to_owned),
         looked: true,

@@ -220,6 +220,11 @@ fn a_pool_that_fails_too_often_is_left_to_a_person() {
     assert_eq!(standing(&left), "FFTTT PoolFailed");
     let said = &left.conditions[0].message;
     assert!(said.contains("failed, 4 times in a row (QuotaExceeded: m): remove the cause"), "{said}");
+    let next = |status: &NodePoolPolicyStatus| status.attempt.as_ref().and_then(|attempt| attempt.next.clone());
+    assert_eq!(next(&left), None, "nothing is tried again");
+    let mut other = policy.clone();
+    other.spec.count = Some(2);
+    assert_ne!(next(&told(&other, &world(&other, fail), true, None)), None, "what differs is");
     let half = |snapshot: &mut Snapshot| {
         fail(snapshot);
         edit_pool("apps", |pool| pool.requested_version = Some("1.34".into()))(snapshot);

@@ -169,6 +169,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
             .and_then(|status| status.attempt.as_ref())
             .map_or(0, |attempt| attempt.failures),
         patience: 1.0,
+        repairs: 3,
         offered: vec![],
         joining: None,
         looked: true,
