@@ -305,6 +305,16 @@ impl Change {
         if let Self::Drain(drain) = self { drain.aim() } else { None }
     }
 
+    /// The change that a drain for this aim comes to in the end.
+    #[must_use]
+    pub const fn for_aim(aim: Aim) -> Self {
+        match aim {
+            Aim::Scale { from, to } => Self::Count { from, to },
+            Aim::Demotion => Self::Mode { from: Mode::System, to: Mode::User },
+            Aim::Deletion => Self::Delete,
+        }
+    }
+
     /// Whether the mode of the pool changes, now or in the end.
     #[must_use]
     pub fn changes_mode(&self) -> bool {

@@ -85,23 +85,22 @@ fn unsuitable(template: &Template, mode: &Mode, cluster: &Cluster) -> Vec<Proble
     whys.into_iter().map(|why| Problem::Unsuitable { why }).collect()
 }
 
-/// The virtual network of a subnet's id.
 /// Why an ephemeral disk does not fit into machines of this size, as far as that is known.
 fn too_small_a_cache(template: &Template, size: &str) -> Option<String> {
     let is_ephemeral = template.text("osDiskType").eq_ignore_ascii_case("Ephemeral");
     let cache = vm_size::cache_gigabytes(size).filter(|_| is_ephemeral)?;
-    let disk = template.number("osDiskSizeGB").filter(|disk| *disk > 0);
+    let disk = template.number("osDiskSizeGB");
     let asked =
         disk.map_or_else(|| format!("AKS's {DEFAULT_DISK} GB"), |disk| format!("the {disk} GB of osDiskSizeGB"));
-    let least = if cache < LEAST_DISK { String::new() } else { format!(", osDiskSizeGB {LEAST_DISK} to {cache}") };
     (disk.unwrap_or(DEFAULT_DISK) > cache).then(|| {
         format!(
             "spec.template.osDiskType is Ephemeral, and the cache of vmSize {size} has {cache} GB, in which {asked} do not \
-             fit; choose a larger size{least}, or osDiskType Managed"
+             fit; choose a larger size, osDiskSizeGB {LEAST_DISK} to {cache}, or osDiskType Managed"
         )
     })
 }
 
+/// The virtual network of a subnet's id.
 fn network(subnet: &str) -> Option<&str> {
     let at = subnet.to_ascii_lowercase().find("/subnets/")?;
     subnet.get(..at)
