@@ -3,6 +3,8 @@ CARGO ?= cargo
 DEMO := $(if $(KEEP),--keep,)
 # Control planes side by side while tests run.
 export NODEPOOL_TESTBED_LANES ?= 2
+# The cases of properties are drawn by a seed, the same in every run, so that a failure can be had again; another draws others.
+export PROPTEST_RNG_SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test story faults differential worlds mutants unit interop bench fuzz lint crds fields check-generated deny assets fmt

@@ -135,7 +135,8 @@ fn spoil<T: Clone>(known: &mut Known<T>, at: Option<Time>) {
 }
 
 /// Whether the node speaks for nothing but capacity: one that shows an upgrade, a removal that goes on, or another cluster
-/// is a warning, and a cluster without it looks better. So is one whose name another has.
+/// is a warning, and a cluster without it looks better. So is one whose name another has, or one of a pool that has none in
+/// ARM.
 fn is_plain(node: &nodepool_kernel::Node, whole: &Snapshot) -> bool {
     let usable = matches!(node.readiness, Readiness::Ready { since } if since == node.joined)
         && node.labelled_system
@@ -148,7 +149,7 @@ fn is_plain(node: &nodepool_kernel::Node, whole: &Snapshot) -> bool {
     let at_rest = pools
         .iter()
         .filter(|pool| node.pool.as_ref() == Some(&pool.name))
-        .all(|pool| pool.state == ProvisioningState::Succeeded);
+        .all(|pool| pool.state == ProvisioningState::Succeeded && pool.count > 0);
     usable
         && at_rest
         && alike == 1
