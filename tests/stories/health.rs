@@ -6,9 +6,11 @@ use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::ensure;
+use kube::ResourceExt as _;
 use mlua::serde::SerializeOptions;
 use mlua::{Lua, LuaSerdeExt as _, Table};
 use nodepool_operator::api::{ConditionStatus, NodePoolInventory, NodePoolPolicy, condition};
+use nodepool_operator::report::FIELD_MANAGER;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,8 +37,16 @@ pub fn judge(policy: &NodePoolPolicy) -> anyhow::Result<String> {
     }
     let (health, message) = health(policy)?;
     ensure!(health == wanted, "Argo CD makes {health} ({message}) of {policy:?}, not {wanted}");
-    write_down(&health, &json!(policy))?;
+    if is_the_operators(policy) {
+        write_down(&health, &json!(policy))?;
+    }
     Ok(health)
+}
+
+/// Whether nobody else has written to the status: without conditions Flux takes an object for Current, our check does not.
+fn is_the_operators(policy: &NodePoolPolicy) -> bool {
+    let mut writers = policy.managed_fields().iter().filter(|fields| fields.subresource.as_deref() == Some("status"));
+    writers.all(|fields| fields.manager.as_deref() == Some(FIELD_MANAGER))
 }
 
 fn write_down(health: &str, object: &Value) -> anyhow::Result<()> {
