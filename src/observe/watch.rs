@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::inventory::InventoryRow;
 use super::part::Part;
 use super::policy_row::{is_news, policy_row};
-use super::store::{PolicyRow, Store};
+use super::store::Store;
 use super::watched::Watched;
 use super::{PAGE, now, rows};
 use crate::api::{NodePoolInventory, NodePoolPolicy};
@@ -147,7 +147,7 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let (name, row) = (object.name_any(), policy_row(object));
-                if matches!(&row, PolicyRow::Valid(policy) if store.statuses.seen(policy)) {
+                if store.statuses.seen(row.known()) {
                     wake.facts_changed();
                 }
                 table.replace(POLICIES, name, row, is_news)

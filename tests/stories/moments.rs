@@ -6,10 +6,9 @@ use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
 use super::drains::{deploy, given_up, hold_evictions, marked, scaled_to, set_budget};
-use super::support::{DEADLINE, QUICK, Scene, Story, begin_with, binary, message, plain_cluster, policy, story};
-
-/// What is not tried again as long as a story lasts.
-const ONCE: [&str; 2] = ["--retry-seconds", "3600"];
+use super::support::{
+    DEADLINE, ONCE, QUICK, Scene, Story, binary, message, plain_cluster, plain_cluster_with, policy, story,
+};
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -24,19 +23,13 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-/// A system pool of two nodes and a user pool `apps` of one, where nothing is tried twice.
-async fn tried_once(lane: Lane) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    begin_with(builder.pool(PoolSpec::user("apps", 1)), &ONCE).await
-}
-
 /// Whether the policy's Ready has this reason.
 fn is(reason: &str) -> impl Fn(&NodePoolPolicyStatus) -> bool {
     move |status| status.condition(condition::READY).is_some_and(|ready| ready.reason == reason)
 }
 
 async fn failed(lane: Lane) -> anyhow::Result<Scene> {
-    let scene = tried_once(lane).await?;
+    let scene = plain_cluster_with(lane, &ONCE).await?;
     let _quota = scene.bed.emulator.operation("apps").fail_as(OperationFailure::QuotaExceeded, Some(1));
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     scene.until("apps", "to wait for the next attempt", is("OperationFailed")).await?;
@@ -48,7 +41,7 @@ async fn failed(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn refused(lane: Lane) -> anyhow::Result<Scene> {
-    let scene = tried_once(lane).await?;
+    let scene = plain_cluster_with(lane, &ONCE).await?;
     let quota =
         "Insufficient vcpu quota requested 8, remaining 4 for family StandardDDSv5Family for region westeurope.";
     let refusal = scene.bed.emulator.respond(
@@ -68,7 +61,7 @@ async fn refused(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn put_off(lane: Lane) -> anyhow::Result<Scene> {
-    let scene = tried_once(lane).await?;
+    let scene = plain_cluster_with(lane, &ONCE).await?;
     let put = Matcher::put_pool("apps").user_agent("nodepool-operator");
     let throttled = scene.bed.emulator.respond(put, Canned::throttled(3600), None);
     scene.apply(policy("apps", json!({"count": 2}))).await?;

@@ -16,12 +16,10 @@ use super::drains::{
     asking_for, deploy_with, ends_with, evicted_by_operator, evicted_once, five_nodes, given_up, hold_evictions, homes,
     is_open, marked, pool_ends_with, removed_only, scaled_to, set_budget,
 };
-use super::support::{DEADLINE, QUICK, Scene, Story, begin, binary, message, policy, story};
+use super::support::{DEADLINE, ONCE, QUICK, Scene, Story, begin, binary, message, policy, story};
 
 /// Add-ons that the operator waits for.
 const REQUIRED: [&str; 3] = ["coredns-", "konnectivity-agent-", "metrics-server-"];
-/// Nothing that was given up is tried again while a story looks.
-const ONCE: [&str; 2] = ["--retry-seconds", "3600"];
 
 pub fn stories() -> Vec<Story> {
     vec![

@@ -41,6 +41,9 @@ pub const QUICK: [&str; 14] = [
     "info,nodepool_operator=debug",
 ];
 
+/// What came to nothing is not tried again as long as a story lasts.
+pub const ONCE: [&str; 2] = ["--retry-seconds", "3600"];
+
 type Telling = Pin<Box<dyn Future<Output = anyhow::Result<Option<Scene>>>>>;
 
 /// A story: a name and what happens.
@@ -106,8 +109,13 @@ pub async fn begin_with(builder: Builder, arguments: &[&str]) -> anyhow::Result<
 
 /// A system pool of two nodes and a user pool `apps` of one, with nothing in kube-system.
 pub async fn plain_cluster(lane: Lane) -> anyhow::Result<Scene> {
+    plain_cluster_with(lane, &[]).await
+}
+
+/// The same with further arguments for the operator.
+pub async fn plain_cluster_with(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
     let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    begin(builder.pool(PoolSpec::user("apps", 1))).await
+    begin_with(builder.pool(PoolSpec::user("apps", 1)), arguments).await
 }
 
 /// A policy as somebody would write it.
