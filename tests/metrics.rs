@@ -15,7 +15,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Matcher, NoNodes, PoolSpec, Settings};
 use nodepool_operator::arm::{ArmClient, ArmOptions, Operation};
-use nodepool_operator::metrics::{Metrics, MetricsServer, PassedRules};
+use nodepool_operator::listen::Listener;
+use nodepool_operator::metrics::{Metrics, PassedRules, routes};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -98,11 +99,11 @@ async fn metrics_are_served_as_openmetrics_and_nothing_else_is() {
     let emulator = emulator().await;
     let client = client(&emulator, 1.0);
     client.cluster().await.unwrap();
-    let server = MetricsServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let server = Listener::bind("--metrics-address", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = server.address();
-    let taken = MetricsServer::bind(address).await.unwrap_err().to_string();
+    let taken = Listener::bind("--metrics-address", address).await.unwrap_err().to_string();
     assert!(taken.starts_with(&format!("--metrics-address {address} can't be listened on: ")), "{taken}");
-    let task = tokio::spawn(server.serve(Metrics::new(&client, &PassedRules::default())));
+    let task = tokio::spawn(server.serve(routes(Metrics::new(&client, &PassedRules::default()))));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = http.get(format!("http://{address}/metrics")).send().await.unwrap();
     assert_eq!(answer.status(), 200);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::api::{DRAIN_ANNOTATION, drain_annotation};
 use crate::causes::innermost;
+use crate::leadership::NotLeading;
 use crate::observe::{node, now};
 
 /// How often a node is read again that somebody wrote between the look and the patch.
@@ -96,6 +97,7 @@ fn unable(error: &kube::Error) -> Outcome {
         kube::Error::Api(status) => {
             Outcome::NotSent { error: format!("the API server refuses it: {}", status.message) }
         }
+        other if innermost(other).is::<NotLeading>() => Outcome::NotSent { error: innermost(other).to_string() },
         // It may have done it: the next pass goes on from what it shows.
         other => {
             let error = format!("the API server gave no answer: {}", innermost(other));
@@ -127,6 +129,8 @@ mod tests {
             let Outcome::NotSent { error } = &outcome else { panic!("{code}: {outcome}") };
             assert_eq!(error, "the API server refuses it: the words", "{code}");
         }
+        let held = unable(&kube::Error::Service(NotLeading.into()));
+        assert!(matches!(&held, Outcome::NotSent { error } if error.starts_with("nothing was sent")), "{held}");
         let lost = unable(&kube::Error::Service("cut".into()));
         assert!(matches!(&lost, Outcome::Postponed { error, .. } if error.contains("gave no answer")), "{lost}");
     }

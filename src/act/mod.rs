@@ -11,6 +11,7 @@ use kube::Client;
 use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Settings, Step, Time, guard, plan};
 
 use crate::arm::{Accepted, ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
+use crate::leadership::Leadership;
 use crate::observe::{Fresh, Observer, now};
 
 /// What became of an approved step.
@@ -98,13 +99,23 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What a step is carried out with.
+pub struct Hands<'a> {
+    /// Writes to ARM.
+    pub arm: &'a ArmClient,
+    /// Writes to nodes and evicts; it gives way to nobody else's lease by itself.
+    pub client: &'a Client,
+    /// Who may write to ARM, and until when.
+    pub leadership: &'a Leadership,
+}
+
 /// Carries out one approved step.
 ///
 /// The approval is spent: what is written is approved again on what the fresh look shows.
 pub async fn act(
     approved: Approved<Step>,
     observer: &Observer,
-    (arm, client): (&ArmClient, &Client),
+    Hands { arm, client, leadership }: Hands<'_>,
     in_flight: &[InFlight],
     settings: &Settings,
 ) -> Outcome {
@@ -137,19 +148,29 @@ pub async fn act(
     if approved.passed().is_some_and(|broken| Some(broken.rule) != passed) {
         return Outcome::Superseded;
     }
-    tracing::info!(step = %approved.get(), "writing");
-    let answer = match (&approved.get().change, &fresh.document) {
-        (Change::Create(new), None) => arm.put_pool(&approved, &PoolWrite::creation(new)).await,
-        (Change::Delete, Some(document)) => arm.delete_pool(&approved, document.tag()).await,
-        (Change::Drain(change), Some(_)) => match change {
+    if let (Change::Drain(change), Some(_)) = (&approved.get().change, &fresh.document) {
+        match change {
             Drain::Cordon { nodes, aim } => return drain::cordon(client, &approved, nodes, *aim).await,
             Drain::Evict { pod, uid, .. } => return drain::evict(client, &approved, pod, uid).await,
-            Drain::RemoveMachines { machines, .. } => arm.delete_machines(&approved, machines).await,
             Drain::Uncordon { .. } => return Outcome::Superseded,
-        },
-        (Change::NodeImage { .. }, Some(_)) => arm.upgrade_node_image(&approved).await,
+            Drain::RemoveMachines { .. } => {}
+        }
+    }
+    let permit = match leadership.permit(arm.write_timeout()) {
+        Ok(permit) => permit,
+        Err(refused) => return Outcome::NotSent { error: refused.to_string() },
+    };
+    tracing::info!(step = %approved.get(), "writing");
+    let answer = match (&approved.get().change, &fresh.document) {
+        (Change::Create(new), None) => arm.put_pool(&approved, &PoolWrite::creation(new), permit).await,
+        (Change::Delete, Some(document)) => arm.delete_pool(&approved, document.tag(), permit).await,
+        (Change::Drain(Drain::RemoveMachines { machines, .. }), Some(_)) => {
+            arm.delete_machines(&approved, machines, permit).await
+        }
+        (Change::Drain(_), _) => return Outcome::Superseded,
+        (Change::NodeImage { .. }, Some(_)) => arm.upgrade_node_image(&approved, permit).await,
         (change, Some(document)) if !change.creates() => {
-            arm.put_pool(&approved, &PoolWrite::new(document, change)).await
+            arm.put_pool(&approved, &PoolWrite::new(document, change), permit).await
         }
         _ => return Outcome::Superseded,
     };

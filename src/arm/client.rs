@@ -1,6 +1,7 @@
 //! Requests to ARM, one at a time. Never retries a write, never follows a redirect, never logs a body or a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::http::{Method, Request};
 use nodepool_kernel::{Approved, Cluster, Step};
@@ -17,6 +18,7 @@ use super::options::{ArmOptions, ArmOptionsError};
 use super::telemetry::{Kind, Telemetry};
 use super::upgrades::{Offer, offered};
 use super::write::{Accepted, PoolWrite};
+use crate::leadership::Permit;
 
 /// A client for one managed cluster.
 pub struct ArmClient {
@@ -35,6 +37,12 @@ impl ArmClient {
         let (budget, telemetry) = (Arc::new(Budget::new(options.request_share)), Telemetry::new());
         let exchange = Exchange::new(&options, Arc::clone(&budget), telemetry.clone())?;
         Ok(Self { exchange, budget, telemetry, options })
+    }
+
+    /// How long a write may take before its outcome counts as unknown.
+    #[must_use]
+    pub const fn write_timeout(&self) -> Duration {
+        self.options.write_timeout
     }
 
     /// Offers the counters of all requests, and what is left of the budgets, to be read.
@@ -115,7 +123,12 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn put_pool(&self, approved: &Approved<Step>, write: &PoolWrite) -> Result<Accepted, ArmError> {
+    pub async fn put_pool(
+        &self,
+        approved: &Approved<Step>,
+        write: &PoolWrite,
+        permit: Permit,
+    ) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&self.pool_path(pool), Method::Put);
         request.insert_header("content-type", "application/json");
@@ -126,7 +139,8 @@ impl ArmClient {
             request.insert_header("if-none-match", "*");
         }
         request.set_body(write.body.to_string().into_bytes());
-        let answer = self.exchange.make(Call { kind: Kind::WritePool, pool: Some(pool), request }).await?.accepted()?;
+        let call = Call { kind: Kind::WritePool, pool: Some(pool), request, permit: Some(permit) };
+        let answer = self.exchange.make(call).await?.accepted()?;
         // A page of something in between is no word of ARM that the write was accepted.
         PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
         Ok(self.taken(pool, &answer))
@@ -137,13 +151,18 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn delete_pool(&self, approved: &Approved<Step>, if_match: Option<&str>) -> Result<Accepted, ArmError> {
+    pub async fn delete_pool(
+        &self,
+        approved: &Approved<Step>,
+        if_match: Option<&str>,
+        permit: Permit,
+    ) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&self.pool_path(pool), Method::Delete);
         if let Some(tag) = if_match {
             request.insert_header("if-match", tag.to_owned());
         }
-        let call = Call { kind: Kind::DeletePool, pool: Some(pool), request };
+        let call = Call { kind: Kind::DeletePool, pool: Some(pool), request, permit: Some(permit) };
         let answer = self.exchange.make(call).await?.accepted()?;
         // A page of something in between is no word of ARM that the deletion was accepted.
         if !matches!(answer.status(), 202 | 204) {
@@ -156,12 +175,17 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn delete_machines(&self, approved: &Approved<Step>, machines: &[String]) -> Result<Accepted, ArmError> {
+    pub async fn delete_machines(
+        &self,
+        approved: &Approved<Step>,
+        machines: &[String],
+        permit: Permit,
+    ) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let mut request = self.request(&format!("{}/deleteMachines", self.pool_path(pool)), Method::Post);
         request.insert_header("content-type", "application/json");
         request.set_body(json!({ "machineNames": machines }).to_string().into_bytes());
-        let call = Call { kind: Kind::DeleteMachines, pool: Some(pool), request };
+        let call = Call { kind: Kind::DeleteMachines, pool: Some(pool), request, permit: Some(permit) };
         let answer = self.exchange.make(call).await?.accepted()?;
         // A page of something in between is no word of ARM that the removal was accepted.
         if answer.status() != 202 {
@@ -174,10 +198,10 @@ impl ArmClient {
     ///
     /// # Errors
     /// An error, or no answer; [`ArmError::outcome_unknown`] tells whether it may have had an effect all the same.
-    pub async fn upgrade_node_image(&self, approved: &Approved<Step>) -> Result<Accepted, ArmError> {
+    pub async fn upgrade_node_image(&self, approved: &Approved<Step>, permit: Permit) -> Result<Accepted, ArmError> {
         let pool = &approved.get().pool;
         let request = self.request(&format!("{}/upgradeNodeImageVersion", self.pool_path(pool)), Method::Post);
-        let call = Call { kind: Kind::UpgradeImage, pool: Some(pool), request };
+        let call = Call { kind: Kind::UpgradeImage, pool: Some(pool), request, permit: Some(permit) };
         let answer = self.exchange.make(call).await?.accepted()?;
         // A page of something in between is no word of ARM that the upgrade was accepted.
         PoolDocument::of(pool, answer.document()?).map_err(|detail| answer.malformed(detail))?;
@@ -209,7 +233,8 @@ impl ArmClient {
             return absent(&ArmError::OverBudget { after }, Some(after));
         }
         let request = accepting_json(Request::new(operation.url().clone(), Method::Get));
-        match self.exchange.make(Call { kind: Kind::ReadOperation, pool: operation.pool(), request }).await {
+        let call = Call { kind: Kind::ReadOperation, pool: operation.pool(), request, permit: None };
+        match self.exchange.make(call).await {
             Ok(answer) => {
                 let (status, body, retry_after) = (answer.status(), answer.body(), answer.retry_after());
                 next(operation, &Response::Answered { status, body, retry_after })
@@ -231,7 +256,7 @@ impl ArmClient {
 
     async fn get(&self, kind: Kind, pool: Option<&str>, path: &str) -> Result<Answer, ArmError> {
         let request = self.request(path, Method::Get);
-        self.exchange.make(Call { kind, pool, request }).await?.accepted()
+        self.exchange.make(Call { kind, pool, request, permit: None }).await?.accepted()
     }
 }
 

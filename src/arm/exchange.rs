@@ -22,6 +22,7 @@ use super::budget::{self, Budget};
 use super::error::ArmError;
 use super::options::{ArmOptions, ArmOptionsError, authorization, transport};
 use super::telemetry::{Kind, Outcome, Telemetry};
+use crate::leadership::Permit;
 
 /// The id that the operator gives to a request, known even if no answer comes.
 const CLIENT_REQUEST: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -39,6 +40,8 @@ pub(super) struct Call<'a> {
     pub(super) pool: Option<&'a str>,
     /// The request.
     pub(super) request: Request,
+    /// The right to make it, for a write.
+    pub(super) permit: Option<Permit>,
 }
 
 /// Sends requests to one ARM.
@@ -90,7 +93,7 @@ impl Exchange {
 
     /// Makes a request and returns whatever is answered. Only reads of resources are repeated.
     pub(super) async fn make(&self, call: Call<'_>) -> Result<Answer, ArmError> {
-        let Call { kind, pool, mut request } = call;
+        let Call { kind, pool, mut request, permit } = call;
         let (pipeline, limit) = match kind {
             Kind::ReadCluster | Kind::ReadPool | Kind::ReadUpgrades => (&self.repeating, self.read_timeout),
             Kind::ReadOperation => (&self.single, self.read_timeout),
@@ -102,11 +105,16 @@ impl Exchange {
         let (attempts, began) = (Attempts::default(), Instant::now());
         let context = Context::new().with_value(attempts.clone());
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
-        let sent = tokio::time::timeout(limit, pipeline.send(&context, &mut request, Some(options)));
-        let result = match sent.instrument(tracing::info_span!("arm", kind = kind.name(), pool)).await {
-            Ok(Ok(response)) => Ok(Answer::of(asked, response)),
-            Ok(Err(error)) => Err(asked.unanswered(error)),
-            Err(_) => Err(asked.lost(format!("no whole answer came within {} s", limit.as_secs_f64()))),
+        let sent = pipeline.send(&context, &mut request, Some(options));
+        let sent = sent.instrument(tracing::info_span!("arm", kind = kind.name(), pool));
+        let answered = match permit {
+            Some(permit) => permit.within(limit, sent).await.ok(),
+            None => tokio::time::timeout(limit, sent).await.ok(),
+        };
+        let result = match answered {
+            Some(Ok(response)) => Ok(Answer::of(asked, response)),
+            Some(Err(error)) => Err(asked.unanswered(error)),
+            None => Err(asked.lost(format!("no whole answer came within {} s", limit.as_secs_f64()))),
         };
         let error = match &result {
             Ok(answer) => answer.error(),

@@ -1,15 +1,13 @@
 //! What the operator counts, as `OpenMetrics` text over HTTP. Never counts by itself: each part offers its own counters.
 
-mod address;
 mod passed_rules;
-mod server;
+mod routes;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-pub use address::MetricsAddress;
 pub use passed_rules::PassedRules;
-pub use server::{MetricsServer, MetricsServerError};
+pub use routes::routes;
 
 use crate::arm::ArmClient;
 

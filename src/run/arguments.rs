@@ -9,7 +9,7 @@ use url::Url;
 
 use super::logging::LogFormat;
 use crate::arm::{ArmOptions, Authentication, Cloud, ClusterId, SignIn};
-use crate::metrics::MetricsAddress;
+use crate::listen::ListenAddress;
 
 /// Settings of `run`. Each can be given as a flag or as the environment variable that is named beside it.
 #[derive(Debug, Clone, Args)]
@@ -71,9 +71,21 @@ pub struct Arguments {
     #[arg(long, env = "ADD_ONS_STABLE_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub add_ons_stable_seconds: Duration,
 
-    /// Namespace that the operator itself runs in; its pods are protected too
+    /// Namespace that the operator itself runs in, and its lease is in; its pods are protected too
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub pod_namespace: Option<String>,
+
+    /// Name of the operator's own pod, which tells replicas apart
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub pod_name: Option<String>,
+
+    /// Lease that replicas agree by on which of them works; empty if there is never more than one
+    #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = "nodepool-operator")]
+    pub lease_name: String,
+
+    /// How long after the last word of the replica that works another one takes over
+    #[arg(long, env = "LEASE_SECONDS", value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u16).range(3..))]
+    pub lease_seconds: u16,
 
     /// How old a node image may be before the inventory tells of it
     #[arg(long, env = "NODE_IMAGE_MAX_AGE_DAYS", value_name = "DAYS", default_value_t = 30)]
@@ -96,7 +108,7 @@ pub struct Arguments {
     pub arm_read_timeout_seconds: Duration,
 
     /// How long a write to ARM may take before its outcome counts as unknown
-    #[arg(long, env = "ARM_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, env = "ARM_WRITE_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub arm_write_timeout_seconds: Duration,
 
     /// The oldest view that a decision may rest on
@@ -145,7 +157,15 @@ pub struct Arguments {
 
     /// IP address and port that metrics are served on, at `/metrics`; empty serves none
     #[arg(long, env = "METRICS_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
-    pub metrics_address: MetricsAddress,
+    pub metrics_address: ListenAddress,
+
+    /// IP address and port that kubelet's probes are answered on, at `/startupz`, `/livez` and `/readyz`; empty answers none
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    pub health_address: ListenAddress,
+
+    /// How long the operator's loop may give no sign of life before it is reported as hanging
+    #[arg(long, env = "LIVENESS_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub liveness_seconds: Duration,
 
     /// What is logged, for example `info` or `nodepool_operator=debug`
     #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]

@@ -3,6 +3,7 @@
 mod arguments;
 mod break_glass;
 mod bulk;
+mod candidate;
 mod drains;
 mod ends;
 mod farewell;
@@ -14,6 +15,7 @@ mod joins;
 mod ledger;
 mod logging;
 mod pass;
+mod sight;
 mod start;
 mod upgrades;
 mod wake;

@@ -19,10 +19,13 @@ use super::inventory::Bulletin;
 use super::joins::Joins;
 use super::ledger::Ledger;
 use super::logging::Log;
+use super::sight;
 use super::wake::Wake;
-use crate::act::{Outcome, act};
+use crate::act::{Hands, Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
+use crate::health::Health;
+use crate::leadership::Leadership;
 use crate::metrics::PassedRules;
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
@@ -34,7 +37,10 @@ pub(super) struct Pass {
     pub(super) refresh_interval: Duration,
     pub(super) settings: Settings,
     pub(super) arm: Arc<ArmClient>,
+    /// For single requests; writes only while this replica leads.
     pub(super) client: kube::Client,
+    pub(super) leadership: Leadership,
+    pub(super) health: Health,
     /// For watches, which may be silent for long.
     pub(super) watch_client: kube::Client,
     pub(super) observer: Observer,
@@ -56,6 +62,7 @@ pub(super) struct Pass {
 impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
+        self.health.lives();
         self.log.follow(self.store.log_filter());
         let ended = self.follow().await;
         if ended || self.is_arm_due() {
@@ -99,7 +106,10 @@ impl Pass {
         self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
         self.report_inventory(&snapshot).await;
-        self.next_pass(&snapshot, &verdicts)
+        self.health.saw(sight::lacking(&snapshot, &self.settings));
+        let due = self.next_pass(&snapshot, &verdicts);
+        self.health.lives_until(due);
+        due
     }
 
     /// The snapshot and the plan on it, with the ends of operations recorded first: whether a failed one is tried again,
@@ -206,6 +216,7 @@ impl Pass {
             if self.stopping.is_cancelled() || self.ledger.delayed(&approved.get().policy).is_some() {
                 continue;
             }
+            self.health.lives();
             self.carry_out(approved).await;
         }
     }
@@ -219,7 +230,7 @@ impl Pass {
             return;
         }
         let Ok(recorded) = self.record_bulk(&step).await else { return };
-        let hands = (&*self.arm, &self.client);
+        let hands = Hands { arm: &self.arm, client: &self.client, leadership: &self.leadership };
         let outcome = act(approved, &self.observer, hands, &self.flights.all(), &self.settings).await;
         let Step { policy, pool, change } = &step;
         tracing::info!(policy, pool, step = %change, %outcome, correlation = outcome.correlation(), "acted");

@@ -1,4 +1,4 @@
-//! Starts the operator and ends it. A lost watch task or a second signal ends the process.
+//! Starts the operator and ends it. A lost lease, a watch or a server that ended, or a second signal ends the process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
+use super::candidate::{self, CandidateError};
 use super::finalizers::Finalizers;
 use super::flights::Flights;
 use super::inventory::Bulletin;
@@ -22,7 +25,10 @@ use super::logging::{Log, LogError};
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
-use crate::metrics::{Metrics, MetricsAddress, MetricsServer, MetricsServerError, PassedRules};
+use crate::health::{self, Health};
+use crate::leadership::{Election, Ended, Leadership, WriteGate};
+use crate::listen::{ListenAddress, ListenError, Listener};
+use crate::metrics::{Metrics, PassedRules, routes};
 use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
@@ -48,9 +54,13 @@ enum RunError {
     #[error("a watch ended although it never should")]
     WatchEnded,
     #[error(transparent)]
-    Metrics(#[from] MetricsServerError),
-    #[error("the server of the metrics ended although it never should")]
-    MetricsEnded,
+    Listen(#[from] ListenError),
+    #[error("a server of metrics or health ended although it never should")]
+    ServerEnded,
+    #[error(transparent)]
+    Candidate(#[from] CandidateError),
+    #[error("the lease is lost: {detail}; this process ends, and begins anew as a replica that waits")]
+    LeaseLost { detail: String },
 }
 
 /// Runs the operator until it is told to stop; prints why it could not.
@@ -76,62 +86,137 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let log = Log::start(&arguments.log, arguments.log_format)?;
     // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
-    let clients = Clients::new().await?;
-    let passed_rules = PassedRules::default();
-    let mut metrics = serve_metrics(arguments.metrics_address, &arm, &passed_rules).await?;
-    let stopping = CancellationToken::new();
+    let arm = Arc::new(ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?);
+    let config = Config::infer().await.map_err(|problem| RunError::Kubeconfig { detail: problem.to_string() })?;
+    let election = candidate::election(&arguments, &client(single(&config), None)?)?;
+    let leadership = candidate::leadership(election.as_ref());
+    let (health, passed_rules) = (Health::new(arguments.liveness_seconds), PassedRules::default());
+    let mut servers = JoinSet::new();
+    let metrics = routes(Metrics::new(&arm, &passed_rules));
+    let told = "metrics are served";
+    serve("--metrics-address", arguments.metrics_address, metrics, told, &mut servers).await?;
+    let (probes, told) = (health::routes(health.clone()), "probes are answered");
+    serve("--health-address", arguments.health_address, probes, told, &mut servers).await?;
+    let (stopping, given_up) = (CancellationToken::new(), CancellationToken::new());
     stop_on_signal(&stopping)?;
+    tracing::info!(cluster = %arguments.cluster_resource_id, "started");
 
-    let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
-    let namespaces = arguments.namespaces();
-    let mut watches = watch(&clients.watch, &store, &wake, &namespaces);
-    let arm = Arc::new(arm);
-    let pass = Pass {
-        settings: arguments.kernel_settings(),
-        refresh_interval: jittered(arguments.arm_refresh_seconds),
-        observer: Observer::new(clients.request.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
-        publisher: Publisher::new(&clients.request),
-        wake: Arc::clone(&wake),
-        ledger: Ledger::default(),
-        flights: Flights::default(),
-        joins: Joins::default(),
-        finalizers: Finalizers::new(clients.request.clone()),
-        client: clients.request.clone(),
-        bulletin: Bulletin::default(),
-        log,
-        passed_rules,
-        watch_client: clients.watch.clone(),
-        planned: BTreeMap::new(),
-        stopping: stopping.clone(),
-        arguments,
-        arm,
-        store,
-    };
-    tracing::info!(cluster = %pass.arguments.cluster_resource_id, "started");
+    let work = Work { arguments, log, config, arm, leadership, health: health.clone(), passed_rules, stopping };
+    let mut standing = tokio::spawn(stand(election, given_up.clone(), health.clone()));
     tokio::select! {
-        () = passes(pass, &wake, &stopping) => {
-            tracing::info!("stopped");
-            Ok(())
-        }
-        _ = watches.join_next() => Err(RunError::WatchEnded),
-        Some(_) = metrics.join_next() => Err(RunError::MetricsEnded),
+        ended = Box::pin(work.run()) => ended?,
+        lost = &mut standing => return Err(lease_lost(lost)),
+        Some(_) = servers.join_next() => return Err(RunError::ServerEnded),
     }
+    // Nothing is written any more: the lease is given back last.
+    health.stops();
+    given_up.cancel();
+    let _ = standing.await;
+    tracing::info!("stopped");
+    Ok(())
 }
 
-/// Serves what is counted, if it is to be served.
-async fn serve_metrics(
-    address: MetricsAddress,
-    arm: &ArmClient,
-    passed_rules: &PassedRules,
-) -> Result<JoinSet<io::Result<()>>, RunError> {
-    let mut tasks = JoinSet::new();
-    if let Some(address) = address.get() {
-        let server = MetricsServer::bind(address).await?;
-        tracing::info!(address = %server.address(), "metrics are served");
-        tasks.spawn(server.serve(Metrics::new(arm, passed_rules)));
+/// Takes part in the election; without one, this replica leads until told to end.
+async fn stand(election: Option<Election>, given_up: CancellationToken, health: Health) -> Ended {
+    if let Some(election) = election {
+        return election.run(&given_up, &health).await;
     }
-    Ok(tasks)
+    health.leads();
+    given_up.cancelled().await;
+    Ended::GivenUp
+}
+
+fn lease_lost(ended: Result<Ended, tokio::task::JoinError>) -> RunError {
+    let detail = match ended {
+        Ok(Ended::Lost(why)) => why,
+        Ok(Ended::GivenUp) => "it was given up".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    RunError::LeaseLost { detail }
+}
+
+/// Answers requests at an address, if there is one, and tells of it.
+async fn serve(
+    setting: &'static str,
+    address: ListenAddress,
+    router: Router,
+    told: &'static str,
+    servers: &mut JoinSet<io::Result<()>>,
+) -> Result<(), RunError> {
+    if let Some(address) = address.get() {
+        let listener = Listener::bind(setting, address).await?;
+        tracing::info!(address = %listener.address(), "{told}");
+        servers.spawn(listener.serve(router));
+    }
+    Ok(())
+}
+
+/// What the replica that leads does.
+struct Work {
+    arguments: Arguments,
+    log: Log,
+    config: Config,
+    arm: Arc<ArmClient>,
+    leadership: Leadership,
+    health: Health,
+    passed_rules: PassedRules,
+    stopping: CancellationToken,
+}
+
+impl Work {
+    /// Waits until this replica leads, then makes passes until told to stop. Nothing is watched before: what the leader
+    /// before it wrote last is seen for certain by a list that begins after its lease.
+    async fn run(self) -> Result<(), RunError> {
+        let stopping = self.stopping.clone();
+        tokio::select! {
+            () = self.leadership.won() => {}
+            () = stopping.cancelled() => return Ok(()),
+        }
+        let watch_client = client(self.config.clone(), None)?;
+        let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
+        let namespaces = self.arguments.namespaces();
+        let mut watches = watch(&watch_client, &store, &wake, &namespaces);
+        let pass = self.pass(store, &wake, watch_client, namespaces)?;
+        tokio::select! {
+            () = passes(pass, &wake, &stopping) => Ok(()),
+            _ = watches.join_next() => Err(RunError::WatchEnded),
+        }
+    }
+
+    fn pass(
+        self,
+        store: Arc<Store>,
+        wake: &Arc<Wake>,
+        watch_client: Client,
+        namespaces: Vec<String>,
+    ) -> Result<Pass, RunError> {
+        let longest = candidate::terms(&self.arguments)?.map_or(REQUEST_TIMEOUT, |terms| terms.longest_write());
+        let gate = WriteGate::new(self.leadership.clone(), longest.min(REQUEST_TIMEOUT));
+        let client = client(single(&self.config), Some(&gate))?;
+        Ok(Pass {
+            settings: self.arguments.kernel_settings(),
+            refresh_interval: jittered(self.arguments.arm_refresh_seconds),
+            observer: Observer::new(client.clone(), Arc::clone(&self.arm), Arc::clone(&store), namespaces),
+            publisher: Publisher::new(&client),
+            wake: Arc::clone(wake),
+            ledger: Ledger::default(),
+            flights: Flights::default(),
+            joins: Joins::default(),
+            finalizers: Finalizers::new(client.clone()),
+            client,
+            leadership: self.leadership,
+            health: self.health,
+            bulletin: Bulletin::default(),
+            log: self.log,
+            passed_rules: self.passed_rules,
+            watch_client,
+            planned: BTreeMap::new(),
+            stopping: self.stopping,
+            arguments: self.arguments,
+            arm: self.arm,
+            store,
+        })
+    }
 }
 
 /// Makes passes until told to stop; a pass that has begun is finished.
@@ -148,25 +233,23 @@ async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
     }
 }
 
-/// Two ways to the API server.
-struct Clients {
-    /// For watches, which may be silent for long.
-    watch: Client,
-    /// For single requests: one that is not answered must not stop the loop, and a write is not repeated behind our back.
-    request: Client,
+/// For single requests: one that is not answered must not stop the loop, and a write is not repeated behind our back. Watches
+/// may be silent for long.
+fn single(config: &Config) -> Config {
+    let mut single = config.clone();
+    single.read_timeout = Some(REQUEST_TIMEOUT);
+    single.default_retry = false;
+    single
 }
 
-impl Clients {
-    async fn new() -> Result<Self, RunError> {
-        let error = |detail: String| RunError::Kubeconfig { detail };
-        let config = Config::infer().await.map_err(|problem| error(problem.to_string()))?;
-        let mut single = config.clone();
-        single.read_timeout = Some(REQUEST_TIMEOUT);
-        single.default_retry = false;
-        let client =
-            |config: Config| Client::try_from(config).map_err(|problem: kube::Error| error(problem.to_string()));
-        Ok(Self { watch: client(config)?, request: client(single)? })
-    }
+/// A way to the API server, behind a gate if there is one.
+fn client(config: Config, gate: Option<&WriteGate>) -> Result<Client, RunError> {
+    let builder = ClientBuilder::try_from(config);
+    let builder = builder.map_err(|problem| RunError::Kubeconfig { detail: problem.to_string() })?;
+    Ok(match gate {
+        Some(gate) => builder.with_layer(gate).build(),
+        None => builder.build(),
+    })
 }
 
 /// The first SIGTERM or SIGINT stops after the pass in hand, the second ends the process at once.

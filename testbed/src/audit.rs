@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// The user that the taint manager deletes pods as.
 const TAINT_MANAGER: &str = "system:serviceaccount:kube-system:node-controller";
 
+/// The API group of leases.
+const LEASES: &str = "coordination.k8s.io";
+
 /// The audit log from a moment on.
 #[derive(Debug, Clone)]
 pub struct Audit {
@@ -75,8 +78,8 @@ impl Audit {
         Self { path, from }
     }
 
-    /// Every answered write since then, in the order of the log. Dry runs are left out where the query tells them; for
-    /// evictions also where the body does.
+    /// Every answered write since then, in the order of the log, but for the leases by which replicas agree on which of them
+    /// works. Dry runs are left out where the query tells them; for evictions also where the body does.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -92,6 +95,7 @@ impl Audit {
             .lines()
             .map(|line| serde_json::from_str::<Event>(line).context("the audit log has a malformed line"))
             .filter_map(|event| event.map(Event::write).transpose())
+            .filter(|write| write.as_ref().map_or(true, |write| write.group != LEASES))
             .collect()
     }
 

@@ -41,7 +41,7 @@ pub struct OperatorOptions {
     pub api_server: Option<String>,
     /// Arguments after those that the testbed gives: `run`, the resource id, the endpoint and, at the door, no sign-in.
     pub arguments: Vec<String>,
-    /// Environment variables beside `KUBECONFIG`, `POD_NAMESPACE` and `METRICS_ADDRESS`.
+    /// Environment variables beside `KUBECONFIG`, those of the pod and the addresses that it listens on.
     pub environment: Vec<(String, String)>,
 }
 
@@ -90,6 +90,7 @@ impl OperatorOptions {
 
 /// A running operator. It is told to end when this value is dropped.
 pub struct Operator {
+    pod: String,
     launch: Launch,
     component: Component,
 }
@@ -115,9 +116,16 @@ impl Operator {
         let token = token(&client, &[]).await?;
         let server = options.api_server.as_deref().unwrap_or(api.url().as_str());
         control_plane.write_token_kubeconfig(&kubeconfig, server, &token)?;
-        let launch = launch(&folder, &kubeconfig, arm, options);
+        let pod = format!("{NAME}-{number}");
+        let launch = launch(&pod, &folder, &kubeconfig, arm, options);
         let component = Component::start(launch.clone())?;
-        Ok(Self { launch, component })
+        Ok(Self { pod, launch, component })
+    }
+
+    /// The name of the pod that it is told it runs in: it tells replicas apart.
+    #[must_use]
+    pub fn pod(&self) -> &str {
+        &self.pod
     }
 
     /// A token of the operator's service account for another audience, as kubelet would project it into the pod.
@@ -178,6 +186,16 @@ impl Operator {
     /// When the end is not seen in time.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.component.kill().await.map(drop)
+    }
+
+    /// Sends SIGSTOP: it does nothing until it goes on.
+    pub fn pause(&mut self) {
+        self.component.pause();
+    }
+
+    /// Sends SIGCONT.
+    pub fn go_on(&mut self) {
+        self.component.go_on();
     }
 
     /// Waits until it ends by itself and returns its exit code.
@@ -248,7 +266,7 @@ async fn token(client: &Client, audiences: &[&str]) -> anyhow::Result<String> {
     Ok(granted.status.context("the API server granted no token")?.token)
 }
 
-fn launch(folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions) -> Launch {
+fn launch(pod: &str, folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions) -> Launch {
     let mut arguments: Vec<OsString> =
         vec!["run".into(), "--cluster-resource-id".into(), options.cluster_resource_id.into(), "--arm-endpoint".into()];
     match options.arm {
@@ -259,8 +277,10 @@ fn launch(folder: &Path, kubeconfig: &Path, arm: &Door, options: OperatorOptions
     let mut environment: Vec<(OsString, OsString)> = vec![
         ("KUBECONFIG".into(), kubeconfig.into()),
         ("POD_NAMESPACE".into(), NAME.into()),
-        // Many run side by side: each has a port of its own, which its log tells.
+        ("POD_NAME".into(), pod.into()),
+        // Many run side by side: each has ports of its own, which its log tells.
         ("METRICS_ADDRESS".into(), "127.0.0.1:0".into()),
+        ("HEALTH_ADDRESS".into(), "127.0.0.1:0".into()),
     ];
     environment.extend(options.environment.into_iter().map(|(name, value)| (name.into(), value.into())));
     Launch {

@@ -7,7 +7,7 @@ use nodepool_operator::arm::{ArmClient, ArmError, ArmOptions};
 use serde_json::json;
 
 use crate::server::{Reply, Server};
-use crate::support::{CLUSTER, ID, approved, client, errors, managed_cluster, options, pool, provider, tells};
+use crate::support::{CLUSTER, ID, approved, client, errors, managed_cluster, options, permit, pool, provider, tells};
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_lost() {
@@ -133,7 +133,7 @@ async fn odd_answers_that_say_all_are_taken() {
         let read = client.pool("apps").await.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(read.pool().count, 2, "{name}");
         let (approved, write) = approved();
-        let written = client.put_pool(&approved, &write).await;
+        let written = client.put_pool(&approved, &write, permit()).await;
         assert!(written.is_ok(), "{name}: {written:?}");
     }
     let server = Server::start(Reply::whole("200 OK", &[], managed_cluster().to_string())).await;

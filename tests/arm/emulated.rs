@@ -6,7 +6,7 @@ use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Matcher, NoNodes, Pool
 use nodepool_operator::arm::{ArmClient, ArmError};
 use serde_json::json;
 
-use crate::support::{approved, client};
+use crate::support::{approved, client, permit};
 
 /// An emulator with a system pool and the pool `apps` of two nodes, and a client of it.
 async fn start(etags: bool) -> (Emulator, ArmClient) {
@@ -42,7 +42,7 @@ async fn the_cluster_and_its_pools_are_read_alike() {
 async fn a_write_goes_once_and_is_seen() {
     let (emulator, client) = start(false).await;
     let (approved, write) = approved();
-    client.put_pool(&approved, &write).await.map(drop).unwrap();
+    client.put_pool(&approved, &write, permit()).await.map(drop).unwrap();
     emulator.idle().await;
     assert_eq!((count(&emulator), emulator.journal().writes().iter().count()), (3, 1));
     let seen = client.pool("apps").await.unwrap().pool();
@@ -54,7 +54,7 @@ async fn a_write_with_the_etag_of_an_older_document_has_no_effect() {
     let (emulator, client) = start(true).await;
     let (approved, mut write) = approved();
     write.if_match = Some("\"older\"".to_owned());
-    let error = client.put_pool(&approved, &write).await.map(drop).unwrap_err();
+    let error = client.put_pool(&approved, &write, permit()).await.map(drop).unwrap_err();
     assert_eq!((error.status(), error.outcome_unknown()), (Some(412), false), "{error}");
     assert_eq!(count(&emulator), 2);
 }
@@ -78,7 +78,7 @@ async fn a_read_is_repeated_and_a_write_never_is() {
         let _always = emulator.respond(Matcher::method("PUT"), canned, None);
         let before = emulator.journal().writes().iter().count();
         let (approved, write) = approved();
-        let error = client.put_pool(&approved, &write).await.map(drop).unwrap_err();
+        let error = client.put_pool(&approved, &write, permit()).await.map(drop).unwrap_err();
         assert!(error.outcome_unknown() && error.status().is_some_and(|status| status >= 500), "{error}");
         assert_eq!(emulator.journal().writes().iter().count(), before + 1);
     }
@@ -91,7 +91,7 @@ async fn whether_a_lost_write_had_an_effect_is_unknown() {
         let (emulator, client) = start(false).await;
         let _lost = emulator.fault(Matcher::method("PUT"), action, None);
         let (approved, write) = approved();
-        let error = client.put_pool(&approved, &write).await.map(drop).unwrap_err();
+        let error = client.put_pool(&approved, &write, permit()).await.map(drop).unwrap_err();
         assert!(matches!(error, ArmError::Lost { .. }) && error.outcome_unknown(), "{error}");
         assert!(error.to_string().contains("the write of pool apps"), "{error}");
         emulator.idle().await;
@@ -105,6 +105,6 @@ async fn an_answer_about_another_pool_is_not_taken_for_an_acceptance() {
     let other = Canned::json(200, &json!({"name": "batch", "properties": {"provisioningState": "Updating"}}));
     let _odd = emulator.respond(Matcher::method("PUT"), other, None);
     let (approved, write) = approved();
-    let error = client.put_pool(&approved, &write).await.map(drop).unwrap_err();
+    let error = client.put_pool(&approved, &write, permit()).await.map(drop).unwrap_err();
     assert!(matches!(&error, ArmError::Malformed { detail, .. } if detail.contains("pool batch")), "{error}");
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::server::{Reply, Server};
-use crate::support::{CLUSTER, approved, client, options, provider};
+use crate::support::{CLUSTER, approved, client, options, permit, provider};
 
 /// What a write never has, whatever was read.
 const NEVER_SENT: [&str; 6] = [
@@ -261,7 +261,7 @@ async fn every_recorded_error_is_told_with_its_code_and_its_message() {
     for exchange in recordings.iter().filter(|exchange| exchange.status >= 400) {
         let server = Server::start(exchange.reply()).await;
         let client = client(server.endpoint(), CLUSTER);
-        let mut answers = vec![client.put_pool(&approved, &write).await.map(drop).unwrap_err()];
+        let mut answers = vec![client.put_pool(&approved, &write, permit()).await.map(drop).unwrap_err()];
         if exchange.status < 429 {
             answers.push(client.cluster().await.unwrap_err());
             answers.push(client.pool("apps").await.map(drop).unwrap_err());

@@ -8,7 +8,7 @@ use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Exchange, Matcher, NoN
 use nodepool_operator::arm::{ArmClient, ArmError, ArmOptions, End, Operation, Progress, Urgency};
 use serde_json::{Value, json};
 
-use crate::support::{approved_removal, options, provider};
+use crate::support::{approved_removal, options, permit, provider};
 
 const POST: &str = "POST";
 
@@ -36,7 +36,7 @@ impl Arm {
     }
 
     async fn remove(&self, machines: &[String]) -> Result<Option<Operation>, ArmError> {
-        self.client.delete_machines(&approved_removal(), machines).await.map(|taken| taken.operation)
+        self.client.delete_machines(&approved_removal(), machines, permit()).await.map(|taken| taken.operation)
     }
 
     async fn error(&self, machines: &[String]) -> ArmError {

@@ -9,7 +9,7 @@ use nodepool_operator::arm::{ArmClient, ArmError, ArmOptions, Authentication, Si
 use tempfile::TempDir;
 
 use crate::server::{Reply, Server};
-use crate::support::{approved, options, provider};
+use crate::support::{approved, options, permit, provider};
 
 const CLIENT: &str = "44444444-5555-6666-7777-888888888888";
 const TENANT: &str = "22222222-3333-4444-5555-666666666666";
@@ -53,7 +53,7 @@ async fn a_token_does_not_follow_a_redirect() {
         let _away = emulator.respond(Matcher::any().path_contains("/subscriptions/"), elsewhere(status, &other), None);
         let (approved, write) = approved();
         let read = client.cluster().await.unwrap_err();
-        let written = client.put_pool(&approved, &write).await.unwrap_err();
+        let written = client.put_pool(&approved, &write, permit()).await.unwrap_err();
         for error in [read, written] {
             assert!(matches!(error, ArmError::Redirected { status: told, .. } if told == status), "{error}");
         }

@@ -8,12 +8,18 @@ use nodepool_kernel::{
 };
 use nodepool_operator::api::{NodePoolPolicy, NodePoolPolicySpec, intent};
 use nodepool_operator::arm::{ArmClient, ArmError, ClusterId, PoolDocument, PoolWrite, cluster};
+use nodepool_operator::leadership::{Leadership, Permit};
 use serde_json::{Value, json};
 
 pub use crate::options::options;
 
 /// The cluster of tests that have no other.
 pub const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c";
+/// The right to make one write: there is no other replica.
+pub fn permit() -> Permit {
+    Leadership::sole().permit(Duration::ZERO).unwrap()
+}
+
 /// The time of all snapshots.
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
@@ -135,7 +141,8 @@ pub const ID: &str = "3d3dcd52-0000-4000-8000-00000000c0de";
 /// The errors of all requests that the client makes, with the kind as it names it.
 pub async fn errors(client: &ArmClient) -> [(&'static str, ArmError); 3] {
     let (approved, write) = approved();
-    let (cluster, pool, put) = tokio::join!(client.cluster(), client.pool("apps"), client.put_pool(&approved, &write));
+    let (cluster, pool, put) =
+        tokio::join!(client.cluster(), client.pool("apps"), client.put_pool(&approved, &write, permit()));
     [
         ("the cluster", cluster.map(drop).unwrap_err()),
         ("pool apps", pool.map(drop).unwrap_err()),

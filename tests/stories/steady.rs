@@ -80,9 +80,10 @@ async fn at_rest(lane: Lane) -> anyhow::Result<Scene> {
     ensure!(other.is_empty(), "ARM was asked for more than the cluster: {other:?}");
     let written = scene.bed.audit.writes_by(OPERATOR_USER)?.split_off(written_before);
     ensure!(written.is_empty(), "it wrote to the API server: {written:?}");
-    // Nothing is listed or read beside the watches, which time out and go on now and then.
+    // Nothing is listed or read beside the watches, which time out and go on now and then, and the lease.
     let asked = scene.bed.api.journal().split_off(asked_before).into_iter().map(|passage| passage.request);
-    let asked: Vec<String> = asked.filter(|it| !it.query.contains("watch=true")).map(|it| it.path.clone()).collect();
+    let asked = asked.filter(|request| !request.query.contains("watch=true") && !request.is_about_a_lease());
+    let asked: Vec<String> = asked.map(|request| request.path.clone()).collect();
     ensure!(asked.is_empty(), "it asked the API server for {asked:?}");
     ensure!(scene.writes().is_empty(), "it wrote to ARM: {:?}", scene.writes());
     Ok(scene)

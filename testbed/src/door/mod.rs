@@ -39,10 +39,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it asks for a change.
+    /// Whether it asks for a change of anything but a lease.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+        !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS") && !self.is_about_a_lease()
+    }
+
+    /// Whether it is about the lease by which replicas agree on which of them works.
+    #[must_use]
+    pub fn is_about_a_lease(&self) -> bool {
+        self.path.contains("/apis/coordination.k8s.io/")
     }
 }
 

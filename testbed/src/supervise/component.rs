@@ -134,6 +134,16 @@ impl Component {
         self.wait(Duration::from_secs(10)).await
     }
 
+    /// Sends SIGSTOP: the component does nothing until it is continued.
+    pub fn pause(&mut self) {
+        self.command("pause");
+    }
+
+    /// Sends SIGCONT.
+    pub fn go_on(&mut self) {
+        self.command("continue");
+    }
+
     /// Waits until the component ends by itself; returns the exit code.
     ///
     /// # Errors

@@ -69,7 +69,9 @@ async fn run(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<i3
             status = child.wait() => return Ok(exit_code(status?)),
             command = commands.recv() => match command.as_deref() {
                 Some("kill") => child.start_kill()?,
-                Some("terminate") => ask_to_end(&child),
+                Some("terminate") => send(&child, Signal::TERM),
+                Some("pause") => send(&child, Signal::STOP),
+                Some("continue") => send(&child, Signal::CONT),
                 _ => return end(&mut child, grace).await,
             },
             _ = terminate.recv() => return end(&mut child, grace).await,
@@ -111,7 +113,9 @@ fn commands() -> UnboundedReceiver<String> {
 }
 
 async fn end(child: &mut Child, grace: Duration) -> anyhow::Result<i32> {
-    ask_to_end(child);
+    send(child, Signal::TERM);
+    // One that is paused hears nothing.
+    send(child, Signal::CONT);
     if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
         return Ok(exit_code(status?));
     }
@@ -119,11 +123,11 @@ async fn end(child: &mut Child, grace: Duration) -> anyhow::Result<i32> {
     Ok(exit_code(child.wait().await?))
 }
 
-fn ask_to_end(child: &Child) {
+fn send(child: &Child, signal: Signal) {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(id) = id {
         // It may have ended in between; waiting for it tells.
-        let _ = rustix::process::kill_process(id, Signal::TERM);
+        let _ = rustix::process::kill_process(id, signal);
     }
 }
 

@@ -1,21 +1,21 @@
-//! Where metrics are served, as a setting gives it. Never resolves a name.
+//! Where something is served, as a setting gives it. Never resolves a name.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// An address to listen on, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MetricsAddress(Option<SocketAddr>);
+pub struct ListenAddress(Option<SocketAddr>);
 
-impl MetricsAddress {
-    /// The address; `None` when metrics are not served.
+impl ListenAddress {
+    /// The address; `None` when it is not served.
     #[must_use]
     pub const fn get(self) -> Option<SocketAddr> {
         self.0
     }
 }
 
-impl FromStr for MetricsAddress {
+impl FromStr for ListenAddress {
     type Err = String;
 
     /// An IP address with a port; an empty text is no address.
@@ -24,7 +24,7 @@ impl FromStr for MetricsAddress {
             return Ok(Self(None));
         }
         let address = text.parse().map_err(|_| {
-            format!("{text:?} is not an IP address with a port, such as 0.0.0.0:8080; an empty value turns metrics off")
+            format!("{text:?} is not an IP address with a port, such as 0.0.0.0:8080; an empty value turns it off")
         })?;
         Ok(Self(Some(address)))
     }
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn an_address_has_a_port_and_nothing_is_off() {
-        let parsed = |text: &str| text.parse::<MetricsAddress>().map(MetricsAddress::get);
+        let parsed = |text: &str| text.parse::<ListenAddress>().map(ListenAddress::get);
         assert_eq!(parsed(""), Ok(None));
         assert_eq!(parsed("127.0.0.1:0"), Ok(Some(([127, 0, 0, 1], 0).into())));
         assert!(parsed("[::]:8080").is_ok());
