@@ -25,12 +25,18 @@ const EVICTION: &str = "/eviction";
 
 /// A system pool of five nodes, each with at least one pod of kube-system that moves: a Deployment of five spreads over them.
 pub async fn five_nodes(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
-    let bed = Testbed::builder(lane).pool(PoolSpec::system("system", 5)).start().await?;
-    deploy(&bed, "kube-system", "spread", 5).await?;
-    bed.wait_until_settled().await?;
+    let bed = five_nodes_without_operator(lane).await?;
     let options = bed.operator_options(binary()).arguments(&QUICK).arguments(arguments);
     let operator = bed.start_operator(options).await?;
     Ok(Scene::of(bed, operator))
+}
+
+/// The same, before the operator is started.
+pub async fn five_nodes_without_operator(lane: Lane) -> anyhow::Result<Testbed> {
+    let bed = Testbed::builder(lane).pool(PoolSpec::system("system", 5)).start().await?;
+    deploy(&bed, "kube-system", "spread", 5).await?;
+    bed.wait_until_settled().await?;
+    Ok(bed)
 }
 
 /// Runs a Deployment whose pods are spread over the nodes as far as that is possible.

@@ -49,6 +49,8 @@ mod power;
 mod relocate;
 mod relocate_crashes;
 mod relocate_trouble;
+mod replicas;
+mod replicas_faults;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -130,6 +132,7 @@ fn all() -> Vec<Story> {
     stories.extend(relocate::stories());
     stories.extend(relocate_crashes::stories());
     stories.extend(relocate_trouble::stories());
+    stories.extend(replicas_faults::stories());
     stories.extend(foreign_hands::stories());
     stories.extend(ordinary_days::stories());
     stories.extend(drain_hands::stories());
