@@ -51,6 +51,7 @@ mod relocate_crashes;
 mod relocate_trouble;
 mod replicas;
 mod replicas_faults;
+mod replicas_seeds;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -133,6 +134,7 @@ fn all() -> Vec<Story> {
     stories.extend(relocate_crashes::stories());
     stories.extend(relocate_trouble::stories());
     stories.extend(replicas_faults::stories());
+    stories.extend(replicas_seeds::stories());
     stories.extend(foreign_hands::stories());
     stories.extend(ordinary_days::stories());
     stories.extend(drain_hands::stories());

@@ -149,6 +149,26 @@ impl Pair {
         held.map_err(|error| error.context(format!("the log of {which:?} ends: {}", tail(&self.log(which)))))
     }
 
+    /// Waits until one of the two holds the lease, and tells which.
+    pub async fn leader(&self) -> anyhow::Result<Which> {
+        wait_for("one of the two to hold the lease", DEADLINE, async || {
+            let holder = holder(&self.lease()).await?;
+            let found = Which::BOTH.into_iter().find(|which| self.pod(*which) == holder);
+            Ok(found.ok_or_else(|| format!("{holder:?} holds it")))
+        })
+        .await
+    }
+
+    /// Starts a replica again that has ended, as kubelet would.
+    pub async fn restart_what_ended(&mut self) -> anyhow::Result<()> {
+        for which in Which::BOTH {
+            if self.operator(which).exited()?.is_some() {
+                self.operator(which).restart().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the replica has looked at a lease that the other one holds, and says that it waits.
     pub async fn waits(&self, which: Which) -> anyhow::Result<()> {
         wait_for(&format!("{which:?} to say that it waits"), DEADLINE, async || {
@@ -163,8 +183,9 @@ impl Pair {
         let log = self.log(which);
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         // Of its last start.
-        let told = lines.map(|line| line["fields"].clone()).filter(|fields| fields["message"] == "probes are answered");
-        let told = told.last().context("no address in the log")?;
+        let mut told =
+            lines.map(|line| line["fields"].clone()).filter(|fields| fields["message"] == "probes are answered");
+        let told = told.next_back().context("no address in the log")?;
         let address = told["address"].as_str().context("no address")?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         let answer = client.get(format!("http://{address}/{path}")).send().await?;

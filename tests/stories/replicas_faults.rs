@@ -100,8 +100,8 @@ async fn told_to_stop(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 /// The write of a leader is on its way when the leader is paused; it arrives after another replica has made another one.
-async fn paused(lane: Lane, etags: bool) -> anyhow::Result<Scene> {
-    let builder = Testbed::builder(lane).emulator(|settings| settings.switches.etags = etags);
+async fn paused(lane: Lane, with_etags: bool) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).emulator(|settings| settings.switches.etags = with_etags);
     let mut pair = plain_pair(builder).await?;
     pair.scene.apply(policy("apps", json!({"labels": {"tier": "a"}}))).await?;
     pair.scene.ready("apps").await?;
@@ -130,7 +130,7 @@ async fn paused(lane: Lane, etags: bool) -> anyhow::Result<Scene> {
     let statuses = pair.scene.bed.emulator.journal().writes().by_user_agent("nodepool-operator");
     let statuses: Vec<Option<u16>> = statuses.iter().map(|exchange| exchange.status).collect();
     // Without an eTag it is taken, and made good by the one that leads.
-    let wanted = if etags { [Some(200), Some(200), Some(412)].to_vec() } else { [Some(200); 4].to_vec() };
+    let wanted = if with_etags { [Some(200), Some(200), Some(412)].to_vec() } else { [Some(200); 4].to_vec() };
     ensure!(statuses == wanted, "{statuses:?}");
     pair.ends().await
 }
