@@ -46,6 +46,7 @@ mod pages;
 mod pause;
 mod placement;
 mod power;
+mod probes;
 mod relocate;
 mod relocate_crashes;
 mod relocate_trouble;
@@ -129,6 +130,7 @@ fn all() -> Vec<Story> {
     stories.extend(deletion_drains::stories());
     stories.extend(placement::stories());
     stories.extend(power::stories());
+    stories.extend(probes::stories());
     stories.extend(fuse::stories());
     stories.extend(relocate::stories());
     stories.extend(relocate_crashes::stories());

@@ -12,6 +12,7 @@ use testbed::bed::Builder;
 use testbed::door::{Door, Fate, Passage};
 use testbed::{KubeSystem, Operator, Testbed, wait_for};
 
+use super::probes::probe;
 use super::support::{DEADLINE, QUICK, Scene, binary};
 
 /// The namespace and the name of the lease.
@@ -180,16 +181,7 @@ impl Pair {
 
     /// What the replica answers a probe.
     pub async fn probe(&self, which: Which, path: &str) -> anyhow::Result<(u16, String)> {
-        let log = self.log(which);
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        // Of its last start.
-        let mut told =
-            lines.map(|line| line["fields"].clone()).filter(|fields| fields["message"] == "probes are answered");
-        let told = told.next_back().context("no address in the log")?;
-        let address = told["address"].as_str().context("no address")?;
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let answer = client.get(format!("http://{address}/{path}")).send().await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
+        probe(&self.log(which), path).await
     }
 
     /// Every request of the replica that asked for a change, with the time at which it reached its door.

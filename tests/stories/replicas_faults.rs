@@ -105,9 +105,9 @@ async fn paused(lane: Lane, with_etags: bool) -> anyhow::Result<Scene> {
     let mut pair = plain_pair(builder).await?;
     pair.scene.apply(policy("apps", json!({"labels": {"tier": "a"}}))).await?;
     pair.scene.ready("apps").await?;
-    let late = pair.arm(First).hold(Match::method("PUT"));
+    let on_its_way = pair.arm(First).hold(Match::method("PUT"));
     pair.scene.apply(policy("apps", json!({"labels": {"tier": "b"}}))).await?;
-    late.arrived().await?;
+    on_its_way.arrived().await?;
     pair.operator(First).pause();
     pair.leads(Second).await?;
     pair.scene.apply(policy("apps", json!({"labels": {"tier": "c"}}))).await?;
@@ -115,7 +115,7 @@ async fn paused(lane: Lane, with_etags: bool) -> anyhow::Result<Scene> {
     pair.scene.edit_by_hand("apps", json!({"tags": {"by": "hand"}})).await?;
     pair.scene.bed.emulator.idle().await;
     let before = pair.scene.writes().len();
-    late.release();
+    on_its_way.release();
     wait_for("the late write to arrive", DEADLINE, async || {
         Ok(if pair.scene.writes().len() > before { Ok(()) } else { Err("it has not") })
     })

@@ -1,0 +1,88 @@
+//! What the operator answers kubelet's probes, and how it ends at once where it can't begin.
+
+use std::time::Duration;
+
+use aks_emulator::PoolSpec;
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
+
+use super::support::{DEADLINE, QUICK, Scene, Story, binary, plain_cluster_with, story};
+
+pub fn stories() -> Vec<Story> {
+    vec![
+        story("probes_tell_what_the_operator_can_not_see", blind),
+        story("a_loop_that_hangs_is_told_to_kubelet", hangs),
+        story("a_replica_that_can_not_stand_for_the_lease_says_what_is_missing", cannot_stand),
+    ]
+}
+
+/// What an operator that wrote this log answers a probe.
+pub async fn probe(log: &str, path: &str) -> anyhow::Result<(u16, String)> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // Of its last start.
+    let mut told = lines.map(|line| line["fields"].clone()).filter(|it| it["message"] == "probes are answered");
+    let told = told.next_back().context("no address in the log")?;
+    let address = told["address"].as_str().context("no address")?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+    let answer = client.get(format!("http://{address}/{path}")).send().await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// Waits until the operator answers a probe like this.
+async fn answers(scene: &Scene, path: &str, status: u16, with: &str) -> anyhow::Result<()> {
+    wait_for(&format!("/{path} to be answered with {status} and {with:?}"), DEADLINE, async || {
+        let told = probe(&scene.operator.log(), path).await.unwrap_or_else(|error| (0, format!("{error:#}")));
+        Ok(if told.0 == status && told.1.contains(with) { Ok(()) } else { Err(format!("{told:?}")) })
+    })
+    .await
+}
+
+async fn blind(lane: Lane) -> anyhow::Result<Scene> {
+    let builder = Testbed::builder(lane).kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
+    let bed = builder.start().await?;
+    let cut = bed.arm.drop_request(Match::any());
+    let operator = bed.start_operator(bed.operator_options(binary()).arguments(&QUICK)).await?;
+    let scene = Scene::of(bed, operator);
+    answers(&scene, "readyz", 503, "the cluster in ARM: ").await?;
+    let (_, told) = probe(&scene.operator.log(), "readyz").await?;
+    ensure!(told.lines().count() == 1, "all else is seen: {told}");
+    for path in ["startupz", "livez"] {
+        answers(&scene, path, 200, "").await?;
+    }
+    drop(cut);
+    answers(&scene, "readyz", 200, "this replica leads and sees everything").await?;
+    Ok(scene)
+}
+
+async fn hangs(lane: Lane) -> anyhow::Result<Scene> {
+    let patient = ["--liveness-seconds", "1", "--arm-read-timeout-seconds", "600"];
+    let scene = plain_cluster_with(lane, &patient).await?;
+    answers(&scene, "readyz", 200, "").await?;
+    let held = scene.bed.arm.hold(Match::method("GET"));
+    answers(&scene, "livez", 503, "the loop hangs").await?;
+    held.release();
+    answers(&scene, "livez", 200, "the loop goes on").await?;
+    scene.looks_again().await?;
+    Ok(scene)
+}
+
+async fn cannot_stand(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster_with(lane, &[]).await?;
+    let options = || scene.bed.operator_options(binary()).arguments(&QUICK);
+    let wrong = [
+        (options().environment("POD_NAMESPACE", ""), "--pod-namespace (POD_NAMESPACE) is missing"),
+        (
+            options().arguments(&["--lease-seconds", "15"]),
+            "--arm-write-timeout-seconds 30 does not fit into --lease-seconds 15",
+        ),
+        (options().arguments(&["--lease-seconds", "0"]), "invalid value '0' for '--lease-seconds <SECONDS>'"),
+        (options().arguments(&["--health-address", "8081"]), "is not an IP address with a port"),
+    ];
+    for (options, says) in wrong {
+        let mut operator = scene.bed.start_operator(options).await?;
+        let code = operator.wait(DEADLINE).await?;
+        ensure!(code != 0 && operator.log().contains(says), "{code}: {}", operator.log());
+    }
+    Ok(scene)
+}
