@@ -7,7 +7,7 @@ export NODEPOOL_TESTBED_LANES ?= 2
 export PROPTEST_RNG_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults differential worlds mutants unit interop bench fuzz lint crds fields check-generated deny assets fmt
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ story: assets ## Runs the stories whose names contain NAME, e.g. make story NAME
 
 faults: assets ## Every fault and a crash at every request of a step (some 35 minutes; make test tells a sample)
 	NODEPOOL_FAULTS=all $(CARGO) test -p nodepool-operator --test stories -- at_every_request
+
+soak: assets ## Two replicas and whatever a seed draws: RUNS=200 runs (some 20 minutes; make test tells 10)
+	NODEPOOL_SOAK=$(or $(RUNS),200) $(CARGO) test -p nodepool-operator --test stories -- befalls
 
 differential: assets ## Compares the kernel with Kubernetes itself: 3,000 placements, 500 taints, 500 evictions (PODS=, EVICTIONS=, SEED=)
 	NODEPOOL_DIFFERENTIAL=$(or $(PODS),3000) NODEPOOL_EVICTIONS=$(or $(EVICTIONS),500) NODEPOOL_SEED=$(or $(SEED),1) $(CARGO) test -p nodepool-operator --test differential
