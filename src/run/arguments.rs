@@ -75,7 +75,7 @@ pub struct Arguments {
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub pod_namespace: Option<String>,
 
-    /// Name of the operator's own pod, which tells replicas apart
+    /// Name of the operator's own pod, by which people know which replica holds the lease
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
 

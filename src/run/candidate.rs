@@ -47,9 +47,10 @@ pub(super) fn election(arguments: &Arguments, client: &Client) -> Result<Option<
     let Some(namespace) = given(&arguments.pod_namespace) else {
         return Err(CandidateError::NoNamespace { lease: arguments.lease_name.clone() });
     };
-    // A pod's containers follow one another: a new one under the same name may go on where the last one ended.
-    let identity = given(&arguments.pod_name)
-        .unwrap_or_else(|| format!("nodepool-operator-{:016x}", RandomState::new().build_hasher().finish()));
+    // Each process has a name of its own: what one that crashed had sent may still arrive while its lease lasts, so that not even
+    // its successor in the same pod goes on before.
+    let pod = given(&arguments.pod_name).unwrap_or_else(|| "nodepool-operator".to_owned());
+    let identity = format!("{pod}_{:016x}", RandomState::new().build_hasher().finish());
     Ok(Some(Election::new(client.clone(), &namespace, &arguments.lease_name, &identity, terms)))
 }
 

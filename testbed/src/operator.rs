@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::manifests::{apply, apply_definition};
@@ -90,6 +91,7 @@ impl OperatorOptions {
 
 /// A running operator. It is told to end when this value is dropped.
 pub struct Operator {
+    client: Client,
     pod: String,
     launch: Launch,
     component: Component,
@@ -119,13 +121,19 @@ impl Operator {
         let pod = format!("{NAME}-{number}");
         let launch = launch(&pod, &folder, &kubeconfig, arm, options);
         let component = Component::start(launch.clone())?;
-        Ok(Self { pod, launch, component })
+        Ok(Self { client, pod, launch, component })
     }
 
-    /// The name of the pod that it is told it runs in: it tells replicas apart.
+    /// Whether this is the name under which it holds the lease: that of its pod, and something for each process.
     #[must_use]
-    pub fn pod(&self) -> &str {
-        &self.pod
+    pub fn is_called(&self, holder: &str) -> bool {
+        holder.strip_prefix(&self.pod).is_some_and(|process| process.starts_with('_'))
+    }
+
+    /// The lease by which replicas agree on which of them works.
+    #[must_use]
+    pub fn lease(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), NAME)
     }
 
     /// A token of the operator's service account for another audience, as kubelet would project it into the pod.
@@ -206,13 +214,18 @@ impl Operator {
         self.component.wait(deadline).await
     }
 
-    /// Starts it again as before, after it has ended or been ended; one that runs is told to end first.
+    /// Starts it again as before, after it has ended or been ended; one that runs is told to end first. A lease that it left
+    /// behind counts as run out.
     ///
     /// # Errors
     /// When the one that runs does not end, or the new one can't be started.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         if self.exited()?.is_none() {
             self.terminate().await?;
+        }
+        let left = self.lease().get_opt(NAME).await?.and_then(|lease| lease.spec?.holder_identity);
+        if left.is_some_and(|holder| self.is_called(&holder)) {
+            self.lease().delete(NAME, &DeleteParams::default()).await?;
         }
         self.component = Component::start(self.launch.clone())?;
         Ok(())

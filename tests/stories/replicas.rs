@@ -7,7 +7,7 @@ use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::bed::Builder;
 use testbed::door::{Door, Fate, Passage};
 use testbed::{KubeSystem, Operator, Testbed, wait_for};
@@ -72,7 +72,7 @@ pub async fn pair(bed: Testbed) -> anyhow::Result<Pair> {
     let options = bed.operator_options(binary()).arguments(&QUICK).arguments(&SETTINGS);
     let first = bed.start_operator(options.clone()).await?;
     let scene = Scene::of(bed, first);
-    held_by(&lease_of(&scene), scene.operator.pod()).await?;
+    held_by(&scene.operator).await?;
     let api = Door::to_api_server(scene.bed.control_plane()).await?;
     let arm = Door::to_arm(scene.bed.emulator.endpoint().as_str()).await?;
     let operator = Operator::start(scene.bed.control_plane(), &api, &arm, options).await?;
@@ -81,14 +81,10 @@ pub async fn pair(bed: Testbed) -> anyhow::Result<Pair> {
     Ok(pair)
 }
 
-fn lease_of(scene: &Scene) -> Api<Lease> {
-    Api::namespaced(scene.bed.cluster.client(), LEASE)
-}
-
-async fn held_by(lease: &Api<Lease>, pod: &str) -> anyhow::Result<()> {
-    wait_for(&format!("{pod} to hold the lease"), DEADLINE, async || {
-        let holder = holder(lease).await?;
-        Ok(if holder == pod { Ok(()) } else { Err(format!("it is held by {holder:?}")) })
+async fn held_by(operator: &Operator) -> anyhow::Result<()> {
+    wait_for("a replica to hold the lease", DEADLINE, async || {
+        let holder = holder(&operator.lease()).await?;
+        Ok(if operator.is_called(&holder) { Ok(()) } else { Err(format!("it is held by {holder:?}")) })
     })
     .await
 }
@@ -108,19 +104,16 @@ impl Pair {
         }
     }
 
-    fn pod(&self, which: Which) -> &str {
+    const fn replica(&self, which: Which) -> &Operator {
         match which {
-            Which::First => self.scene.operator.pod(),
-            Which::Second => self.second.operator.pod(),
+            Which::First => &self.scene.operator,
+            Which::Second => &self.second.operator,
         }
     }
 
     /// What the replica wrote to its log.
     pub fn log(&self, which: Which) -> String {
-        match which {
-            Which::First => self.scene.operator.log(),
-            Which::Second => self.second.operator.log(),
-        }
+        self.replica(which).log()
     }
 
     /// The door between the replica and the API server.
@@ -141,12 +134,12 @@ impl Pair {
 
     /// The lease.
     pub fn lease(&self) -> Api<Lease> {
-        lease_of(&self.scene)
+        self.scene.operator.lease()
     }
 
     /// Waits until the replica holds the lease.
     pub async fn leads(&self, which: Which) -> anyhow::Result<()> {
-        let held = held_by(&self.lease(), self.pod(which)).await;
+        let held = held_by(self.replica(which)).await;
         held.map_err(|error| error.context(format!("the log of {which:?} ends: {}", tail(&self.log(which)))))
     }
 
@@ -154,7 +147,7 @@ impl Pair {
     pub async fn leader(&self) -> anyhow::Result<Which> {
         wait_for("one of the two to hold the lease", DEADLINE, async || {
             let holder = holder(&self.lease()).await?;
-            let found = Which::BOTH.into_iter().find(|which| self.pod(*which) == holder);
+            let found = Which::BOTH.into_iter().find(|which| self.replica(*which).is_called(&holder));
             Ok(found.ok_or_else(|| format!("{holder:?} holds it")))
         })
         .await
@@ -217,7 +210,8 @@ impl Pair {
             let is_it = request.is_about_a_lease() && matches!(request.method.as_str(), "PUT" | "POST");
             let done = matches!(passage.fate, Fate::Answered(200 | 201));
             let body: Value = serde_json::from_slice(&request.body).ok()?;
-            let holds = body["spec"]["holderIdentity"] == json!(self.pod(which));
+            let holder = body["spec"]["holderIdentity"].as_str().unwrap_or_default();
+            let holds = self.replica(which).is_called(holder);
             (is_it && done).then_some(Term { from: passage.at, holds })
         };
         self.api(which).journal().iter().filter_map(written).collect()
