@@ -137,6 +137,11 @@ impl Flights {
         self.flights.iter().any(|flight| !flight.seen || flight.operation.is_none())
     }
 
+    /// Whether a write is under way, or may be, that has not been seen in the cluster.
+    pub(super) fn are_unseen(&self) -> bool {
+        self.flights.iter().any(|flight| !flight.seen)
+    }
+
     /// How the operation of a policy ended, if ARM told and it is not recorded yet and the pool has been seen since.
     pub(super) fn end_of(&self, policy: &str) -> Option<&End> {
         self.ends.iter().rev().find(|(of, _)| of == policy).map(|(_, end)| end)

@@ -112,6 +112,15 @@ impl Pass {
         due
     }
 
+    /// Whether whoever comes next sees everything that this process has written. Looks once more if it does not know.
+    pub(super) async fn is_all_seen(&mut self) -> bool {
+        if self.flights.are_unseen() {
+            self.refresh().await;
+            self.flights.observe(&self.observer.cluster());
+        }
+        !self.flights.are_unseen()
+    }
+
     /// The snapshot and the plan on it, with the ends of operations recorded first: whether a failed one is tried again,
     /// and when, is part of the plan.
     fn plan(&mut self) -> (Snapshot, Plan) {

@@ -102,16 +102,24 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     tracing::info!(cluster = %arguments.cluster_resource_id, "started");
 
     let work = Work { arguments, log, config, arm, leadership, health: health.clone(), passed_rules, stopping };
+    let left;
     let mut standing = tokio::spawn(stand(election, given_up.clone(), health.clone()));
     tokio::select! {
-        ended = Box::pin(work.run()) => ended?,
+        ended = Box::pin(work.run()) => left = ended?,
         lost = &mut standing => return Err(lease_lost(lost)),
         Some(_) = servers.join_next() => return Err(RunError::ServerEnded),
     }
     // Nothing is written any more: the lease is given back last.
     health.stops();
-    given_up.cancel();
-    let _ = standing.await;
+    match left {
+        Left::Clean => {
+            given_up.cancel();
+            let _ = standing.await;
+        }
+        Left::Unseen => tracing::warn!(
+            "a write was not seen in the cluster yet; the lease is kept until it runs out, so that nobody goes on before that"
+        ),
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -166,11 +174,11 @@ struct Work {
 impl Work {
     /// Waits until this replica leads, then makes passes until told to stop. Nothing is watched before: what the leader
     /// before it wrote last is seen for certain by a list that begins after its lease.
-    async fn run(self) -> Result<(), RunError> {
+    async fn run(self) -> Result<Left, RunError> {
         let stopping = self.stopping.clone();
         tokio::select! {
             () = self.leadership.won() => {}
-            () = stopping.cancelled() => return Ok(()),
+            () = stopping.cancelled() => return Ok(Left::Clean),
         }
         let watch_client = client(self.config.clone(), None)?;
         let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
@@ -178,7 +186,7 @@ impl Work {
         let mut watches = watch(&watch_client, &store, &wake, &namespaces);
         let pass = self.pass(store, &wake, watch_client, namespaces)?;
         tokio::select! {
-            () = passes(pass, &wake, &stopping) => Ok(()),
+            left = passes(pass, &wake, &stopping) => Ok(left),
             _ = watches.join_next() => Err(RunError::WatchEnded),
         }
     }
@@ -219,13 +227,22 @@ impl Work {
     }
 }
 
+/// What a process leaves behind that was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Whoever comes next sees all of it.
+    Clean,
+    /// A write that may not have arrived yet.
+    Unseen,
+}
+
 /// Makes passes until told to stop; a pass that has begun is finished.
-async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) {
+async fn passes(mut pass: Pass, wake: &Wake, stopping: &CancellationToken) -> Left {
     loop {
         let began = tokio::time::Instant::now();
         let due = pass.run().await;
         tokio::select! {
-            () = stopping.cancelled() => return,
+            () = stopping.cancelled() => return if pass.is_all_seen().await { Left::Clean } else { Left::Unseen },
             () = wake.called() => {}
             () = tokio::time::sleep_until(due) => {}
         }

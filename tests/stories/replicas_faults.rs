@@ -1,6 +1,9 @@
 //! What becomes of the work when the replica that leads is killed, told to stop, paused or cut off: the other one goes on, nothing is
 //! done twice, and no change is asked for without the lease.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::ensure;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -20,6 +23,7 @@ pub fn stories() -> Vec<Story> {
         story("of_two_replicas_one_works_and_the_other_asks_for_the_lease_alone", one_works),
         story("a_replica_takes_over_a_drain_whose_leader_was_killed", killed),
         story("a_leader_that_is_told_to_stop_hands_over_at_once", told_to_stop),
+        story("a_leader_that_does_not_know_what_came_of_its_write_keeps_the_lease_when_it_stops", unknown_outcome),
         story("a_leader_that_was_paused_ends_and_its_late_write_is_rejected", |lane| paused(lane, true)),
         story("a_late_write_without_etags_changes_only_what_its_policy_owns", |lane| paused(lane, false)),
         story("a_leader_that_is_cut_from_the_api_server_ends_before_the_other_begins", cut_from_api_server),
@@ -96,6 +100,30 @@ async fn told_to_stop(lane: Lane) -> anyhow::Result<Scene> {
     held.release();
     pair.scene.ready("apps").await?;
     ensure!(pair.scene.writes() == [write("apps", json!({"count": 3}))], "{:?}", pair.scene.writes());
+    pair.ends().await
+}
+
+async fn unknown_outcome(lane: Lane) -> anyhow::Result<Scene> {
+    let mut pair = begin(lane).await?;
+    // Neither the answer to its write nor anything that it asks after it reaches the leader.
+    let (sent, is_sent) = (Arc::new(AtomicBool::new(false)), Ordering::SeqCst);
+    let notes = Arc::clone(&sent);
+    let lost = pair.arm(First).drop_answer(Match::method("PUT").when(move |_| {
+        notes.store(true, is_sent);
+        true
+    }));
+    let cut = pair.arm(First).drop_request(Match::method("GET").when(move |_| sent.load(is_sent)));
+    pair.scene.apply(policy("apps", json!({"count": 2}))).await?;
+    lost.arrived().await?;
+    let code = pair.operator(First).terminate().await?;
+    ensure!(code == 0, "it ended with {code}");
+    ensure!(pair.log(First).contains("the lease is kept until it runs out"), "{}", pair.log(First));
+    pair.leads(Second).await?;
+    let (_, after) = pair.takeover_by(Second)?;
+    ensure!(after >= LASTS, "it took over {after:?} after the other one's last word");
+    drop(cut);
+    pair.scene.ready("apps").await?;
+    ensure!(pair.scene.writes() == [write("apps", json!({"count": 2}))], "{:?}", pair.scene.writes());
     pair.ends().await
 }
 
