@@ -66,6 +66,13 @@ impl Span {
         self.0
     }
 
+    /// The span in seconds, with what is left of a second as their fraction.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a span of more than 2^52 milliseconds is nobody's")]
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// The span in whole seconds, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {

@@ -1,13 +1,25 @@
-//! What the operator counts, as `OpenMetrics` text over HTTP. Never counts by itself: each part offers its own counters.
+//! What the operator counts, as `OpenMetrics` text over HTTP. Never counts by itself: each part offers its own figures.
 
 mod address;
+mod cluster;
+mod figures;
+mod leader;
 mod passed_rules;
+mod policies;
 mod server;
+mod sheet;
+mod state;
+mod steps;
+#[cfg(test)]
+mod tests;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use address::MetricsAddress;
+pub use figures::Figures;
+pub use leader::Leading;
 pub use passed_rules::PassedRules;
 pub use server::{MetricsServer, MetricsServerError};
 
@@ -22,13 +34,29 @@ pub struct Metrics {
     registry: Registry,
 }
 
+/// The parts that count.
+pub struct Parts<'a> {
+    /// Requests to ARM and what is left of their budgets.
+    pub arm: &'a ArmClient,
+    /// Rules that a person let a change pass.
+    pub passed_rules: &'a PassedRules,
+    /// Whether this process leads.
+    pub leading: &'a Leading,
+    /// What passes find and do.
+    pub figures: &'a Figures,
+}
+
 impl Metrics {
     /// What these parts count.
     #[must_use]
-    pub fn new(arm: &ArmClient, passed_rules: &PassedRules) -> Self {
+    pub fn new(parts: &Parts<'_>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
-        arm.register(&mut registry);
-        passed_rules.register(&mut registry);
+        parts.arm.register(&mut registry);
+        parts.passed_rules.register(&mut registry);
+        parts.leading.register(&mut registry);
+        parts.figures.register(&mut registry);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of the operator", build);
         Self { registry }
     }
 

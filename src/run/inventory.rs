@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::pass::Pass;
 use crate::api::NodePoolInventoryStatus;
 use crate::observe::InventoryRow;
-use crate::report::{Survey, inventory};
+use crate::report::{Capacity, Survey, inventory};
 
 /// The shortest time between two writes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -79,7 +79,9 @@ impl Pass {
             image_may_be: Span::from_secs(u64::from(self.arguments.node_image_max_age_days) * 86_400),
             generation: row.generation,
         };
-        let status = inventory(&old, &survey);
+        let capacity = Capacity::of(&survey);
+        let status = inventory(&old, &survey, &capacity);
+        self.figures.can_carry(capacity);
         if status == old {
             self.bulletin.gaps_since = None;
             return;

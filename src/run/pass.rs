@@ -23,7 +23,7 @@ use super::wake::Wake;
 use crate::act::{Outcome, act};
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition, is_look_due};
 use crate::arm::ArmClient;
-use crate::metrics::PassedRules;
+use crate::metrics::{Figures, PassedRules};
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
@@ -48,6 +48,7 @@ pub(super) struct Pass {
     pub(super) bulletin: Bulletin,
     pub(super) log: Log,
     pub(super) passed_rules: PassedRules,
+    pub(super) figures: Figures,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
@@ -56,6 +57,7 @@ pub(super) struct Pass {
 impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
+        self.figures.begin();
         self.log.follow(self.store.log_filter());
         let ended = self.follow().await;
         if ended || self.is_arm_due() {
@@ -99,6 +101,7 @@ impl Pass {
         self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
         self.report_inventory(&snapshot).await;
+        self.figures.observe(&snapshot, &verdicts);
         self.next_pass(&snapshot, &verdicts)
     }
 
@@ -244,6 +247,7 @@ impl Pass {
     }
 
     fn take(&mut self, step: &Step, outcome: &Outcome) {
+        self.figures.acted(step, outcome);
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
             Outcome::Accepted { at, operation, .. } => {
@@ -364,6 +368,7 @@ impl Pass {
                 return false;
             }
         };
+        self.figures.published(&published, &status);
         for notice in notices(&published, &status) {
             let name = policy.metadata.name.as_deref().unwrap_or_default();
             tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");

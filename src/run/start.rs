@@ -22,7 +22,9 @@ use super::logging::{Log, LogError};
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
-use crate::metrics::{Metrics, MetricsAddress, MetricsServer, MetricsServerError, PassedRules};
+use crate::metrics::{
+    Figures, Leading, Metrics, MetricsAddress, MetricsServer, MetricsServerError, Parts, PassedRules,
+};
 use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
@@ -78,17 +80,22 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?;
     let clients = Clients::new().await?;
-    let passed_rules = PassedRules::default();
-    let mut metrics = serve_metrics(arguments.metrics_address, &arm, &passed_rules).await?;
+    let (store, settings) = (Arc::new(Store::default()), arguments.kernel_settings());
+    let (passed_rules, leading) = (PassedRules::default(), Leading::default());
+    let figures = Figures::new(Arc::clone(&store), &settings);
+    // There is no other process.
+    leading.set(true);
+    let parts = Parts { arm: &arm, passed_rules: &passed_rules, leading: &leading, figures: &figures };
+    let mut metrics = serve_metrics(arguments.metrics_address, &parts).await?;
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
 
-    let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
+    let wake = Arc::new(Wake::default());
     let namespaces = arguments.namespaces();
     let mut watches = watch(&clients.watch, &store, &wake, &namespaces);
     let arm = Arc::new(arm);
     let pass = Pass {
-        settings: arguments.kernel_settings(),
+        settings,
         refresh_interval: jittered(arguments.arm_refresh_seconds),
         observer: Observer::new(clients.request.clone(), Arc::clone(&arm), Arc::clone(&store), namespaces),
         publisher: Publisher::new(&clients.request),
@@ -101,6 +108,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
         bulletin: Bulletin::default(),
         log,
         passed_rules,
+        figures,
         watch_client: clients.watch.clone(),
         planned: BTreeMap::new(),
         stopping: stopping.clone(),
@@ -120,16 +128,12 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
 }
 
 /// Serves what is counted, if it is to be served.
-async fn serve_metrics(
-    address: MetricsAddress,
-    arm: &ArmClient,
-    passed_rules: &PassedRules,
-) -> Result<JoinSet<io::Result<()>>, RunError> {
+async fn serve_metrics(address: MetricsAddress, parts: &Parts<'_>) -> Result<JoinSet<io::Result<()>>, RunError> {
     let mut tasks = JoinSet::new();
     if let Some(address) = address.get() {
         let server = MetricsServer::bind(address).await?;
         tracing::info!(address = %server.address(), "metrics are served");
-        tasks.spawn(server.serve(Metrics::new(arm, passed_rules)));
+        tasks.spawn(server.serve(Metrics::new(parts)));
     }
     Ok(tasks)
 }
