@@ -18,6 +18,8 @@ use crate::{client, emulator};
 type Metric = BTreeMap<String, BTreeSet<String>>;
 
 const ALERTS: &str = "charts/nodepool-operator/files/alerts.yaml";
+/// What promtool is told of when they fire.
+const CASES: &str = "tests/alerts/alerts.yaml";
 const DASHBOARD: &str = "charts/nodepool-operator/files/dashboard.json";
 
 fn read(path: &str) -> String {
@@ -154,10 +156,10 @@ fn assert_served(served: &Metric, expression: &str, place: &str) {
 }
 
 #[tokio::test]
-async fn every_alert_names_metrics_that_there_are_and_a_runbook() {
+async fn every_alert_names_metrics_that_there_are_and_has_a_runbook_and_a_case() {
     let served = served().await;
     let rules: Value = serde_saphyr::from_str(&read(ALERTS)).unwrap();
-    let runbooks = read("docs/runbooks.md");
+    let (runbooks, cases) = (read("docs/runbooks.md"), read(CASES));
     let groups = rules["groups"].as_array().unwrap();
     let rules: Vec<&Value> = groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
     assert!(rules.len() > 10, "{} rules", rules.len());
@@ -177,6 +179,7 @@ async fn every_alert_names_metrics_that_there_are_and_a_runbook() {
         assert!(["critical", "warning", "info"].contains(&severity), "{alert} has the severity {severity:?}");
         let anchor = annotation("runbook_url").split_once("/docs/runbooks.md#").map(|(_, anchor)| anchor.to_owned());
         assert_eq!(anchor, Some(alert.to_lowercase()), "{alert}");
+        assert!(cases.contains(&format!("alertname=\"{alert}\"")), "no case of {CASES} lets {alert} fire");
         alerts.insert(alert);
     }
     let sections: BTreeSet<&str> = headings.into_iter().filter(|heading| heading.starts_with("Nodepool")).collect();
