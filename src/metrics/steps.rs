@@ -105,7 +105,7 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
-    use nodepool_kernel::Purpose;
+    use nodepool_kernel::{Purpose, Time};
 
     use super::*;
     use crate::api::{Condition, ConditionStatus, HistoryEntry, condition};
@@ -144,6 +144,23 @@ mod tests {
         assert_eq!(steps(&counted, "count", "started"), 1);
         assert_eq!(steps(&counted, "count", "failed"), 1);
         assert_eq!(steps(&counted, "other", "unknown"), 1);
+    }
+
+    #[test]
+    fn a_step_that_was_not_made_is_counted_and_one_that_history_tells_of_is_not() {
+        let counted = Steps::new();
+        let error = || "E".to_owned();
+        for outcome in [
+            Outcome::Superseded,
+            Outcome::Postponed { after: None, error: error() },
+            Outcome::NotSent { error: error() },
+            Outcome::Made { at: Time::default() },
+            Outcome::Unknown { at: Time::default(), error: error() },
+        ] {
+            counted.acted("count", &outcome);
+        }
+        let told = ["superseded", "refused", "postponed", "not_sent", "started", "succeeded", "unknown"];
+        assert_eq!(told.map(|outcome| steps(&counted, "count", outcome)), [1, 0, 1, 1, 0, 0, 0]);
     }
 
     #[test]
