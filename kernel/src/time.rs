@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(late.since(early), Span::from_millis(3_500));
         assert_eq!(early.since(late), Span::default());
         assert_eq!((late.since(early).as_millis(), late.since(early).as_secs()), (3_500, 3));
+        assert!((late.since(early).as_secs_f64() - 3.5).abs() < f64::EPSILON);
         let times = |factor| Span::from_secs(2).times(factor).as_millis();
         assert_eq!((times(1.5), times(-1.0), times(f64::NAN), times(f64::INFINITY)), (3_000, 0, 0, u64::MAX));
         assert_eq!(Time::from_millis(i64::MAX).after(Span::from_secs(u64::MAX)).as_millis(), i64::MAX);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use nodepool_kernel::placement::Amount;
-use nodepool_kernel::{Mode, Snapshot, winner};
+use nodepool_kernel::{Health, Mode, Snapshot, winner};
 
 use super::sheet::{Sheet, number};
 use crate::api::{NodePoolPolicyStatus, Operation};
@@ -86,30 +86,47 @@ impl Pools {
     }
 }
 
-/// Writes what the system pools can carry, as the rules count it.
-pub(super) fn write_capacity(capacity: &Capacity, sheet: &mut Sheet<'_>) -> fmt::Result {
-    if let Ok(health) = &capacity.health {
-        let gauges = [
-            ("system_pools_healthy", "System pools that can be relied upon", health.healthy_pools),
-            ("system_nodes_usable", "System nodes that add-ons can run on, at worst", health.usable_nodes),
-            ("system_nodes_guaranteed", "Sum of the fixed and minimum counts of system pools", health.guaranteed_nodes),
-        ];
-        for (name, help, value) in gauges {
-            sheet.gauge(name, help, value.into())?;
+/// What the system pools can carry, as the rules count it.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// Healthy pools, usable nodes and guaranteed nodes, if they are known.
+    counted: Option<[u32; 3]>,
+    room: Option<SystemRoom>,
+}
+
+impl Carried {
+    pub(super) fn of(Capacity { health, room, .. }: &Capacity) -> Self {
+        let counted = |health: &Health| [health.healthy_pools, health.usable_nodes, health.guaranteed_nodes];
+        Self { counted: health.as_ref().ok().map(counted), room: *room }
+    }
+
+    pub(super) fn write(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        if let Some([pools, usable, guaranteed]) = self.counted {
+            for (name, help, value) in [
+                ("system_pools_healthy", "System pools that can be relied upon", pools),
+                ("system_nodes_usable", "System nodes that add-ons can run on, at worst", usable),
+                ("system_nodes_guaranteed", "Sum of the fixed and minimum counts of system pools", guaranteed),
+            ] {
+                sheet.gauge(name, help, value.into())?;
+            }
         }
+        let Some(SystemRoom { offered, left }) = &self.room else { return Ok(()) };
+        for (name, help, value) in [
+            ("system_allocatable_cpu_cores", "Cores that the usable system nodes offer to pods", cores(offered.cpu)),
+            (
+                "system_allocatable_memory_bytes",
+                "Memory that the usable system nodes offer to pods",
+                plain(offered.memory),
+            ),
+            ("system_allocatable_pods", "Pods that the usable system nodes take", plain(offered.pods)),
+            ("system_headroom_cpu_cores", "Cores on usable system nodes that no pod requests", cores(left.cpu)),
+            ("system_headroom_memory_bytes", "Memory on usable system nodes that no pod requests", plain(left.memory)),
+            ("system_headroom_pods", "Pods that the usable system nodes take beside those there are", plain(left.pods)),
+        ] {
+            sheet.gauge(name, help, value)?;
+        }
+        Ok(())
     }
-    let Some(SystemRoom { offered, left }) = &capacity.room else { return Ok(()) };
-    for (name, help, value) in [
-        ("system_allocatable_cpu_cores", "Cores that the usable system nodes offer to pods", cores(offered.cpu)),
-        ("system_allocatable_memory_bytes", "Memory that the usable system nodes offer to pods", plain(offered.memory)),
-        ("system_allocatable_pods", "Pods that the usable system nodes take", plain(offered.pods)),
-        ("system_headroom_cpu_cores", "Cores on usable system nodes that no pod requests", cores(left.cpu)),
-        ("system_headroom_memory_bytes", "Memory on usable system nodes that no pod requests", plain(left.memory)),
-        ("system_headroom_pods", "Pods that the usable system nodes take beside those there are", plain(left.pods)),
-    ] {
-        sheet.gauge(name, help, value)?;
-    }
-    Ok(())
 }
 
 fn cores(thousandths: Amount) -> f64 {

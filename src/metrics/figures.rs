@@ -11,7 +11,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::cluster::{Pools, Work, write_capacity};
+use super::cluster::{Carried, Pools, Work};
 use super::policies::{Policies, Row};
 use super::sheet::Sheet;
 use super::steps::Steps;
@@ -49,7 +49,7 @@ struct Passes {
     /// When ARM was last seen.
     arm_seen: Option<Time>,
     found: Option<Found>,
-    capacity: Option<Capacity>,
+    carried: Option<Carried>,
 }
 
 /// What the last pass found.
@@ -108,8 +108,8 @@ impl Figures {
     }
 
     /// What the system pools can carry.
-    pub fn can_carry(&self, capacity: Capacity) {
-        self.passes().capacity = Some(capacity);
+    pub fn can_carry(&self, capacity: &Capacity) {
+        self.passes().carried = Some(Carried::of(capacity));
     }
 
     /// Counts what became of an approved step.
@@ -159,8 +159,8 @@ impl Collector for Figures {
         let limit = self.0.stale_after.as_secs_f64();
         sheet.gauge("observation_age_limit_seconds", "Age beyond which no decision rests on a view", limit)?;
         sheet.gauge("system_nodes_floor", "Usable system nodes that must always remain", self.0.floor.into())?;
-        if let Some(capacity) = &passes.capacity {
-            write_capacity(capacity, &mut sheet)?;
+        if let Some(carried) = &passes.carried {
+            carried.write(&mut sheet)?;
         }
         let Some(found) = &passes.found else { return Ok(()) };
         sheet.metric("pass_duration_seconds", "Time that passes took", &self.0.durations)?;

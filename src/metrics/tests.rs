@@ -147,7 +147,7 @@ fn operations_are_counted_by_who_began_them() {
 fn carries(figures: &Figures, snapshot: &Snapshot, sight: &Sight) {
     let settings = Settings::default();
     let image_may_be = nodepool_kernel::Span::from_secs(1);
-    figures.can_carry(Capacity::of(&Survey { snapshot, sight, settings: &settings, image_may_be, generation: 1 }));
+    figures.can_carry(&Capacity::of(&Survey { snapshot, sight, settings: &settings, image_may_be, generation: 1 }));
 }
 
 #[test]

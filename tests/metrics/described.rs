@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{client, emulator};
 
 /// The labels of each metric. Of a histogram it is the name without what its series end in.
-type Metric = BTreeMap<String, BTreeSet<String>>;
+type LabelsByMetric = BTreeMap<String, BTreeSet<String>>;
 
 const ALERTS: &str = "charts/nodepool-operator/files/alerts.yaml";
 /// What promtool is told of when they fire.
@@ -27,7 +27,7 @@ fn read(path: &str) -> String {
 }
 
 /// What each part counts once it has something to count.
-async fn served() -> Metric {
+async fn served() -> LabelsByMetric {
     let emulator = emulator().await;
     let client = client(&emulator, 1.0);
     client.cluster().await.unwrap();
@@ -37,7 +37,7 @@ async fn served() -> Metric {
     figures.begin();
     let step = Step { policy: "apps".into(), pool: "apps".into(), change: Change::Stop };
     figures.acted(&step, &Outcome::Superseded);
-    figures.can_carry(capacity());
+    figures.can_carry(&capacity());
     figures.observe(&snapshot(), &[]);
     let leading = Leading::default();
     let parts = Parts { arm: &client, passed_rules: &passed_rules, leading: &leading, figures: &figures };
@@ -91,11 +91,11 @@ fn snapshot() -> Snapshot {
 }
 
 /// The metrics of a page of samples with their labels.
-fn labels(text: &str) -> Metric {
+fn labels(text: &str) -> LabelsByMetric {
     let histograms: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" histogram")).collect();
     let label = Regex::new("([a-z_]+)=").unwrap();
-    let mut metrics = Metric::new();
+    let mut metrics = LabelsByMetric::new();
     for sample in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = sample.rsplit_once(' ').unwrap();
         let name = series.split('{').next().unwrap();
@@ -110,7 +110,7 @@ fn labels(text: &str) -> Metric {
 }
 
 /// The metrics of the table in docs/operations.md with their labels.
-fn described() -> Metric {
+fn described() -> LabelsByMetric {
     let page = read("docs/operations.md");
     let section = page.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap().to_owned();
     let code = Regex::new("`([^`]+)`").unwrap();
@@ -142,7 +142,7 @@ fn named(expression: &str) -> Vec<(String, BTreeSet<String>)> {
 }
 
 /// Asserts that there is each metric that an expression names, with the labels that it selects by.
-fn assert_served(served: &Metric, expression: &str, place: &str) {
+fn assert_served(served: &LabelsByMetric, expression: &str, place: &str) {
     // What Prometheus adds, and what the dashboard chooses by.
     let foreign = ["job", "namespace", "pod", "instance", "cluster", "le"];
     for (name, labels) in named(expression) {

@@ -97,7 +97,7 @@ fn figure(metrics: &str, series: &str) -> Option<f64> {
 /// Waits until each of these series has its value, and that of `None` is not there. Gives all that is told then.
 async fn tells(scene: &Scene, when: &str, wanted: &[(&str, Option<f64>)]) -> anyhow::Result<String> {
     let what = format!("the metrics {when}");
-    let waited = wait_for(&what, DEADLINE, async || {
+    let found = wait_for(&what, DEADLINE, async || {
         let metrics = served(scene).await?;
         let differs = |(series, wanted): &&(&str, Option<f64>)| figure(&metrics, series) != *wanted;
         let wrong = wanted.iter().find(differs);
@@ -106,7 +106,7 @@ async fn tells(scene: &Scene, when: &str, wanted: &[(&str, Option<f64>)]) -> any
             None => Ok(metrics),
         })
     });
-    waited.await.map_err(|error| error.context(format!("the operator's log ends: {}", scene.operator.log_tail(20))))
+    found.await.map_err(|error| error.context(format!("the operator's log ends: {}", scene.operator.log_tail(20))))
 }
 
 /// How many policies are in each state. They are in no other.
