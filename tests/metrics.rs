@@ -7,6 +7,8 @@
     reason = "helpers of tests, where a failure is to end the test with its place"
 )]
 
+#[path = "metrics/described.rs"]
+mod described;
 #[path = "arm/options.rs"]
 mod options;
 
@@ -15,8 +17,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use aks_emulator::{Action, Canned, ClusterSpec, Emulator, Matcher, NoNodes, PoolSpec, Settings};
 use nodepool_operator::arm::{ArmClient, ArmOptions, Operation};
+use nodepool_operator::leadership::Leadership;
 use nodepool_operator::listen::Listener;
-use nodepool_operator::metrics::{Metrics, PassedRules, routes};
+use nodepool_operator::metrics::{Figures, Metrics, Parts, PassedRules, routes};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -45,6 +48,17 @@ fn client(emulator: &Emulator, request_share: f64) -> ArmClient {
     ArmClient::new(ArmOptions { request_share, ..options }).unwrap()
 }
 
+/// The metrics of a process that has done nothing but ask ARM.
+fn metrics(client: &ArmClient) -> Metrics {
+    let figures = Figures::new(Arc::default(), &nodepool_kernel::Settings::default());
+    Metrics::new(&Parts {
+        arm: client,
+        passed_rules: &PassedRules::default(),
+        leadership: &Leadership::sole(),
+        figures: &figures,
+    })
+}
+
 /// The value of a metric with these labels; the samples of a family come in any order.
 fn sample(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
@@ -62,7 +76,7 @@ async fn each_request_is_counted_by_what_came_of_it_and_each_repetition_too() {
     emulator.stop().await;
     client.pool("apps").await.unwrap_err();
 
-    let text = Metrics::new(&client, &PassedRules::default()).text().unwrap();
+    let text = metrics(&client).text().unwrap();
     let value = |name: &str| sample(&text, &format!("nodepool_operator_arm_{name}")).unwrap_or_default();
     for (name, wanted) in [
         (r#"requests_total{kind="read_cluster",status="200",class="ok"}"#, 2.0),
@@ -88,7 +102,7 @@ async fn repetitions_are_paid_for() {
     client.afford_read().unwrap();
     let _failing = emulator.fault(Matcher::method("GET"), Action::Answer(Canned::bad_gateway()), Some(1));
     client.cluster().await.unwrap();
-    let text = Metrics::new(&client, &PassedRules::default()).text().unwrap();
+    let text = metrics(&client).text().unwrap();
     let left = sample(&text, r#"nodepool_operator_arm_budget_left{kind="read_cluster"}"#).unwrap();
     assert!((-1.0..-0.5).contains(&left), "{left}");
     client.afford_read().unwrap_err();
@@ -103,7 +117,7 @@ async fn metrics_are_served_as_openmetrics_and_nothing_else_is() {
     let address = server.address();
     let taken = Listener::bind("--metrics-address", address).await.unwrap_err().to_string();
     assert!(taken.starts_with(&format!("--metrics-address {address} can't be listened on: ")), "{taken}");
-    let task = tokio::spawn(server.serve(routes(Metrics::new(&client, &PassedRules::default()))));
+    let task = tokio::spawn(server.serve(routes(metrics(&client))));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = http.get(format!("http://{address}/metrics")).send().await.unwrap();
     assert_eq!(answer.status(), 200);

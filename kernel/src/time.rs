@@ -66,6 +66,13 @@ impl Span {
         self.0
     }
 
+    /// The span in seconds, with what is left of a second as their fraction.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a span of more than 2^52 milliseconds is nobody's")]
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// The span in whole seconds, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
@@ -83,6 +90,7 @@ mod tests {
         assert_eq!(late.since(early), Span::from_millis(3_500));
         assert_eq!(early.since(late), Span::default());
         assert_eq!((late.since(early).as_millis(), late.since(early).as_secs()), (3_500, 3));
+        assert!((late.since(early).as_secs_f64() - 3.5).abs() < f64::EPSILON);
         let times = |factor| Span::from_secs(2).times(factor).as_millis();
         assert_eq!((times(1.5), times(-1.0), times(f64::NAN), times(f64::INFINITY)), (3_000, 0, 0, u64::MAX));
         assert_eq!(Time::from_millis(i64::MAX).after(Span::from_secs(u64::MAX)).as_millis(), i64::MAX);

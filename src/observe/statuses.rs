@@ -71,10 +71,17 @@ impl Statuses {
 
     /// The status that this process last wrote, or that the API server has if it wrote none.
     pub(super) fn published(&self, policy: &NodePoolPolicy) -> NodePoolPolicyStatus {
+        self.of_published(policy, Clone::clone)
+    }
+
+    /// What `of` makes of that status.
+    pub(super) fn of_published<T>(&self, policy: &NodePoolPolicy, of: impl FnOnce(&NodePoolPolicyStatus) -> T) -> T {
         let statuses = self.lock();
-        match statuses.get(&name(policy)).filter(|written| written.uid == policy.metadata.uid) {
-            Some(written) => written.published.clone(),
-            None => policy.status.clone().unwrap_or_default(),
+        let written = statuses.get(policy.metadata.name.as_deref().unwrap_or_default());
+        match (written.filter(|written| written.uid == policy.metadata.uid), &policy.status) {
+            (Some(written), _) => of(&written.published),
+            (None, Some(status)) => of(status),
+            (None, None) => of(&NodePoolPolicyStatus::default()),
         }
     }
 

@@ -148,9 +148,43 @@ impl Store {
         self.statuses.publish(policy, status, version);
     }
 
+    /// What `of` makes of the status of each policy, as [`Self::published`] tells it.
+    pub fn map_published<T>(&self, of: impl Fn(&NodePoolPolicyStatus) -> T) -> Vec<T> {
+        self.policies.map(|row| self.statuses.of_published(row.known(), &of)).into_values().collect()
+    }
+
+    /// By kind of object the time for which what is watched is known to have held, if it has been seen.
+    #[must_use]
+    pub fn seen_at(&self, now: Time) -> [(&'static str, Option<Time>); 6] {
+        [
+            ("policies", self.policies.seen_at(now)),
+            ("inventory", self.inventory.seen_at(now)),
+            ("nodes", self.nodes.seen_at(now)),
+            ("pods", self.pods.seen_at(now)),
+            ("disruption_budgets", self.budgets.seen_at(now)),
+            ("deployments", self.workloads.seen_at(now)),
+        ]
+    }
+
     /// Forgets the statuses of policies that are gone.
     pub fn forget(&self, exists: impl Fn(&str) -> bool) {
         self.statuses.forget(exists);
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A store of these policies, which were seen when `at` it was.
+    pub(crate) fn of_policies(policies: Vec<NodePoolPolicy>, at: Time) -> Self {
+        let store = Self::default();
+        store.policies.expect("w");
+        store.policies.relist("w");
+        for policy in policies {
+            let name = policy.metadata.name.clone().unwrap_or_default();
+            store.policies.apply("w", name, PolicyRow::Valid(Box::new(policy)));
+        }
+        store.policies.listed("w", at, |_| true);
+        store
     }
 }
 

@@ -106,6 +106,12 @@ impl<T: Clone + PartialEq> Watched<T> {
         self.lock().rows.iter().map(|(key, row)| (key.clone(), of(row))).collect()
     }
 
+    /// The time for which the rows are known to have held, if they have been listed.
+    pub fn seen_at(&self, now: Time) -> Option<Time> {
+        let inner = self.lock();
+        if inner.troubled.is_empty() { inner.whole_at.map(|_| now) } else { inner.whole_at }
+    }
+
     /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
     pub fn known<R: FromIterator<T>>(&self, now: Time) -> Known<R> {
         let inner = self.lock();
@@ -146,6 +152,7 @@ mod tests {
         watched.relist("a");
         watched.listed("a", T1, |key| key.starts_with('a'));
         assert!(watched.known::<Vec<_>>(T1).value().is_none());
+        assert_eq!(watched.seen_at(T1), None);
         watched.relist("b");
         watched.apply("b", "b/1".into(), 1);
         watched.listed("b", T1, |key| key.starts_with('b'));
@@ -158,11 +165,13 @@ mod tests {
         watched.troubled("w", T2, "gone".into());
         watched.troubled("w", T9, "still gone".into());
         assert_eq!(watched.known(T9), Known::seen(T2, vec![1]));
+        assert_eq!(watched.seen_at(T9), Some(T2));
         watched.relist("w");
         watched.apply("w", "x".into(), 1);
         assert_eq!(watched.known(T9), Known::seen(T2, vec![1]), "half a list is no list");
         watched.listed("w", T9, |_| true);
         assert_eq!(watched.known(T9), Known::seen(T9, vec![1]));
+        assert_eq!(watched.seen_at(T9), Some(T9));
     }
 
     #[test]

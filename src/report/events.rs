@@ -34,16 +34,11 @@ pub enum Severity {
 pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<Notice> {
     let mut notices: Vec<Notice> = drift_found(old, new).or_else(|| plan_made(old, new)).into_iter().collect();
     notices.extend(new.history.iter().filter(|entry| !old.history.contains(entry)).map(step));
-    let became = |type_: &str, status: ConditionStatus| {
-        let now = new.condition(type_).filter(|condition| condition.status == status)?;
-        let before = old.condition(type_).filter(|condition| condition.status == status);
-        before.is_none_or(|before| before.reason != now.reason).then_some(now)
-    };
-    if let Some(safe) = became(condition::SAFE, ConditionStatus::False) {
+    if let Some(safe) = refused_anew(old, new) {
         let remedy = new.refusals.iter().find(|refused| refused.rule == safe.reason).map(|refused| &refused.remedy);
         let note = remedy.map_or_else(|| safe.message.clone(), |remedy| format!("{}. To do: {remedy}", safe.message));
         notices.push(Notice { severity: Severity::Warning, reason: safe.reason.clone(), action: "Guard", note });
-    } else if let Some(stalled) = became(condition::STALLED, ConditionStatus::True)
+    } else if let Some(stalled) = became(condition::STALLED, ConditionStatus::True, old, new)
         && new.condition(condition::SAFE).is_none_or(|safe| safe.reason != stalled.reason)
         && !notices.iter().any(|notice| notice.severity == Severity::Warning)
         && !is_told_by_history(stalled)
@@ -56,6 +51,24 @@ pub fn notices(old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) -> Vec<No
     }
     notices.extend(drift_repaired(old, new));
     notices
+}
+
+/// The condition `Safe` of a policy of which a step is refused for good, if that is news: its reason is the rule.
+#[must_use]
+pub fn refused_anew<'a>(old: &NodePoolPolicyStatus, new: &'a NodePoolPolicyStatus) -> Option<&'a Condition> {
+    became(condition::SAFE, ConditionStatus::False, old, new)
+}
+
+/// The condition that has this status now and had not, or for another reason.
+fn became<'a>(
+    type_: &str,
+    status: ConditionStatus,
+    old: &NodePoolPolicyStatus,
+    new: &'a NodePoolPolicyStatus,
+) -> Option<&'a Condition> {
+    let now = new.condition(type_).filter(|condition| condition.status == status)?;
+    let before = old.condition(type_).filter(|condition| condition.status == status);
+    before.is_none_or(|before| before.reason != now.reason).then_some(now)
 }
 
 /// Whether history has told the same before: a drain is given up before its nodes are open again.

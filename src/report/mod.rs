@@ -16,12 +16,12 @@ mod status;
 mod successor;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use break_glass::take_passed;
-pub use events::{Notice, Severity, notices};
+pub use events::{Notice, Severity, notices, refused_anew};
 pub use history::{Rest, take_absence, take_given_up, take_outcome, take_rest};
-pub use inventory::{Survey, inventory};
+pub use inventory::{Capacity, Survey, SystemRoom, inventory};
 pub use ownership::own_what_is_named;
 pub use publish::{FIELD_MANAGER, InventoryError, PublishError, Publisher};
 pub use status::{Circumstances, Hold, malformed, status};

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::pass::Pass;
 use crate::api::NodePoolInventoryStatus;
 use crate::observe::InventoryRow;
-use crate::report::{Survey, inventory};
+use crate::report::{Capacity, Survey, inventory};
 
 /// The shortest time between two writes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -65,6 +65,15 @@ impl Pass {
         if self.bulletin.due.is_some() {
             return;
         }
+        let mut survey = Survey {
+            snapshot,
+            sight: &sight,
+            settings: &self.settings,
+            image_may_be: Span::from_secs(u64::from(self.arguments.node_image_max_age_days) * 86_400),
+            generation: 0,
+        };
+        let capacity = Capacity::of(&survey);
+        self.figures.can_carry(&capacity);
         let row = match self.store.inventory(snapshot.now) {
             // The log of the watch says why.
             Known::Unknown { .. } => return,
@@ -72,14 +81,8 @@ impl Pass {
             Known::Seen { value: None, .. } => return self.create_inventory(now).await,
         };
         let old = self.bulletin.published(&row);
-        let survey = Survey {
-            snapshot,
-            sight: &sight,
-            settings: &self.settings,
-            image_may_be: Span::from_secs(u64::from(self.arguments.node_image_max_age_days) * 86_400),
-            generation: row.generation,
-        };
-        let status = inventory(&old, &survey);
+        survey.generation = row.generation;
+        let status = inventory(&old, &survey, &capacity);
         if status == old {
             self.bulletin.gaps_since = None;
             return;

@@ -26,7 +26,7 @@ use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, conditio
 use crate::arm::ArmClient;
 use crate::health::Health;
 use crate::leadership::Leadership;
-use crate::metrics::PassedRules;
+use crate::metrics::{Figures, PassedRules};
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
 
@@ -54,6 +54,7 @@ pub(super) struct Pass {
     pub(super) bulletin: Bulletin,
     pub(super) log: Log,
     pub(super) passed_rules: PassedRules,
+    pub(super) figures: Figures,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
     pub(super) stopping: tokio_util::sync::CancellationToken,
@@ -63,6 +64,7 @@ impl Pass {
     /// Makes one pass and tells when the next one is due at the latest.
     pub(super) async fn run(&mut self) -> Instant {
         self.health.lives();
+        self.figures.begin();
         self.log.follow(self.store.log_filter());
         let ended = self.follow().await;
         if ended || self.is_arm_due() {
@@ -106,6 +108,7 @@ impl Pass {
         self.keep_finalizers(&plan).await;
         self.report(&snapshot, &plan, &verdicts).await;
         self.report_inventory(&snapshot).await;
+        self.figures.observe(&snapshot, &verdicts);
         self.health.saw(sight::lacking(&snapshot, &self.settings));
         let due = self.next_pass(&snapshot, &verdicts);
         self.health.lives_until(due);
@@ -264,6 +267,7 @@ impl Pass {
     }
 
     fn take(&mut self, step: &Step, outcome: &Outcome) {
+        self.figures.acted(step, outcome);
         let poll = self.arguments.arm_poll_seconds;
         match outcome {
             Outcome::Accepted { at, operation, .. } => {
@@ -384,6 +388,7 @@ impl Pass {
                 return false;
             }
         };
+        self.figures.published(&published, &status);
         for notice in notices(&published, &status) {
             let name = policy.metadata.name.as_deref().unwrap_or_default();
             tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");

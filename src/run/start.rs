@@ -28,7 +28,7 @@ use crate::arm::ArmClient;
 use crate::health::{self, Health};
 use crate::leadership::{Election, Ended, Leadership, WriteGate};
 use crate::listen::{ListenAddress, ListenError, Listener};
-use crate::metrics::{Metrics, PassedRules, routes};
+use crate::metrics::{Figures, Metrics, Parts, PassedRules, routes};
 use crate::observe::{Observer, Store, watch};
 use crate::report::Publisher;
 
@@ -91,8 +91,11 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     let election = candidate::election(&arguments, &client(single(&config), None)?)?;
     let leadership = candidate::leadership(election.as_ref());
     let (health, passed_rules) = (Health::new(arguments.liveness_seconds), PassedRules::default());
+    let store = Arc::new(Store::default());
+    let figures = Figures::new(Arc::clone(&store), &arguments.kernel_settings());
     let mut servers = JoinSet::new();
-    let metrics = routes(Metrics::new(&arm, &passed_rules));
+    let parts = Parts { arm: &arm, passed_rules: &passed_rules, leadership: &leadership, figures: &figures };
+    let metrics = routes(Metrics::new(&parts));
     let told = "metrics are served";
     serve("--metrics-address", arguments.metrics_address, metrics, told, &mut servers).await?;
     let (probes, told) = (health::routes(health.clone()), "probes are answered");
@@ -101,7 +104,18 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     stop_on_signal(&stopping)?;
     tracing::info!(cluster = %arguments.cluster_resource_id, "started");
 
-    let work = Work { arguments, log, config, arm, leadership, health: health.clone(), passed_rules, stopping };
+    let work = Work {
+        arguments,
+        log,
+        config,
+        arm,
+        store,
+        leadership,
+        health: health.clone(),
+        passed_rules,
+        figures,
+        stopping,
+    };
     let left;
     let mut standing = tokio::spawn(stand(election, given_up.clone(), health.clone()));
     tokio::select! {
@@ -165,9 +179,11 @@ struct Work {
     log: Log,
     config: Config,
     arm: Arc<ArmClient>,
+    store: Arc<Store>,
     leadership: Leadership,
     health: Health,
     passed_rules: PassedRules,
+    figures: Figures,
     stopping: CancellationToken,
 }
 
@@ -181,30 +197,23 @@ impl Work {
             () = stopping.cancelled() => return Ok(Left::Clean),
         }
         let watch_client = client(self.config.clone(), None)?;
-        let (store, wake) = (Arc::new(Store::default()), Arc::new(Wake::default()));
-        let namespaces = self.arguments.namespaces();
-        let mut watches = watch(&watch_client, &store, &wake, &namespaces);
-        let pass = self.pass(store, &wake, watch_client, namespaces)?;
+        let (wake, namespaces) = (Arc::new(Wake::default()), self.arguments.namespaces());
+        let mut watches = watch(&watch_client, &self.store, &wake, &namespaces);
+        let pass = self.pass(&wake, watch_client, namespaces)?;
         tokio::select! {
             left = passes(pass, &wake, &stopping) => Ok(left),
             _ = watches.join_next() => Err(RunError::WatchEnded),
         }
     }
 
-    fn pass(
-        self,
-        store: Arc<Store>,
-        wake: &Arc<Wake>,
-        watch_client: Client,
-        namespaces: Vec<String>,
-    ) -> Result<Pass, RunError> {
+    fn pass(self, wake: &Arc<Wake>, watch_client: Client, namespaces: Vec<String>) -> Result<Pass, RunError> {
         let longest = candidate::terms(&self.arguments)?.map_or(REQUEST_TIMEOUT, |terms| terms.longest_write());
         let gate = WriteGate::new(self.leadership.clone(), longest.min(REQUEST_TIMEOUT));
         let client = client(single(&self.config), Some(&gate))?;
         Ok(Pass {
             settings: self.arguments.kernel_settings(),
             refresh_interval: jittered(self.arguments.arm_refresh_seconds),
-            observer: Observer::new(client.clone(), Arc::clone(&self.arm), Arc::clone(&store), namespaces),
+            observer: Observer::new(client.clone(), Arc::clone(&self.arm), Arc::clone(&self.store), namespaces),
             publisher: Publisher::new(&client),
             wake: Arc::clone(wake),
             ledger: Ledger::default(),
@@ -217,12 +226,13 @@ impl Work {
             bulletin: Bulletin::default(),
             log: self.log,
             passed_rules: self.passed_rules,
+            figures: self.figures,
             watch_client,
             planned: BTreeMap::new(),
             stopping: self.stopping,
             arguments: self.arguments,
             arm: self.arm,
-            store,
+            store: self.store,
         })
     }
 }

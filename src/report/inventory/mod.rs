@@ -9,6 +9,8 @@ mod system;
 
 use nodepool_kernel::{Health, Known, Settings, Snapshot, Span, health};
 
+pub use system::SystemRoom;
+
 use super::conditions::merge;
 use super::status::{rfc3339, shortened};
 use crate::api::{ClusterIdentity, NodePoolInventoryStatus};
@@ -31,16 +33,35 @@ pub struct Survey<'a> {
     pub generation: i64,
 }
 
+/// What can be counted on, in numbers.
+#[derive(Debug, Clone)]
+pub struct Capacity {
+    /// How the cluster stands by the rules, or what is not known for it.
+    pub health: Result<Health, String>,
+    /// The room on the usable system nodes, if it is known.
+    pub room: Option<SystemRoom>,
+    /// What is not seen for it, in words.
+    pub unknown: Vec<String>,
+}
+
+impl Capacity {
+    /// What can be counted on in the cluster as it is.
+    #[must_use]
+    pub fn of(about: &Survey<'_>) -> Self {
+        let health = health(about.snapshot, about.settings);
+        let mut unknown: Vec<String> = health.as_ref().err().into_iter().cloned().collect();
+        let room = health.as_ref().ok().and_then(|health| system::room(about, health, &mut unknown));
+        Self { health, room, unknown }
+    }
+}
+
 /// The status that the inventory is to have. What was known of Azure before stays, if Azure has not been read.
 #[must_use]
-pub fn inventory(old: &NodePoolInventoryStatus, about: &Survey<'_>) -> NodePoolInventoryStatus {
-    let health = health(about.snapshot, about.settings);
+pub fn inventory(old: &NodePoolInventoryStatus, about: &Survey<'_>, capacity: &Capacity) -> NodePoolInventoryStatus {
+    let health = &capacity.health;
     let cluster = about.snapshot.cluster.value();
-    let mut unknown = Vec::new();
-    if let Err(reason) = &health {
-        unknown.push(reason.clone());
-    }
-    let system = health.as_ref().ok().map(|health| system::health(about, health, &mut unknown));
+    let mut unknown = capacity.unknown.clone();
+    let system = health.as_ref().ok().map(|health| system::health(about, health, capacity));
     let findings = findings::all(about, &mut unknown);
     let (mut pools, of_all) = match cluster {
         Some(cluster) => (pools::entries(about, cluster), cluster.pools.len()),

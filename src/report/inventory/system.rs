@@ -3,7 +3,7 @@
 use nodepool_kernel::placement::Amount;
 use nodepool_kernel::{Health, Pod, Rows, Workload, capped_list};
 
-use super::{Survey, seen};
+use super::{Capacity, Survey, seen};
 use crate::api::{AddOn, Headroom, SystemHealth};
 use crate::observe::Room;
 
@@ -12,7 +12,7 @@ const TENTHS_OF_A_CORE: Amount = 100;
 const TENTHS_OF_A_GIBIBYTE: Amount = (1 << 30) / 10;
 
 /// How the system pools and the add-ons stand.
-pub(super) fn health(about: &Survey<'_>, health: &Health, unknown: &mut Vec<String>) -> SystemHealth {
+pub(super) fn health(about: &Survey<'_>, health: &Health, capacity: &Capacity) -> SystemHealth {
     let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let complaints = health.system_pools.iter().filter_map(|pool| pool.complaint.clone());
     SystemHealth {
@@ -20,14 +20,23 @@ pub(super) fn health(about: &Survey<'_>, health: &Health, unknown: &mut Vec<Stri
         usable_nodes: count(health.usable_nodes),
         floor: count(about.settings.min_ready_system_nodes),
         guaranteed_nodes: count(health.guaranteed_nodes),
-        headroom: headroom(about, health, unknown),
+        headroom: capacity.room.map(headroom),
         add_ons: add_ons(about),
         complaints: complaints.take(MOST_COMPLAINTS).collect(),
     }
 }
 
-/// What is left on the usable system nodes, if everything on them is seen.
-fn headroom(about: &Survey<'_>, health: &Health, unknown: &mut Vec<String>) -> Option<Headroom> {
+/// What the usable system nodes offer over all of them together, and what of it no pod asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SystemRoom {
+    /// What they offer.
+    pub offered: Room,
+    /// What is left.
+    pub left: Room,
+}
+
+/// The room on the usable system nodes, if everything on them is seen.
+pub(super) fn room(about: &Survey<'_>, health: &Health, unknown: &mut Vec<String>) -> Option<SystemRoom> {
     let (mut offered, mut asked) = (Room::default(), Room::default());
     let mut unwatched = Vec::new();
     for name in &health.usable {
@@ -47,19 +56,25 @@ fn headroom(about: &Survey<'_>, health: &Health, unknown: &mut Vec<String>) -> O
         return None;
     }
     let left = |offered: Amount, asked: Amount| offered.saturating_sub(asked).max(0);
-    Some(Headroom {
-        cpu: format!(
-            "{} of {} cores",
-            tenths(left(offered.cpu, asked.cpu), TENTHS_OF_A_CORE),
-            tenths(offered.cpu, TENTHS_OF_A_CORE)
-        ),
+    let left = Room {
+        cpu: left(offered.cpu, asked.cpu),
+        memory: left(offered.memory, asked.memory),
+        pods: left(offered.pods, asked.pods),
+    };
+    Some(SystemRoom { offered, left })
+}
+
+/// The room as people read it.
+fn headroom(SystemRoom { offered, left }: SystemRoom) -> Headroom {
+    Headroom {
+        cpu: format!("{} of {} cores", tenths(left.cpu, TENTHS_OF_A_CORE), tenths(offered.cpu, TENTHS_OF_A_CORE)),
         memory: format!(
             "{} of {} GiB",
-            tenths(left(offered.memory, asked.memory), TENTHS_OF_A_GIBIBYTE),
+            tenths(left.memory, TENTHS_OF_A_GIBIBYTE),
             tenths(offered.memory, TENTHS_OF_A_GIBIBYTE)
         ),
-        pods: format!("{} of {}", left(offered.pods, asked.pods), offered.pods),
-    })
+        pods: format!("{} of {}", left.pods, offered.pods),
+    }
 }
 
 fn add(sum: &mut Room, room: &Room) {

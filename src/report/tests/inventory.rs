@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::api::{ConditionStatus, FindingSeverity, NodePoolInventoryStatus};
 use crate::observe::{Room, Sight, Tenancies, Tenant};
-use crate::report::{Survey, inventory};
+use crate::report::{Capacity, Survey, inventory};
 
 const MONTH: Span = Span::from_secs(30 * 86_400);
 /// Of the day before [`NOW`].
@@ -77,7 +77,7 @@ fn shown_after(old: &NodePoolInventoryStatus, change: Change<'_>) -> NodePoolInv
     change(&mut snapshot, &mut sight);
     let settings = Settings::default();
     let about = Survey { snapshot: &snapshot, sight: &sight, settings: &settings, image_may_be: MONTH, generation: 2 };
-    inventory(old, &about)
+    inventory(old, &about, &Capacity::of(&about))
 }
 
 fn shown(change: Change<'_>) -> NodePoolInventoryStatus {

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use super::{Circumstances, Hold, Rest, malformed, notices, own_what_is_named, status, take_rest};
 use crate::api::{self, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
 
-const NOW: Time = Time::from_millis(1_800_000_000_000);
+pub(crate) const NOW: Time = Time::from_millis(1_800_000_000_000);
 
-fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
+pub(crate) fn pool(name: &str, mode: Mode, count: u32) -> AgentPool {
     AgentPool {
         name: name.into(),
         mode,
@@ -71,7 +71,7 @@ type Changed<'a> = &'a dyn Fn(&mut Snapshot);
 const BOUNDS: Autoscaling = Autoscaling { min: 1, max: 3 };
 
 /// A system pool of two nodes and a user pool `apps` of one, changed by `edit`, with one policy.
-fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot {
+pub(crate) fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot {
     let pools = vec![pool("system", Mode::System, 2), pool("apps", Mode::User, 1)];
     let nodes = pools.iter().flat_map(|pool| (0..pool.count).map(|index| node(pool, index))).collect();
     let cluster = Cluster {
@@ -115,7 +115,7 @@ fn world(policy: &NodePoolPolicy, edit: impl FnOnce(&mut Snapshot)) -> Snapshot 
     snapshot
 }
 
-fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
+pub(crate) fn policy(pool: &str, spec: Value) -> NodePoolPolicy {
     let mut policy = NodePoolPolicy::new(pool, serde_json::from_value(spec).unwrap());
     policy.metadata.generation = Some(4);
     policy
