@@ -131,6 +131,15 @@ async fn phases(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.ready("system").await?;
     scene.ready("apps").await?;
+    at_rest(&scene).await?;
+    step_made(&scene).await?;
+    step_refused(&scene).await?;
+    paused_and_over(&scene).await?;
+    scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn at_rest(scene: &Scene) -> anyhow::Result<()> {
     let room = pods_that_fit(&scene.nodes("system").await?);
     ensure!(room.is_some_and(|pods| pods > 0.0), "the system nodes take {room:?} pods");
     let at_rest = [
@@ -157,10 +166,13 @@ async fn phases(lane: Lane) -> anyhow::Result<Scene> {
         (r#"observation_age_seconds{source="nodes"}"#, Some(0.0)),
         ("observation_age_limit_seconds", Some(300.0)),
     ];
-    let metrics = tells(&scene, "to be those of a cluster at rest", &at_rest).await?;
+    let metrics = tells(scene, "to be those of a cluster at rest", &at_rest).await?;
     ensure!(states(&metrics) == [("ready", 2.0)], "{metrics}");
     ensure!(!metrics.contains("apps"), "no pool and no policy is named:\n{metrics}");
+    Ok(())
+}
 
+async fn step_made(scene: &Scene) -> anyhow::Result<()> {
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     scene.ready("apps").await?;
     let made = [
@@ -168,8 +180,11 @@ async fn phases(lane: Lane) -> anyhow::Result<Scene> {
         (r#"steps_total{field="count",outcome="succeeded"}"#, Some(1.0)),
         (r#"policies{state="ready"}"#, Some(2.0)),
     ];
-    tells(&scene, "to count the step", &made).await?;
+    tells(scene, "to count the step", &made).await?;
+    Ok(())
+}
 
+async fn step_refused(scene: &Scene) -> anyhow::Result<()> {
     scene.apply(policy("system", json!({"mode": "User"}))).await?;
     scene.stalled("system", "LastHealthySystemPool").await?;
     let refused = [
@@ -180,16 +195,19 @@ async fn phases(lane: Lane) -> anyhow::Result<Scene> {
         (r#"policies{state="refused"}"#, Some(1.0)),
         (r#"steps_total{field="mode",outcome="started"}"#, None),
     ];
-    let metrics = tells(&scene, "to count the refusal", &refused).await?;
+    let metrics = tells(scene, "to count the refusal", &refused).await?;
     ensure!(states(&metrics) == [("ready", 1.0), ("refused", 1.0)], "{metrics}");
     let since = figure(&metrics, r#"policy_state_age_seconds{state="refused"}"#);
     ensure!(since.is_some_and(|age| age > 0.0 && age < DEADLINE.as_secs_f64()), "{metrics}");
+    Ok(())
+}
 
-    pause(&scene, true).await?;
+async fn paused_and_over(scene: &Scene) -> anyhow::Result<()> {
+    pause(scene, true).await?;
     let paused = [("paused", Some(1.0)), (r#"policies{state="paused"}"#, Some(2.0)), (REFUSED, Some(1.0))];
-    let metrics = tells(&scene, "to tell the pause", &paused).await?;
+    let metrics = tells(scene, "to tell the pause", &paused).await?;
     ensure!(states(&metrics) == [("paused", 2.0)], "{metrics}");
-    pause(&scene, false).await?;
+    pause(scene, false).await?;
     scene.apply(policy("system", json!({"mode": "System"}))).await?;
     scene.ready("system").await?;
     let over = [
@@ -199,9 +217,8 @@ async fn phases(lane: Lane) -> anyhow::Result<Scene> {
         // That it was there in the pause too is no news.
         (r#"refusals_total{rule="LastHealthySystemPool"}"#, Some(1.0)),
     ];
-    tells(&scene, "to be at rest again", &over).await?;
-    scene.is_quiet().await?;
-    Ok(scene)
+    tells(scene, "to be at rest again", &over).await?;
+    Ok(())
 }
 
 async fn blind(lane: Lane) -> anyhow::Result<Scene> {
