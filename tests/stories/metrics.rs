@@ -6,7 +6,7 @@ use aks_emulator::{Action, Matcher, PoolSpec};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
-use testbed::{KubeSystem, Lane, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, Operator, Testbed, wait_for};
 
 use super::inventory::pause;
 use super::support::{DEADLINE, QUICK, Scene, Story, binary, plain_cluster, plain_cluster_with, policy, story};
@@ -31,7 +31,12 @@ async fn begin(lane: Lane, arguments: &[&str]) -> anyhow::Result<Scene> {
 
 /// The metrics as they are served where the log says.
 pub async fn served(scene: &Scene) -> anyhow::Result<String> {
-    let log = scene.operator.log();
+    served_by(&scene.operator).await
+}
+
+/// The same of one replica.
+pub async fn served_by(operator: &Operator) -> anyhow::Result<String> {
+    let log = operator.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut fields = lines.map(|line| line["fields"].clone());
     let told = fields.find(|fields| fields["message"] == "metrics are served").context("no address in the log")?;

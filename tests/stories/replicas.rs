@@ -12,6 +12,7 @@ use testbed::bed::Builder;
 use testbed::door::{Door, Fate, Passage};
 use testbed::{KubeSystem, Operator, Testbed, wait_for};
 
+use super::metrics::{served_by, value};
 use super::probes::probe;
 use super::support::{DEADLINE, QUICK, Scene, binary};
 
@@ -175,6 +176,11 @@ impl Pair {
     /// What the replica answers a probe.
     pub async fn probe(&self, which: Which, path: &str) -> anyhow::Result<(u16, String)> {
         probe(&self.log(which), path).await
+    }
+
+    /// What the replica's metrics say of whether it leads.
+    pub async fn leader_metric(&self, which: Which) -> anyhow::Result<Option<f64>> {
+        Ok(value(&served_by(self.replica(which)).await?, "nodepool_operator_leader"))
     }
 
     /// Every request of the replica that asked for a change, with the time at which it reached its door.

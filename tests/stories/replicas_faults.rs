@@ -51,6 +51,8 @@ async fn one_works(lane: Lane) -> anyhow::Result<Scene> {
         Ok(if told.0 == 200 { Ok(()) } else { Err(told.1) })
     })
     .await?;
+    let told = [pair.leader_metric(First).await?, pair.leader_metric(Second).await?];
+    ensure!(told == [Some(1.0), Some(0.0)], "the metrics of the leader: {told:?}");
     for which in Which::BOTH {
         for path in ["startupz", "livez"] {
             let (status, text) = pair.probe(which, path).await?;
