@@ -232,18 +232,14 @@ impl Operator {
     }
 }
 
-/// Applies the operator's namespace, service account, roles and definitions from the checkout, and waits until the
-/// definitions are served.
+/// Applies the operator's namespace, service account and roles as the chart renders them, and the definitions, from the
+/// checkout, and waits until the definitions are served.
 ///
 /// # Errors
 /// When a manifest can't be read or applied.
 pub async fn install(client: &Client) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAME}});
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}});
-    for object in [namespace, account] {
-        apply(client, &object.to_string()).await?;
-    }
+    apply(client, &read(&root.join("deploy/base/namespace.yaml"))?).await?;
     let definitions = root.join("crds");
     let entries =
         std::fs::read_dir(&definitions).with_context(|| format!("folder {} can't be read", definitions.display()))?;
@@ -253,7 +249,10 @@ pub async fn install(client: &Client) -> anyhow::Result<()> {
             apply_definition(client, &read(&path)?).await?;
         }
     }
-    apply(client, &read(&root.join("deploy/rbac.yaml"))?).await
+    for manifest in ["serviceaccount.yaml", "rbac.yaml"] {
+        apply(client, &read(&root.join("deploy/base").join(manifest))?).await?;
+    }
+    Ok(())
 }
 
 /// A client with the operator's rights that reaches the API server through a door. The operator must be installed.
