@@ -142,6 +142,6 @@ fn plain(rendered: &str) -> String {
         let line = line.trim_start();
         !line.starts_with("# Source: ") && !OF_HELM.iter().any(|label| line.starts_with(label))
     };
-    let body: String = rendered.lines().filter(stays).map(|line| format!("{}\n", line.trim_end())).collect();
-    format!("# Rendered from charts/nodepool-operator by `make deploy`; changes belong there.\n{body}")
+    let body = rendered.lines().filter(stays).map(str::trim_end).collect::<Vec<_>>().join("\n");
+    format!("# Rendered from charts/nodepool-operator by `make deploy`; changes belong there.\n{body}\n")
 }

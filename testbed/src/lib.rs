@@ -12,6 +12,7 @@ pub mod door;
 pub mod helm;
 pub mod manifests;
 pub mod operator;
+pub mod pod;
 pub mod supervise;
 pub mod wait;
 

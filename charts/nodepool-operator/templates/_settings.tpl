@@ -47,6 +47,7 @@ LOG: {{ .Values.log.filter | quote }}
 LOG_FORMAT: {{ .Values.log.format | quote }}
 LEASE_NAME: {{ ternary .Values.leaderElection.leaseName "" .Values.leaderElection.enabled | quote }}
 LEASE_SECONDS: {{ .Values.leaderElection.leaseSeconds | toJson | quote }}
+LIVENESS_SECONDS: {{ .Values.health.livenessSeconds | toJson | quote }}
 HEALTH_ADDRESS: {{ printf "0.0.0.0:%v" .Values.health.port | quote }}
 METRICS_ADDRESS: {{ ternary (printf "0.0.0.0:%v" .Values.metrics.port) "" .Values.metrics.enabled | quote }}
 {{- end }}

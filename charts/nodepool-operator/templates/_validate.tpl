@@ -27,8 +27,9 @@
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
 {{- $wrong = append $wrong (printf "replicas is %v without leaderElection.enabled: set replicas to 1, or turn the election on" .Values.replicas) }}
 {{- end }}
-{{- if and .Values.leaderElection.enabled (ge (float64 .Values.arm.writeTimeoutSeconds) (float64 .Values.leaderElection.leaseSeconds)) }}
-{{- $wrong = append $wrong (printf "arm.writeTimeoutSeconds is %v, and must be below leaderElection.leaseSeconds, which is %v" .Values.arm.writeTimeoutSeconds .Values.leaderElection.leaseSeconds) }}
+{{- $longest := divf (mulf .Values.leaderElection.leaseSeconds 11) 15 }}
+{{- if and .Values.leaderElection.enabled (gt (float64 .Values.arm.writeTimeoutSeconds) (float64 $longest)) }}
+{{- $wrong = append $wrong (printf "arm.writeTimeoutSeconds is %v: with leaderElection.leaseSeconds at %v it may be %v at most" .Values.arm.writeTimeoutSeconds .Values.leaderElection.leaseSeconds $longest) }}
 {{- end }}
 {{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.health.port)) }}
 {{- $wrong = append $wrong (printf "metrics.port and health.port are both %v: set them to different ports" .Values.metrics.port) }}
@@ -38,7 +39,7 @@
 {{- end }}
 {{- $settings := include "nodepool-operator.settings" . | fromYaml }}
 {{- range .Values.extraEnv }}
-{{- if or (get $settings .name) (has .name (list "POD_NAME" "POD_NAMESPACE" "LEASE_NAME" "METRICS_ADDRESS" "REQUIRED_ADD_ONS")) }}
+{{- if or (hasKey $settings .name) (has .name (list "POD_NAME" "POD_NAMESPACE")) }}
 {{- $wrong = append $wrong (printf "extraEnv has %s, which a value of its own sets: take it out of extraEnv" .name) }}
 {{- end }}
 {{- end }}

@@ -91,9 +91,10 @@ impl Set {
             Self::ControlPlane => kubernetes_stamps(),
             Self::Helm => helm_stamps(),
         };
-        let stamps: String = stamps.iter().map(|(name, value)| format!(" -X {name}={value}")).collect();
+        let stamps = stamps.iter().map(|(name, value)| format!("-X {name}={value}"));
+        let linker = ["-s".to_owned(), "-w".to_owned()].into_iter().chain(stamps).collect::<Vec<_>>().join(" ");
         let flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"].map(str::to_owned);
-        flags.into_iter().chain([format!("-s -w{stamps}")]).collect()
+        flags.into_iter().chain([linker]).collect()
     }
 
     /// Names the cache folder: changes with any pin and any build flag.
