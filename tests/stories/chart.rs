@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use testbed::cluster::{is_running, node_of};
 use testbed::helm::{Said, chart};
 use testbed::pod::Webhook;
-use testbed::{Helm, KubeSystem, Lane, Operator, Testbed, wait_for};
+use testbed::{Helm, KubeSystem, Lane, OPERATOR_USER, Operator, Testbed, wait_for};
 
 use super::sign_in::{CLIENT, TENANT, of_the_operator};
 use super::support::{DEADLINE, Scene, Story, binary, policy, story};
@@ -92,13 +92,13 @@ impl Site {
         self.helm.run(Some(&self.bed.control_plane().kubeconfig()), &arguments).await
     }
 
-    /// Runs Helm with these values beside the others, and waits as Helm does until all is Ready.
-    async fn helm(&self, verb: &str, values: &[&str]) -> anyhow::Result<()> {
+    /// Runs Helm with these values beside the others, waits as Helm does until all is Ready, and returns what it tells.
+    async fn helm(&self, verb: &str, values: &[&str]) -> anyhow::Result<String> {
         let said = self.run(&[verb, NAME, "--wait", "--timeout", "2m"], values).await?;
         ensure!(said.succeeded, "helm {verb} failed: {}{}", said.output, said.errors);
         // A warning of the API server would be that of a level of pod security, or of a field that it does not know.
         ensure!(said.errors.is_empty(), "helm {verb} warns: {}", said.errors);
-        Ok(())
+        Ok(said.output)
     }
 
     fn client(&self) -> Client {
@@ -135,7 +135,10 @@ fn variable<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
 
 async fn installed(lane: Lane) -> anyhow::Result<Scene> {
     let site = Site::begin(lane).await?;
-    site.helm("install", &[]).await?;
+    let told = site.helm("install", &[]).await?;
+    for next in ["with 2 replicas", OPERATOR_USER, "kubectl get npi", "{enforcement: Observe, count: 3}"] {
+        ensure!(told.contains(next), "the notes lack {next:?}: {told}");
+    }
     let pods = site.pods().await?;
     let mut nodes: Vec<&str> = pods.iter().filter_map(node_of).collect();
     nodes.sort_unstable();
