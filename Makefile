@@ -7,7 +7,7 @@ export NODEPOOL_TESTBED_LANES ?= 2
 export PROPTEST_RNG_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields check-generated deny assets fmt
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny assets fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,13 +54,17 @@ fuzz: ## Feeds the emulator requests, the ARM client answers and the kernel snap
 		$(CARGO) fuzz run $$target --dev --sanitizer none -- -dict=fuzz/arm.dict -max_len=4096 -max_total_time=$(or $(SECONDS),60) || exit 1; \
 	done
 
-assets: ## Builds the control plane's executables, once per machine (some minutes the first time)
+assets: ## Builds the executables of the control plane and Helm, once per machine (some minutes the first time)
 	@$(CARGO) run --quiet -p testbed -- assets > /dev/null
 
-crds: ## Writes the CRDs anew from the types
+crds: ## Writes the CRDs anew from the types, and into the chart
 	@for plural in nodepoolpolicies nodepoolinventories; do \
 		$(CARGO) run --quiet -p nodepool-operator -- crd $$plural > crds/.generated && mv crds/.generated crds/$$plural.aks.nodepool.dev.yaml || exit 1; \
 	done
+	@cp crds/*.yaml charts/nodepool-operator/files/crds/
+
+deploy: ## Writes the plain manifests anew from the chart
+	$(CARGO) run --quiet -p testbed -- manifests deploy/base
 
 fields: ## Writes docs/fields.md anew from the types
 	$(CARGO) run --quiet -p nodepool-operator -- fields > docs/.generated && mv docs/.generated docs/fields.md
@@ -68,8 +72,8 @@ fields: ## Writes docs/fields.md anew from the types
 lint: ## Checks format and lints
 	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-check-generated: crds fields ## Checks that generated files are committed as they are generated
-	git diff --exit-code -- crds docs/fields.md
+check-generated: crds fields deploy ## Checks that generated files are committed as they are generated
+	git diff --exit-code -- crds docs/fields.md charts/nodepool-operator/files/crds deploy/base
 
 deny: ## Checks licences, advisories and sources of all dependencies (needs cargo-deny)
 	$(CARGO) deny --all-features check

@@ -106,6 +106,26 @@ fn every_setting_is_in_the_table_with_its_variable_and_default() {
 }
 
 #[test]
+fn the_role_in_azure_is_the_one_that_is_described() {
+    let role: serde_json::Value = serde_json::from_str(&read("deploy/azure/role.json")).unwrap();
+    let actions: Vec<&str> = role["Actions"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
+    let page = read("docs/operations.md");
+    let permissions = page.split("## Permissions").nth(1).and_then(|rest| rest.split("## Stop").next()).unwrap();
+    let cell =
+        |line: &str| line.strip_prefix("| `Microsoft.").and_then(|rest| Some(rest.split_once('`')?.0.to_owned()));
+    let described: Vec<String> = permissions.lines().filter_map(cell).map(|name| format!("Microsoft.{name}")).collect();
+    assert!(actions.len() > 5, "{actions:?}");
+    assert_eq!(actions, described);
+    // The Bicep file takes the actions from the role, and names none itself.
+    let bicep = read("deploy/azure/main.bicep");
+    assert!(bicep.contains("loadJsonContent('role.json')") && bicep.contains("actions: role.Actions"), "{bicep}");
+    assert!(
+        !bicep.contains("Microsoft.ContainerService/managedClusters/"),
+        "the Bicep file names an action of its own"
+    );
+}
+
+#[test]
 fn every_field_of_a_status_is_described() {
     for (plural, page) in [("nodepoolpolicies", "docs/status.md"), ("nodepoolinventories", "docs/inventory.md")] {
         let definitions = nodepool_operator::api::definitions().unwrap();

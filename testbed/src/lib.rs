@@ -9,8 +9,10 @@ pub mod bed;
 pub mod cluster;
 pub mod control_plane;
 pub mod door;
+pub mod helm;
 pub mod manifests;
 pub mod operator;
+pub mod pod;
 pub mod supervise;
 pub mod wait;
 
@@ -19,5 +21,6 @@ pub use bed::{KubeSystem, Lane, Lanes, Testbed};
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
 pub use door::{Door, Match};
+pub use helm::Helm;
 pub use operator::{OPERATOR_USER, Operator, OperatorOptions};
 pub use wait::wait_for;

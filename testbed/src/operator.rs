@@ -9,25 +9,34 @@ use std::time::Duration;
 use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Client;
-use kube::api::{Api, DeleteParams, PostParams};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
 
 use crate::manifests::{apply, apply_definition};
 use crate::supervise::{Component, Launch, Memory};
+use crate::wait::wait_for;
 use crate::{ControlPlane, Door};
 
 /// The namespace and the name of the operator's service account.
-const NAME: &str = "nodepool-operator";
+pub(crate) const NAME: &str = "nodepool-operator";
 
 /// The operator's user, as audit logs name it.
 pub const OPERATOR_USER: &str = "system:serviceaccount:nodepool-operator:nodepool-operator";
 
 /// Time for the step in hand when it is told to end.
-const GRACE: Duration = Duration::from_secs(20);
+pub(crate) const GRACE: Duration = Duration::from_secs(20);
 
-static STARTED: AtomicUsize = AtomicUsize::new(0);
+/// The group of the operator's own objects.
+const GROUP: &str = "aks.nodepool.dev";
+
+/// How long a namespace may take to go with all that is in it.
+const REMOVAL: Duration = Duration::from_mins(2);
+
+pub(crate) static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// What to start, and how.
 #[derive(Debug, Clone)]
@@ -112,14 +121,18 @@ impl Operator {
         let client = control_plane.client();
         install(&client).await?;
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
-        let folder = control_plane.folder().join(format!("operator-{number}"));
-        std::fs::create_dir_all(&folder).with_context(|| format!("folder {} can't be made", folder.display()))?;
+        let folder = new_folder(control_plane, number)?;
         let kubeconfig = folder.join("kubeconfig");
         let token = token(&client, &[]).await?;
         let server = options.api_server.as_deref().unwrap_or(api.url().as_str());
         control_plane.write_token_kubeconfig(&kubeconfig, server, &token)?;
         let pod = format!("{NAME}-{number}");
         let launch = launch(&pod, &folder, &kubeconfig, arm, options);
+        Self::launched(client, pod, launch)
+    }
+
+    /// Started so, with whatever is installed, as the process of this pod.
+    pub(crate) fn launched(client: Client, pod: String, launch: Launch) -> anyhow::Result<Self> {
         let component = Component::start(launch.clone())?;
         Ok(Self { client, pod, launch, component })
     }
@@ -232,18 +245,14 @@ impl Operator {
     }
 }
 
-/// Applies the operator's namespace, service account, roles and definitions from the checkout, and waits until the
-/// definitions are served.
+/// Applies the operator's namespace, service account and roles as the chart renders them, and the definitions, from the
+/// checkout, and waits until the definitions are served.
 ///
 /// # Errors
 /// When a manifest can't be read or applied.
 pub async fn install(client: &Client) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAME}});
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}});
-    for object in [namespace, account] {
-        apply(client, &object.to_string()).await?;
-    }
+    apply(client, &read(&root.join("deploy/base/namespace.yaml"))?).await?;
     let definitions = root.join("crds");
     let entries =
         std::fs::read_dir(&definitions).with_context(|| format!("folder {} can't be read", definitions.display()))?;
@@ -253,7 +262,48 @@ pub async fn install(client: &Client) -> anyhow::Result<()> {
             apply_definition(client, &read(&path)?).await?;
         }
     }
-    apply(client, &read(&root.join("deploy/rbac.yaml"))?).await
+    for manifest in ["serviceaccount.yaml", "rbac.yaml"] {
+        apply(client, &read(&root.join("deploy/base").join(manifest))?).await?;
+    }
+    Ok(())
+}
+
+/// Takes away all that [`install`] or the chart installs, and waits until it is gone: the namespace with what is in it, the
+/// roles of the whole cluster and the definitions.
+///
+/// # Errors
+/// When something is still there in the end, such as a definition whose objects have finalizers.
+pub async fn remove(client: &Client) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let all = definitions.list(&ListParams::default()).await.context("definitions can't be listed")?.items;
+    let own: Vec<String> = all.into_iter().filter(|it| it.spec.group == GROUP).map(|it| it.name_any()).collect();
+    wait_for("what the operator needs to be gone", REMOVAL, async || {
+        let mut left = Vec::new();
+        left.extend(delete(&roles, NAME).await?);
+        left.extend(delete(&bindings, NAME).await?);
+        left.extend(delete(&namespaces, NAME).await?);
+        for name in &own {
+            left.extend(delete(&definitions, name).await?);
+        }
+        Ok(if left.is_empty() { Ok(()) } else { Err(left.join(", ")) })
+    })
+    .await
+}
+
+/// Deletes an object, and tells its name if it was still there.
+async fn delete<K>(api: &Api<K>, name: &str) -> anyhow::Result<Option<String>>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        // One that is going already.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some(name.to_owned())),
+        other => other.map(|_| Some(name.to_owned())).with_context(|| format!("{name} can't be deleted")),
+    }
 }
 
 /// A client with the operator's rights that reaches the API server through a door. The operator must be installed.
@@ -268,12 +318,23 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("manifest {} can't be read", path.display()))
 }
 
+/// A folder of its own for an operator's process.
+pub(crate) fn new_folder(control_plane: &ControlPlane, number: usize) -> anyhow::Result<PathBuf> {
+    let folder = control_plane.folder().join(format!("operator-{number}"));
+    std::fs::create_dir_all(&folder).with_context(|| format!("folder {} can't be made", folder.display()))?;
+    Ok(folder)
+}
+
 async fn token(client: &Client, audiences: &[&str]) -> anyhow::Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAME);
-    let request: TokenRequest =
-        serde_json::from_value(json!({"spec": {"audiences": audiences, "expirationSeconds": 86_400}}))?;
+    request_token(&accounts, NAME, json!({"audiences": audiences, "expirationSeconds": 86_400})).await
+}
+
+/// A token of a service account, as `spec` of a `TokenRequest` asks for it.
+pub(crate) async fn request_token(accounts: &Api<ServiceAccount>, name: &str, spec: Value) -> anyhow::Result<String> {
+    let request: TokenRequest = serde_json::from_value(json!({ "spec": spec }))?;
     let granted = accounts
-        .create_token_request(NAME, &PostParams::default(), &request)
+        .create_token_request(name, &PostParams::default(), &request)
         .await
         .context("the operator's token was refused")?;
     Ok(granted.status.context("the API server granted no token")?.token)

@@ -9,6 +9,7 @@ mod autoscaler;
 mod bad_input;
 mod break_glass;
 mod capacity;
+mod chart;
 mod commits;
 mod complaints;
 mod crashes;
@@ -114,6 +115,7 @@ fn all() -> Vec<Story> {
     stories.extend(identity::stories());
     stories.extend(foreign::stories());
     stories.extend(drift::stories());
+    stories.extend(chart::stories());
     stories.extend(kubectl::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());

@@ -78,7 +78,7 @@ impl Signed {
     }
 }
 
-fn of_the_operator() -> FederatedCredential {
+pub fn of_the_operator() -> FederatedCredential {
     FederatedCredential::service_account("nodepool-operator", "nodepool-operator")
 }
 

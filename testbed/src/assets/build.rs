@@ -9,14 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::pins::{self, Binary, GoVersion};
+use super::pins::{Binary, GoVersion, Set};
 use super::{ASSETS_VARIABLE, KUBEBUILDER_VARIABLE, is_executable};
 
 /// How often a build that takes long says that it is still at work.
 const SAY_EVERY: Duration = Duration::from_secs(15);
 
 /// Builds those of `needed` that `folder` lacks, with the Go found in `path`.
-pub(super) fn build(folder: &Path, needed: &[Binary], path: &OsStr, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+pub(super) fn build(
+    folder: &Path,
+    set: Set,
+    needed: &[Binary],
+    path: &OsStr,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cache folder {} can't be made", folder.display()))?;
     let _lock = lock(folder, say)?;
     let missing: Vec<Binary> =
@@ -24,12 +30,14 @@ pub(super) fn build(folder: &Path, needed: &[Binary], path: &OsStr, say: &mut dy
     if missing.is_empty() {
         return Ok(());
     }
-    let modules = write_modules(folder)?;
-    let go = Go::find(path, &modules)?;
+    let modules = write_modules(folder, set)?;
+    let go = Go::find(path, &modules, set)?;
     say(&format!(
-        "building {} executables of the control plane into {}: about 11 minutes in all on 2 cores the first time",
+        "building {} executables of {} into {}: about {} minutes in all on 2 cores the first time",
         missing.len(),
-        folder.display()
+        set.words(),
+        folder.display(),
+        set.minutes()
     ));
     let started = Instant::now();
     for (index, binary) in missing.iter().enumerate() {
@@ -60,9 +68,9 @@ fn lock(folder: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<File> {
 
 /// Writes the modules as compiled in, so that what is built is what the folder's key says, whatever happens to the
 /// checkout meanwhile.
-fn write_modules(folder: &Path) -> anyhow::Result<PathBuf> {
+fn write_modules(folder: &Path, set: Set) -> anyhow::Result<PathBuf> {
     let modules = folder.join("modules");
-    for module in pins::MODULES {
+    for module in set.modules() {
         let own = modules.join(module.name);
         std::fs::create_dir_all(&own)
             .and_then(|()| std::fs::write(own.join("go.mod"), module.go_mod))
@@ -75,25 +83,24 @@ fn write_modules(folder: &Path) -> anyhow::Result<PathBuf> {
 /// A Go that is new enough.
 struct Go {
     program: PathBuf,
+    flags: Vec<String>,
 }
 
 impl Go {
-    fn find(path: &OsStr, modules: &Path) -> anyhow::Result<Self> {
-        let needed = pins::needed_go();
+    fn find(path: &OsStr, modules: &Path, set: Set) -> anyhow::Result<Self> {
+        let (needed, what) = (set.needed_go(), set.words());
         let alternatives = format!(
             "install Go {needed} or newer, or name a folder that has the executables in {ASSETS_VARIABLE} or \
              {KUBEBUILDER_VARIABLE}"
         );
         let program = std::env::split_paths(path).map(|folder| folder.join("go")).find(|go| is_executable(go));
         let Some(program) = program else {
-            bail!(
-                "the control plane is built from source with Go {needed} or newer, and PATH has no go: {alternatives}"
-            );
+            bail!("{what} is built from source with Go {needed} or newer, and PATH has no go: {alternatives}");
         };
         // Asked inside a module, a Go that may fetch a newer toolchain does so, and one that may not fails here.
         let answer = Command::new(&program)
             .arg("version")
-            .current_dir(modules.join("kwok"))
+            .current_dir(set.modules().last().map_or_else(|| modules.to_owned(), |module| modules.join(module.name)))
             .output()
             .with_context(|| format!("{} can't be run: {alternatives}", program.display()))?;
         let text = format!("{}{}", String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
@@ -101,7 +108,7 @@ impl Go {
         if !answer.status.success() || version.is_none_or(|version| version < needed) {
             bail!("{} is too old ({}): {alternatives}", program.display(), text.trim());
         }
-        Ok(Self { program })
+        Ok(Self { program, flags: set.build_flags() })
     }
 
     /// Builds to a name of its own and renames, so that a file with the final name is always whole.
@@ -111,7 +118,7 @@ impl Go {
         let output_file = File::create(&output).with_context(|| format!("{} can't be written", output.display()))?;
         let mut child = Command::new(&self.program)
             .arg("build")
-            .args(pins::build_flags())
+            .args(&self.flags)
             .arg("-o")
             .arg(&unfinished)
             .arg(binary.package())
@@ -193,14 +200,20 @@ echo "$1" >> {}/built; sleep 0.05; : > "$out"; chmod +x "$out"
                 std::thread::spawn(move || {
                     let mut said = String::new();
                     start.wait();
-                    build(&folder.join("cache"), &Binary::ALL, &path(&folder), &mut |line| said.push_str(line))
-                        .unwrap();
+                    build(
+                        &folder.join("cache"),
+                        Set::ControlPlane,
+                        &Binary::CONTROL_PLANE,
+                        &path(&folder),
+                        &mut |line| said.push_str(line),
+                    )
+                    .unwrap();
                     said
                 })
             })
             .collect();
         let said: Vec<String> = builders.into_iter().map(|builder| builder.join().unwrap()).collect();
-        assert_eq!(built(folder.path()), Binary::ALL.len());
+        assert_eq!(built(folder.path()), Binary::CONTROL_PLANE.len());
         assert_eq!(said.iter().filter(|said| said.contains("waiting for it")).count(), 1, "{said:?}");
         assert_eq!(said.iter().filter(|said| said.contains("kwok (6 of 6): built")).count(), 1, "{said:?}");
     }
@@ -210,12 +223,14 @@ echo "$1" >> {}/built; sleep 0.05; : > "$out"; chmod +x "$out"
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         fake_go(folder.path(), "kubectl");
-        let error = build(&cache, &Binary::ALL, &path(folder.path()), &mut |_| ()).unwrap_err().to_string();
+        let error = build(&cache, Set::ControlPlane, &Binary::CONTROL_PLANE, &path(folder.path()), &mut |_| ())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("kubectl") && error.contains("undefined: everything"), "{error}");
         assert!(!cache.join("kubectl").exists());
         assert_eq!(built(folder.path()), 4);
         fake_go(folder.path(), "nothing");
-        build(&cache, &Binary::ALL, &path(folder.path()), &mut |_| ()).unwrap();
+        build(&cache, Set::ControlPlane, &Binary::CONTROL_PLANE, &path(folder.path()), &mut |_| ()).unwrap();
         assert_eq!(built(folder.path()), 6);
     }
 }

@@ -1,4 +1,4 @@
-//! Finds the executables of the control plane, or has them built once for this machine; never starts one.
+//! Finds the executables of the control plane and of Helm, or has them built once for this machine; never starts one.
 
 mod build;
 mod pins;
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-pub use pins::Binary;
+pub use pins::{Binary, Set};
 
 /// Names a folder with ready executables.
 pub const ASSETS_VARIABLE: &str = "NODEPOOL_TESTBED_ASSETS";
@@ -54,8 +54,8 @@ impl Places {
 
     /// The folder in which the executables of these pins are built and kept.
     #[must_use]
-    pub fn built(&self) -> PathBuf {
-        self.cache.join(format!("control-plane-{}", pins::key()))
+    pub fn built(&self, set: Set) -> PathBuf {
+        self.cache.join(format!("{}-{}", set.name(), set.key()))
     }
 }
 
@@ -67,17 +67,25 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Finds all executables; builds what is missing, which takes about 11 minutes on 2 cores the first time. `say`
-    /// gets progress, a line at a time.
+    /// Finds all executables of the control plane; builds what is missing, which takes about 11 minutes on 2 cores the
+    /// first time. `say` gets progress, a line at a time.
     ///
     /// Blocks: call it outside of an async runtime's workers.
     ///
     /// # Errors
     /// When something has to be built and can't be: no Go, one too old, or a build that failed.
     pub fn find_or_build(places: &Places, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
+        Self::find_or_build_set(Set::ControlPlane, places, say)
+    }
+
+    /// The same for a set of executables.
+    ///
+    /// # Errors
+    /// As [`find_or_build`](Self::find_or_build).
+    pub fn find_or_build_set(set: Set, places: &Places, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
         let mut paths = BTreeMap::new();
         for (variable, folder) in &places.ready {
-            let (there, missing) = look(folder);
+            let (there, missing) = look(folder, set);
             if !missing.is_empty() {
                 say(&format!("{variable}={} has no {}: looking further", folder.display(), names(&missing)));
             }
@@ -85,18 +93,17 @@ impl Assets {
                 paths.entry(binary).or_insert(path);
             }
         }
-        let folder = places.built();
-        let needed: Vec<Binary> = Binary::ALL.into_iter().filter(|binary| !paths.contains_key(binary)).collect();
-        if needed.iter().any(|binary| !is_executable(&folder.join(binary.file_name()))) {
-            build::build(&folder, &needed, &places.path, say)?;
+        let built = places.built(set);
+        let needed: Vec<Binary> = set.binaries().iter().copied().filter(|binary| !paths.contains_key(binary)).collect();
+        if needed.iter().any(|binary| !is_executable(&built.join(binary.file_name()))) {
+            build::build(&built, set, &needed, &places.path, say)?;
         }
-        let folder =
-            if needed.is_empty() { places.ready.first().map_or(folder, |(_, ready)| ready.clone()) } else { folder };
+        let folder = match places.ready.first() {
+            Some((_, ready)) if needed.is_empty() => ready.clone(),
+            _ => built.clone(),
+        };
         for binary in needed {
-            paths.insert(binary, places.built().join(binary.file_name()));
-        }
-        if paths.len() != Binary::ALL.len() {
-            bail!("not every executable of the control plane was found in {}", folder.display());
+            paths.insert(binary, built.join(binary.file_name()));
         }
         Ok(Self { paths, folder })
     }
@@ -114,10 +121,11 @@ impl Assets {
     }
 }
 
-fn look(folder: &Path) -> (Vec<(Binary, PathBuf)>, Vec<Binary>) {
-    let (there, missing): (Vec<_>, Vec<_>) = Binary::ALL
-        .into_iter()
-        .map(|binary| (binary, folder.join(binary.file_name())))
+fn look(folder: &Path, set: Set) -> (Vec<(Binary, PathBuf)>, Vec<Binary>) {
+    let (there, missing): (Vec<_>, Vec<_>) = set
+        .binaries()
+        .iter()
+        .map(|binary| (*binary, folder.join(binary.file_name())))
         .partition(|(_, path)| is_executable(path));
     (there, missing.into_iter().map(|(binary, _)| binary).collect())
 }
@@ -167,7 +175,7 @@ mod tests {
     #[test]
     fn a_named_folder_that_has_everything_is_used_and_nothing_is_built() {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), &Binary::ALL);
+        put(folder.path(), &Binary::CONTROL_PLANE);
         let places = Places { ready: vec![(ASSETS_VARIABLE, folder.path().into())], ..Places::default() };
         let mut said = Vec::new();
         let assets = Assets::find_or_build(&places, &mut |line| said.push(line.to_owned())).unwrap();
@@ -186,11 +194,11 @@ mod tests {
             cache: folder.path().into(),
             ..Places::default()
         };
-        put(&places.built(), &Binary::ALL);
+        put(&places.built(Set::ControlPlane), &Binary::CONTROL_PLANE);
         let mut said = String::new();
         let assets = Assets::find_or_build(&places, &mut |line| said.push_str(line)).unwrap();
         assert_eq!(assets.path(Binary::ApiServer), first.join("kube-apiserver"));
-        assert_eq!(assets.path(Binary::Kwok), places.built().join("kwok"));
+        assert_eq!(assets.path(Binary::Kwok), places.built(Set::ControlPlane).join("kwok"));
         assert!(said.contains("has no kube-controller-manager, kube-scheduler, kubectl, kwok"), "{said}");
     }
 

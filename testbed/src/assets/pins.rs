@@ -25,8 +25,89 @@ const KWOK: Module = Module {
     go_sum: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kwok/go.sum")),
 };
 
-/// The modules that pin everything.
-pub(super) const MODULES: [Module; 2] = [CONTROL_PLANE, KWOK];
+const HELM: Module = Module {
+    name: "helm",
+    go_mod: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/helm/go.mod")),
+    go_sum: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/helm/go.sum")),
+};
+
+/// Executables that are built and kept together: a change of what pins one set builds no other anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// What a control plane runs on.
+    ControlPlane,
+    /// What installs the chart and tests its templates.
+    Helm,
+}
+
+impl Set {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ControlPlane, Self::Helm];
+
+    /// Its executables, in the order in which they are built.
+    #[must_use]
+    pub const fn binaries(self) -> &'static [Binary] {
+        match self {
+            Self::ControlPlane => &Binary::CONTROL_PLANE,
+            Self::Helm => &[Binary::Helm, Binary::HelmUnittest],
+        }
+    }
+
+    /// The modules that pin it.
+    pub(super) const fn modules(self) -> &'static [Module] {
+        match self {
+            Self::ControlPlane => &[CONTROL_PLANE, KWOK],
+            Self::Helm => &[HELM],
+        }
+    }
+
+    /// The name of its cache folder, before the key.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Helm => "helm",
+        }
+    }
+
+    /// What it is called in messages.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "the control plane",
+            Self::Helm => "Helm",
+        }
+    }
+
+    /// How long the first build takes, in minutes on 2 cores.
+    pub(super) const fn minutes(self) -> u8 {
+        match self {
+            Self::ControlPlane => 11,
+            Self::Helm => 3,
+        }
+    }
+
+    /// Flags of `go build`, the same for each binary of the set.
+    pub(super) fn build_flags(self) -> Vec<String> {
+        let stamps = match self {
+            Self::ControlPlane => kubernetes_stamps(),
+            Self::Helm => helm_stamps(),
+        };
+        let stamps = stamps.iter().map(|(name, value)| format!("-X {name}={value}"));
+        let linker = ["-s".to_owned(), "-w".to_owned()].into_iter().chain(stamps).collect::<Vec<_>>().join(" ");
+        let flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags"].map(str::to_owned);
+        flags.into_iter().chain([linker]).collect()
+    }
+
+    /// Names the cache folder: changes with any pin and any build flag.
+    pub(super) fn key(self) -> String {
+        key_of(self.modules(), &self.build_flags())
+    }
+
+    /// The Go version that all its modules can be built with.
+    pub(super) fn needed_go(self) -> GoVersion {
+        let of = |module: &Module| module.go_mod.lines().find_map(|line| GoVersion::parse(line.strip_prefix("go ")?));
+        self.modules().iter().filter_map(of).max().unwrap_or(GoVersion(1, 0, 0))
+    }
+}
 
 /// An executable that the testbed runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,11 +124,15 @@ pub enum Binary {
     Kubectl,
     /// Plays the kubelets of nodes that have no machine.
     Kwok,
+    /// The package manager of Kubernetes.
+    Helm,
+    /// Runs the tests of a chart's templates.
+    HelmUnittest,
 }
 
 impl Binary {
-    /// All of them, in the order in which they are built.
-    pub const ALL: [Self; 6] =
+    /// Those of the control plane, in the order in which they are built.
+    pub const CONTROL_PLANE: [Self; 6] =
         [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kubectl, Self::Kwok];
 
     /// The file name, the same everywhere.
@@ -60,6 +145,8 @@ impl Binary {
             Self::Scheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
+            Self::Helm => "helm",
+            Self::HelmUnittest => "helm-unittest",
         }
     }
 
@@ -71,32 +158,35 @@ impl Binary {
             Self::Scheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::Helm => "helm.sh/helm/v3/cmd/helm",
+            Self::HelmUnittest => "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
         }
     }
 
     pub(super) const fn module(self) -> Module {
         match self {
             Self::Kwok => KWOK,
+            Self::Helm | Self::HelmUnittest => HELM,
             _ => CONTROL_PLANE,
         }
     }
 }
 
-/// Flags of `go build`, the same for each binary.
-pub(super) fn build_flags() -> Vec<String> {
+fn kubernetes_stamps() -> Vec<(&'static str, String)> {
     let version = required_version(CONTROL_PLANE.go_mod, "k8s.io/kubernetes").unwrap_or_default();
-    vec![
-        "-mod=readonly".into(),
-        "-trimpath".into(),
-        "-buildvcs=false".into(),
-        "-ldflags".into(),
-        format!("-s -w -X {VERSION_STAMP}={version}"),
-    ]
+    vec![(VERSION_STAMP, version.to_owned())]
 }
 
-/// Names the cache folder: changes with any pin and any build flag.
-pub(super) fn key() -> String {
-    key_of(&MODULES, &build_flags())
+/// Its own version, and the Kubernetes whose client it has: unstamped it renders for one that no chart takes any more.
+fn helm_stamps() -> Vec<(&'static str, String)> {
+    let version = required_version(HELM.go_mod, "helm.sh/helm/v3").unwrap_or_default();
+    let client = required_version(HELM.go_mod, "k8s.io/client-go").unwrap_or_default();
+    let minor = client.split('.').nth(1).unwrap_or_default();
+    vec![
+        ("helm.sh/helm/v3/internal/version.version", version.to_owned()),
+        ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor", "1".to_owned()),
+        ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", minor.to_owned()),
+    ]
 }
 
 fn key_of(modules: &[Module], flags: &[String]) -> String {
@@ -108,15 +198,6 @@ fn key_of(modules: &[Module], flags: &[String]) -> String {
     }
     let digest: [u8; 32] = hash.finalize().into();
     digest.first_chunk().map_or_else(String::new, |first| format!("{:016x}", u64::from_be_bytes(*first)))
-}
-
-/// The Go version that all modules can be built with.
-pub(super) fn needed_go() -> GoVersion {
-    MODULES
-        .iter()
-        .filter_map(|module| module.go_mod.lines().find_map(|line| GoVersion::parse(line.strip_prefix("go ")?)))
-        .max()
-        .unwrap_or(GoVersion(1, 0, 0))
 }
 
 fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
@@ -152,24 +233,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_changes_with_pins_and_flags() {
-        let flags = build_flags();
+    fn the_key_changes_with_pins_and_flags_of_its_own_set() {
+        let set = Set::ControlPlane;
+        let flags = set.build_flags();
         let changed = Module { go_sum: "other", ..KWOK };
-        assert_eq!(key_of(&MODULES, &flags), key());
-        assert_ne!(key_of(&[CONTROL_PLANE, changed], &flags), key());
-        assert_ne!(key_of(&MODULES, &["-race".into()]), key());
-        assert_eq!(key().len(), 16);
+        assert_eq!(key_of(set.modules(), &flags), set.key());
+        assert_ne!(key_of(&[CONTROL_PLANE, changed], &flags), set.key());
+        assert_ne!(key_of(set.modules(), &["-race".into()]), set.key());
+        assert_ne!(Set::Helm.key(), set.key());
+        assert_eq!(set.key().len(), 16);
     }
 
     #[test]
-    fn the_server_is_stamped_with_the_pinned_version() {
-        assert!(build_flags().iter().any(|flag| flag.ends_with("gitVersion=v1.35.4")), "{:?}", build_flags());
+    fn what_reports_a_version_is_stamped_with_the_pinned_one() {
+        for (set, stamps) in [
+            (Set::ControlPlane, &["gitVersion=v1.35.4"][..]),
+            (Set::Helm, &["version.version=v3.22.0", "k8sVersionMajor=1", "k8sVersionMinor=37"]),
+        ] {
+            let flags = set.build_flags();
+            let stamped = |stamp: &&str| flags.iter().any(|flag| flag.contains(stamp));
+            assert!(stamps.iter().all(stamped), "{flags:?}");
+        }
     }
 
     #[test]
-    fn every_binary_is_a_tool_of_its_module() {
-        for binary in Binary::ALL {
-            assert!(binary.module().go_mod.contains(binary.package()), "{} is not pinned", binary.package());
+    fn every_binary_is_a_tool_of_a_module_of_its_set() {
+        for set in Set::ALL {
+            for binary in set.binaries() {
+                assert!(binary.module().go_mod.contains(binary.package()), "{} is not pinned", binary.package());
+                assert!(set.modules().contains(&binary.module()), "{} is of another set", binary.package());
+            }
         }
     }
 
@@ -178,6 +271,6 @@ mod tests {
         assert!(GoVersion::parse("1.9.2") < GoVersion::parse("1.26"));
         assert_eq!(GoVersion::parse("1.27rc1").map(|v| v.to_string()).as_deref(), Some("1.27.0"));
         assert_eq!(GoVersion::parse("devel"), None);
-        assert!(needed_go() >= GoVersion(1, 25, 0));
+        assert!(Set::ALL.iter().all(|set| set.needed_go() >= GoVersion(1, 25, 0)));
     }
 }

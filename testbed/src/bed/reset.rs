@@ -73,9 +73,20 @@ pub(super) async fn reset(client: &Client) -> anyhow::Result<()> {
     })
     .await?;
     sweep(client, &all_namespaces, &TRACES).await?;
+    // What Helm installed is Helm's: nobody else's release could have it.
+    if !releases(client).await?.is_empty() {
+        crate::operator::remove(client).await?;
+    }
     delete_all(&api(client, &("coordination.k8s.io", "v1", "Lease"), Some("nodepool-operator"))).await?;
     delete_all(&api(client, &("coordination.k8s.io", "v1", "Lease"), Some("kube-node-lease"))).await?;
     delete_namespaces(client).await
+}
+
+/// Releases of Helm in the operator's namespace.
+async fn releases(client: &Client) -> anyhow::Result<Vec<String>> {
+    let secrets = api(client, &("", "v1", "Secret"), Some("nodepool-operator"));
+    let found = secrets.list_metadata(&ListParams::default().labels("owner=helm")).await;
+    Ok(found.context("releases of Helm can't be listed")?.items.iter().map(ResourceExt::name_any).collect())
 }
 
 fn gone(left: &[String]) -> Result<(), String> {
