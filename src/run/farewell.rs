@@ -78,7 +78,10 @@ impl Pass {
                 PolicyRow::Valid(policy) if is_to_be_held(policy) != is_held(policy) => {
                     self.finalizers.write(policy, is_to_be_held(policy)).await
                 }
-                PolicyRow::Malformed { rest, .. } if is_let_go(rest) => self.finalizers.release_malformed(name).await,
+                // Nobody knows what it wants, so that its pool stays.
+                PolicyRow::Malformed { rest, .. } if is_let_go(rest) && !self.finalizers.is_outdated(rest) => {
+                    self.finalizers.write(rest, false).await
+                }
                 PolicyRow::Valid(_) | PolicyRow::Malformed { .. } => continue,
             };
             if written == Written::Later {

@@ -63,26 +63,6 @@ impl Finalizers {
         Written::Done
     }
 
-    /// Takes the finalizer away from an object that is no policy of this version: nobody knows what it wants, so that its
-    /// pool stays.
-    pub(super) async fn release_malformed(&mut self, name: &str) -> Written {
-        match self.api.get_metadata(name).await {
-            Ok(object) => {
-                let mut policy = NodePoolPolicy::new(name, crate::api::NodePoolPolicySpec::default());
-                policy.metadata = object.metadata;
-                if !crate::api::is_held(&policy) || policy.metadata.deletion_timestamp.is_none() {
-                    return Written::Done;
-                }
-                self.write(&policy, false).await
-            }
-            Err(kube::Error::Api(answer)) if answer.is_not_found() => Written::Done,
-            Err(error) => {
-                tracing::warn!(policy = name, %error, "the object could not be read; it is looked at again");
-                Written::Later
-            }
-        }
-    }
-
     /// Forgets objects that are gone.
     pub(super) fn retain<'a>(&mut self, uids: impl Iterator<Item = &'a str>) {
         let uids: std::collections::BTreeSet<&str> = uids.collect();

@@ -1,5 +1,7 @@
-//! What was written to the API server, and by whom, as its audit log tells; never asks the API server.
+//! What was written to the API server, and by whom, and what the operator asked it for, as its audit log tells; never asks
+//! the API server.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
@@ -8,6 +10,9 @@ use serde::Deserialize;
 
 /// The user that the taint manager deletes pods as.
 const TAINT_MANAGER: &str = "system:serviceaccount:kube-system:node-controller";
+
+/// The annotation of an event that tells whether a role allowed the request.
+const DECISION: &str = "authorization.k8s.io/decision";
 
 /// The API group of leases.
 const LEASES: &str = "coordination.k8s.io";
@@ -48,6 +53,21 @@ impl Write {
     }
 }
 
+/// A request of the operator, as it was authorised. Of others only writes are logged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// The verb, as in a role.
+    pub verb: String,
+    /// API group; empty for the core group, and where `resource` is.
+    pub group: String,
+    /// The resource in the plural, with its subresource if any; empty for a path that is no resource.
+    pub resource: String,
+    /// The name, where the request says it; the path for what is no resource.
+    pub name: String,
+    /// Whether a role allows it.
+    pub allowed: bool,
+}
+
 /// How a pod was made to leave its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -84,6 +104,20 @@ impl Audit {
     /// # Errors
     /// When the log can't be read.
     pub fn writes(&self) -> anyhow::Result<Vec<Write>> {
+        let events = self.events()?.into_iter();
+        Ok(events.filter_map(Event::write).filter(|write| write.group != LEASES).collect())
+    }
+
+    /// What a user asked for, each thing once. Reads are logged of the operator alone.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn asked_by(&self, user: &str) -> anyhow::Result<BTreeSet<Asked>> {
+        let events = self.events()?.into_iter();
+        Ok(events.filter(|event| event.user.username == user).map(Event::asked).collect())
+    }
+
+    fn events(&self) -> anyhow::Result<Vec<Event>> {
         let mut file = std::fs::File::open(&self.path)
             .with_context(|| format!("audit log {} can't be read", self.path.display()))?;
         file.seek(SeekFrom::Start(self.from))?;
@@ -91,12 +125,8 @@ impl Audit {
         file.read_to_string(&mut text).with_context(|| format!("audit log {} can't be read", self.path.display()))?;
         // The last line may still be under way.
         let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
-        whole
-            .lines()
-            .map(|line| serde_json::from_str::<Event>(line).context("the audit log has a malformed line"))
-            .filter_map(|event| event.map(Event::write).transpose())
-            .filter(|write| write.as_ref().map_or(true, |write| write.group != LEASES))
-            .collect()
+        let lines = whole.lines();
+        lines.map(|line| serde_json::from_str(line).context("the audit log has a malformed line")).collect()
     }
 
     /// The writes of one user, such as the operator's service account.
@@ -142,6 +172,8 @@ struct Event {
     response_status: Option<Status>,
     request_received_timestamp: String,
     request_object: Option<serde_json::Value>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -161,6 +193,16 @@ struct Object {
     name: String,
 }
 
+impl Object {
+    /// The resource with its subresource, as roles name it.
+    fn whole_resource(&self) -> String {
+        match self.subresource.as_str() {
+            "" => self.resource.clone(),
+            subresource => format!("{}/{subresource}", self.resource),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Status {
     #[serde(default)]
@@ -174,11 +216,7 @@ impl Event {
             return None;
         }
         let object = self.object_ref.unwrap_or_default();
-        let resource = if object.subresource.is_empty() {
-            object.resource
-        } else {
-            format!("{}/{}", object.resource, object.subresource)
-        };
+        let resource = object.whole_resource();
         Some(Write {
             user: self.user.username,
             verb: self.verb,
@@ -189,6 +227,16 @@ impl Event {
             status: self.response_status.map(|status| status.code).unwrap_or_default(),
             at: self.request_received_timestamp,
         })
+    }
+
+    fn asked(self) -> Asked {
+        let allowed = self.annotations.get(DECISION).is_some_and(|decision| decision == "allow");
+        let Some(object) = self.object_ref else {
+            let path = self.request_uri.split('?').next().unwrap_or_default().to_owned();
+            return Asked { verb: self.verb, group: String::new(), resource: String::new(), name: path, allowed };
+        };
+        let resource = object.whole_resource();
+        Asked { verb: self.verb, group: object.api_group, resource, name: object.name, allowed }
     }
 
     fn is_dry_run(&self) -> bool {

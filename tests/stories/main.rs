@@ -54,6 +54,7 @@ mod relocate_trouble;
 mod replicas;
 mod replicas_faults;
 mod replicas_seeds;
+mod rights;
 #[path = "../arm/server.rs"]
 #[expect(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "written for the tests of the ARM client")]
 mod server;
@@ -98,6 +99,9 @@ fn main() -> anyhow::Result<()> {
     // The control planes end here and not with the process, so that their folders go too.
     drop(lanes);
     table::print_counts()?;
+    if conclusion.num_filtered_out == 0 && !conclusion.has_failed() {
+        rights::were_all_needed()?;
+    }
     conclusion.exit()
 }
 

@@ -1,7 +1,7 @@
 //! Moments that no other story stays in for long enough to be read. Each ends well all the same.
 
 use aks_emulator::{Canned, Matcher, OperationFailure, PoolSpec};
-use nodepool_operator::api::{NodePoolPolicyStatus, condition};
+use nodepool_operator::api::{FINALIZER, NodePoolPolicyStatus, condition};
 use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
@@ -17,6 +17,7 @@ pub fn stories() -> Vec<Story> {
         story("a_write_that_azure_puts_off_is_told_as_delayed", put_off),
         story("a_policy_that_comes_while_azure_cannot_be_read_says_so", unread),
         story("a_policy_that_a_newer_definition_lets_through_is_told_as_invalid", newer),
+        story("a_policy_that_is_not_understood_leaves_its_pool_when_it_is_deleted", newer_and_deleted),
         story("a_policy_that_somebody_else_keeps_says_what_becomes_of_its_pool", kept),
         story("a_drain_that_finds_too_few_nodes_says_which_are_cordoned", too_few),
         story("a_drain_and_its_end_are_read_page_by_page", drained),
@@ -94,17 +95,7 @@ async fn newer(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = plain_cluster(lane).await?;
     scene.apply(policy("apps", json!({"labels": {"tier": "web"}}))).await?;
     scene.ready("apps").await?;
-    // As if the definition were of a later version than the operator. The next testbed applies its own again.
-    let mode = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/mode/enum/-";
-    let later = json!([{"op": "add", "path": mode, "value": "Gateway"}]).to_string();
-    scene.kubectl(&["patch", "crd", "nodepoolpolicies.aks.nodepool.dev", "--type", "json", "-p", &later]).await?;
-    asks(&scene, "Gateway").await?;
-    wait_for("the policy to be told as invalid", DEADLINE, async || {
-        let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
-        let reason = scene.kubectl(&["get", "npp", "apps", "-o", ready]).await?;
-        Ok(if reason == "InvalidSpec" { Ok(()) } else { Err(reason) })
-    })
-    .await?;
+    asks_for_what_is_newer(&scene).await?;
     scene.page("invalid-spec", "apps").await?;
     scene.is_quiet().await?;
     assert_eq!(scene.writes().len(), 1);
@@ -115,6 +106,38 @@ async fn newer(lane: Lane) -> anyhow::Result<Scene> {
     scene.ready("apps").await?;
     assert_eq!(scene.in_arm("apps", "nodeLabels")["tier"], json!(null));
     Ok(scene)
+}
+
+async fn newer_and_deleted(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 1, "deletionPolicy": "Delete"}))).await?;
+    scene.has_finalizers("apps", &[FINALIZER]).await?;
+    asks_for_what_is_newer(&scene).await?;
+    scene.kubectl(&["delete", "npp", "apps", "--wait=false"]).await?;
+    wait_for("the object to be let go", DEADLINE, async || {
+        let left = scene.kubectl(&["get", "npp", "-o", "name"]).await?;
+        Ok(if left.trim().is_empty() { Ok(()) } else { Err(left) })
+    })
+    .await?;
+    scene.is_quiet().await?;
+    anyhow::ensure!(scene.writes().is_empty(), "nobody knows what it wanted: {:?}", scene.writes());
+    assert_eq!(scene.in_arm("apps", "count"), 1);
+    Ok(scene)
+}
+
+/// Policy `apps` asks for something that the operator does not know, and is told so. As if the definition were of a later version
+/// than the operator; the next testbed applies its own again.
+async fn asks_for_what_is_newer(scene: &Scene) -> anyhow::Result<()> {
+    let mode = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/mode/enum/-";
+    let later = json!([{"op": "add", "path": mode, "value": "Gateway"}]).to_string();
+    scene.kubectl(&["patch", "crd", "nodepoolpolicies.aks.nodepool.dev", "--type", "json", "-p", &later]).await?;
+    asks(scene, "Gateway").await?;
+    wait_for("the policy to be told as invalid", DEADLINE, async || {
+        let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}"#;
+        let reason = scene.kubectl(&["get", "npp", "apps", "-o", ready]).await?;
+        Ok(if reason == "InvalidSpec" { Ok(()) } else { Err(reason) })
+    })
+    .await
 }
 
 /// Sets the mode that policy `apps` asks for. The API server takes a moment to go by a new definition.

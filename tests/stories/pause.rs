@@ -168,5 +168,5 @@ async fn forbidden(lane: Lane) -> anyhow::Result<Scene> {
         Ok(if known { Ok(()) } else { Err("it has not") })
     })
     .await?;
-    Ok(scene)
+    Ok(scene.in_which_rights_are_missing())
 }

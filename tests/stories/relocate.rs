@@ -5,21 +5,23 @@ use std::collections::BTreeSet;
 
 use aks_emulator::PoolSpec;
 use anyhow::Context as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use testbed::{Lane, Match, OPERATOR_USER, Testbed};
+use testbed::{Lane, Match, OPERATOR_USER, Testbed, wait_for};
 
 use super::drains::{
     deploy, ends_with, evicted_by_operator, evicted_once, five_nodes, given_up, hold_evictions, homes, is_cordoned,
     is_marked, is_open, let_go_one_by_one, marked, protected_on, removed_only, scaled_to, set_budget,
 };
-use super::support::{Scene, Story, begin, policy, story};
+use super::support::{DEADLINE, Scene, Story, begin, policy, story};
 
 pub fn stories() -> Vec<Story> {
     vec![
         story("relocate_scales_a_system_pool_down_by_moving_its_pods", moves_pods),
+        story("relocate_moves_the_pods_of_a_stateful_set_too", moves_stateful_pods),
         story("protect_removes_only_nodes_without_protected_pods", empty_nodes),
         story("a_demotion_moves_the_protected_pods_first", demotion),
         story("a_budget_that_never_opens_stops_a_drain_before_it_begins", closed_budget),
@@ -64,6 +66,42 @@ async fn moves_pods(lane: Lane) -> anyhow::Result<Scene> {
         .collect();
     assert_eq!(told, going, "the nodes have their events");
     scene.is_quiet().await?;
+    Ok(scene)
+}
+
+/// Its pods come back under their own names, so that a successor is told by its id.
+async fn moves_stateful_pods(lane: Lane) -> anyhow::Result<Scene> {
+    let scene = five_nodes(lane, &[]).await?;
+    let labels = json!({"app": "store"});
+    let apart = json!({"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"});
+    let weighted = json!([{"weight": 100, "podAffinityTerm": apart}]);
+    let pods = json!({
+        "containers": [{"name": "c", "image": "c", "resources": {"requests": {"cpu": "10m"}}}],
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": weighted}},
+        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
+    });
+    let store: StatefulSet = serde_json::from_value(json!({
+        "metadata": {"name": "store"},
+        "spec": {
+            "replicas": 5, "serviceName": "store", "podManagementPolicy": "Parallel", "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pods}
+        }
+    }))?;
+    let api: Api<StatefulSet> = Api::namespaced(scene.bed.cluster.client(), "kube-system");
+    api.create(&PostParams::default(), &store).await?;
+    wait_for("the StatefulSet to run", DEADLINE, async || {
+        let ready = api.get("store").await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        Ok(if ready == 5 { Ok(()) } else { Err(format!("{ready} are Ready")) })
+    })
+    .await?;
+    let homes = homes(&scene, "system").await?;
+    scene.apply(scaled_to(4, "Relocate")).await?;
+    let going = marked(&scene, 1).await?;
+    ends_with(&scene, 4).await?;
+    evicted_once(&scene, &homes, &going);
+    let evicted = evicted_by_operator(&scene)?;
+    anyhow::ensure!(evicted.iter().any(|pod| pod.starts_with("store-")), "{evicted:?}");
+    removed_only(&scene, &going);
     Ok(scene)
 }
 

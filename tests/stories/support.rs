@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::applied::{Applied, GITOPS};
 use super::watched::Watched;
-use super::{health, inventory};
+use super::{health, inventory, rights};
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -87,6 +87,8 @@ pub struct Scene {
     watched: Watched,
     /// Azure evicts pods for its own reasons.
     azure_drains: bool,
+    /// Somebody takes rights away from the operator.
+    rights_are_missing: bool,
 }
 
 /// The operator's executable.
@@ -140,12 +142,26 @@ impl Scene {
     pub fn of(bed: Testbed, operator: Operator) -> Self {
         let policies = Api::all(bed.cluster.client());
         let watched = Watched::new(policies.clone());
-        Self { bed, operator, policies, applied: Applied::default(), watched, azure_drains: false }
+        Self {
+            bed,
+            operator,
+            policies,
+            applied: Applied::default(),
+            watched,
+            azure_drains: false,
+            rights_are_missing: false,
+        }
     }
 
     /// Azure upgrades nodes by itself, which evicts pods that the operator has nothing to do with.
     pub const fn in_which_azure_drains(mut self) -> Self {
         self.azure_drains = true;
+        self
+    }
+
+    /// Somebody takes rights away from the operator, so that it is denied what it asks for.
+    pub const fn in_which_rights_are_missing(mut self) -> Self {
+        self.rights_are_missing = true;
         self
     }
 
@@ -357,6 +373,7 @@ impl Scene {
     /// what ARM says.
     async fn ends_well(mut self) -> anyhow::Result<()> {
         self.watched.judged_well()?;
+        rights::were_enough(&self.bed.audit, self.rights_are_missing)?;
         self.bed.emulator.idle().await;
         inventory::tells_the_truth(&mut self).await?;
         self.applied.all_again(&self.policies).await?;
