@@ -26,8 +26,8 @@ struct State {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Role {
-    /// The API server has not been reached yet.
-    Starting,
+    /// The lease has not been seen yet, and what stands in the way, if that is known.
+    Starting { why: Option<String> },
     /// Another replica leads.
     Waiting {
         /// Which one.
@@ -45,7 +45,7 @@ impl Health {
     /// That of a process that has just begun. A sign of life that is later than `patience` means that it hangs.
     #[must_use]
     pub fn new(patience: Duration) -> Self {
-        let state = State { role: Role::Starting, due: Instant::now() + patience };
+        let state = State { role: Role::Starting { why: None }, due: Instant::now() + patience };
         Self { state: Arc::new(Mutex::new(state)), patience }
     }
 
@@ -61,6 +61,15 @@ impl Health {
     /// The loop rests until then.
     pub fn lives_until(&self, next: Instant) {
         self.change(|state| state.due = next + self.patience);
+    }
+
+    /// The lease could not be read or written.
+    pub fn lacks_the_lease(&self, failure: &str) {
+        self.change(|state| {
+            if let Role::Starting { why } = &mut state.role {
+                *why = Some(failure.to_owned());
+            }
+        });
     }
 
     /// Another replica leads; the lease is looked at again before `until`.
@@ -98,8 +107,8 @@ impl Health {
     /// # Errors
     /// What it waits for.
     pub fn started(&self) -> Result<String, String> {
-        self.with(|state| match state.role {
-            Role::Starting => Err("the API server has not been reached yet".to_owned()),
+        self.with(|state| match &state.role {
+            Role::Starting { why } => Err(starting(why.as_deref())),
             Role::Waiting { .. } | Role::Leading { .. } | Role::Stopping => Ok("it has started".to_owned()),
         })
     }
@@ -125,7 +134,7 @@ impl Health {
     /// What it lacks, one thing a line.
     pub fn ready(&self) -> Result<String, String> {
         self.with(|state| match &state.role {
-            Role::Starting => Err("the API server has not been reached yet".to_owned()),
+            Role::Starting { why } => Err(starting(why.as_deref())),
             Role::Waiting { until, .. } if *until < Instant::now() => {
                 Err("the lease can't be read any more, so that this replica could not take over".to_owned())
             }
@@ -140,6 +149,13 @@ impl Health {
     }
 }
 
+fn starting(why: Option<&str>) -> String {
+    why.map_or_else(
+        || "the lease has not been looked at yet".to_owned(),
+        |why| format!("the lease could not be read or written: {why}"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +166,8 @@ mod tests {
     async fn it_is_ready_while_it_waits_and_when_it_leads_and_sees_all() {
         let health = Health::new(PATIENCE);
         assert!(health.started().is_err() && health.ready().is_err());
+        health.lacks_the_lease("leases is forbidden");
+        assert_eq!(health.started().unwrap_err(), "the lease could not be read or written: leases is forbidden");
         health.waits_for("other", Instant::now() + PATIENCE);
         assert!(health.started().is_ok());
         assert_eq!(health.ready().unwrap(), "other leads; this replica waits to take over");

@@ -85,6 +85,7 @@ impl Election {
                     self.terms.look()
                 }
                 Err(failure) => {
+                    health.lacks_the_lease(&failure);
                     tracing::warn!(
                         lease = self.name,
                         failure,

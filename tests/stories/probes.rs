@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::Value;
 use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
 
@@ -13,6 +16,7 @@ pub fn stories() -> Vec<Story> {
     vec![
         story("probes_tell_what_the_operator_can_not_see", blind),
         story("a_loop_that_hangs_is_told_to_kubelet", hangs),
+        story("a_replica_that_may_not_write_its_lease_says_so_and_goes_on_when_it_may", may_not),
         story("a_replica_that_can_not_stand_for_the_lease_says_what_is_missing", cannot_stand),
     ]
 }
@@ -65,6 +69,23 @@ async fn hangs(lane: Lane) -> anyhow::Result<Scene> {
     answers(&scene, "livez", 200, "the loop goes on").await?;
     scene.looks_again().await?;
     Ok(scene)
+}
+
+async fn may_not(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = plain_cluster_with(lane, &[]).await?;
+    scene.operator.terminate().await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(scene.bed.cluster.client(), "nodepool-operator");
+    let mut binding = bindings.get("nodepool-operator").await?;
+    bindings.delete("nodepool-operator", &DeleteParams::default()).await?;
+    scene.operator.restart().await?;
+    for path in ["startupz", "readyz"] {
+        answers(&scene, path, 503, "the lease could not be read or written: leases.coordination.k8s.io").await?;
+    }
+    answers(&scene, "livez", 200, "").await?;
+    binding.metadata.resource_version = None;
+    bindings.create(&PostParams::default(), &binding).await?;
+    answers(&scene, "readyz", 200, "this replica leads").await?;
+    Ok(scene.in_which_rights_are_missing())
 }
 
 async fn cannot_stand(lane: Lane) -> anyhow::Result<Scene> {
