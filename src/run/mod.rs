@@ -17,6 +17,7 @@ mod logging;
 mod pass;
 mod sight;
 mod start;
+mod telling;
 mod upgrades;
 mod wake;
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::arguments::Arguments;
 use super::ends::retry_at;
-use super::farewell::{self, is_let_go};
+use super::farewell;
 use super::finalizers::Finalizers;
 use super::flights::Flights;
 use super::inventory::Bulletin;
@@ -22,15 +22,15 @@ use super::logging::Log;
 use super::sight;
 use super::wake::Wake;
 use crate::act::{Hands, Outcome, act};
-use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition, is_look_due};
+use crate::api::{NodePoolPolicy, is_look_due};
 use crate::arm::ArmClient;
 use crate::health::Health;
 use crate::leadership::Leadership;
 use crate::metrics::{Figures, PassedRules};
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
-use crate::report::{Circumstances, Hold, Publisher, malformed, notices, own_what_is_named, status, take_outcome};
+use crate::report::{Publisher, own_what_is_named, take_outcome};
 
-/// Everything that a pass needs, with the parts of it that are told in `drains`, `ends` and `farewell`.
+/// Everything that a pass needs, with the parts of it that are told in `drains`, `ends`, `farewell` and `telling`.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
     /// How often ARM is read at rest, with this process's share of jitter.
@@ -209,7 +209,7 @@ impl Pass {
     }
 
     /// Whether a policy was written after ARM was last read: what is about to be done or refused needs a newer view.
-    fn is_older_than_the_policies(&self) -> bool {
+    pub(super) fn is_older_than_the_policies(&self) -> bool {
         self.wake
             .policy_changed_at()
             .is_some_and(|changed| self.observer.arm_read_at().is_none_or(|read| read < changed))
@@ -309,95 +309,6 @@ impl Pass {
         }
     }
 
-    async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
-        let rows = self.store.policies();
-        self.ledger.retain(|policy| rows.contains_key(policy));
-        self.flights.retain(|policy| rows.contains_key(policy));
-        self.store.forget(|policy| rows.contains_key(policy));
-        for (name, row) in rows {
-            if !self.is_as_planned(&name, &row) {
-                continue;
-            }
-            match row {
-                PolicyRow::Valid(policy) => {
-                    let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
-                    let status = self.status_of(&policy, plan, snapshot, verdicts);
-                    let waits = status.condition(condition::RECONCILING).filter(|condition| {
-                        condition.status == ConditionStatus::True && condition.reason != "OperationInProgress"
-                    });
-                    if status
-                        .condition(condition::STALLED)
-                        .is_none_or(|stalled| stalled.status == ConditionStatus::False)
-                    {
-                        self.ledger.waits_for(&name, waits.map(|condition| condition.reason.as_str()));
-                    }
-                    self.publish(&policy, status).await;
-                }
-                PolicyRow::Malformed { rest, error } if !is_let_go(&rest) => {
-                    let status = malformed(&self.store.published(&rest), rest.metadata.generation, &error, now());
-                    self.publish(&rest, status).await;
-                }
-                PolicyRow::Malformed { .. } => {}
-            }
-        }
-    }
-
-    fn status_of(
-        &self,
-        policy: &NodePoolPolicy,
-        plan: &PolicyPlan,
-        snapshot: &Snapshot,
-        verdicts: &[Verdict],
-    ) -> NodePoolPolicyStatus {
-        let delayed = self.ledger.delayed(&plan.policy);
-        let attempt = policy.status.as_ref().and_then(|status| status.attempt.as_ref());
-        let attempt = attempt.filter(|attempt| Some(attempt.generation) == policy.metadata.generation);
-        let about = Circumstances {
-            now: snapshot.now,
-            hold: Hold::of(policy, snapshot.paused.value() == Some(&true)),
-            plan,
-            verdicts: verdicts.iter().filter(|verdict| verdict.step().policy == plan.policy).collect(),
-            pool: snapshot.cluster.value().and_then(|cluster| cluster.pool(&plan.pool)),
-            nodes: &snapshot.nodes,
-            in_flight: self.flights.of(&plan.policy),
-            settled: is_stalled(snapshot, &plan.policy) || self.settles_at().is_none_or(|at| Instant::now() >= at),
-            overdue: self.ledger.overdue(&plan.policy, self.arguments.progress_deadline_seconds),
-            delayed: delayed.map(|(reason, _)| reason),
-            failures: attempt.map_or(0, |attempt| attempt.failures),
-            patience: self.arguments.operation_patience,
-            repairs: self.arguments.repairs,
-            offered: self.observer.offered(&plan.pool),
-            joining: self.joins.lacking(policy, snapshot),
-            looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
-            stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
-        };
-        status(policy, &about)
-    }
-
-    /// Writes a status and tells what is news in it, if anything is. Tells whether the API server has it now.
-    pub(super) async fn publish(&self, policy: &NodePoolPolicy, status: NodePoolPolicyStatus) -> bool {
-        let published = self.store.published(policy);
-        if published == status && !self.store.is_damaged(policy) {
-            return true;
-        }
-        let version = match self.publisher.status(policy, &status).await {
-            Ok(version) => version,
-            Err(error) => {
-                tracing::warn!(%error, "it is written again in the next pass");
-                self.wake_later();
-                return false;
-            }
-        };
-        self.figures.published(&published, &status);
-        for notice in notices(&published, &status) {
-            let name = policy.metadata.name.as_deref().unwrap_or_default();
-            tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");
-            self.publisher.notice(policy, &notice).await;
-        }
-        self.store.publish(policy, status, version);
-        true
-    }
-
     pub(super) fn wake_later(&self) {
         let (wake, delay) = (Arc::clone(&self.wake), self.arguments.arm_poll_seconds);
         tokio::spawn(async move {
@@ -407,7 +318,7 @@ impl Pass {
     }
 
     /// When the policies have settled: a while after the last one was written.
-    fn settles_at(&self) -> Option<Instant> {
+    pub(super) fn settles_at(&self) -> Option<Instant> {
         self.wake.policy_changed_at().map(|changed| changed + self.arguments.settle_seconds)
     }
 
@@ -442,12 +353,6 @@ impl Pass {
         at_latest(next_attempt(snapshot).map(|at| started + Duration::from_millis(at.since(now()).as_millis())));
         due
     }
-}
-
-/// Whether the policy as it is has been told to be stuck already: what becomes of others does not make that news again.
-fn is_stalled(snapshot: &Snapshot, policy: &str) -> bool {
-    let mut intents = snapshot.intents.value().into_iter().flatten();
-    intents.any(|intent| intent.policy == policy && intent.stalled)
 }
 
 /// When the next attempt after a refused write is due.
