@@ -240,11 +240,12 @@ pub(super) async fn create_at_most(service: &Service, cluster: &str, name: &str,
         return Ok(());
     }
     let new = reserve(service, cluster, name, &present, &pool.zones, missing);
-    let mut creations = Vec::new();
+    // One after the other: of two nodes of a pool the one with the higher number is never the older one, by whole seconds too.
+    let mut created = Ok(());
     for instance in &new {
-        creations.push(service.nodes.create(&pool, instance));
+        created = created.and(service.nodes.create(&pool, instance).await);
     }
-    all(creations).await
+    created
 }
 
 /// Takes numbers that no instance of the pool ever had.
