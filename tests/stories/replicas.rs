@@ -20,11 +20,11 @@ use super::support::{DEADLINE, QUICK, Scene, binary};
 const LEASE: &str = "nodepool-operator";
 
 /// How long the lease of these stories lasts.
-pub const LASTS: Duration = Duration::from_secs(4);
+pub const LASTS: Duration = Duration::from_secs(6);
 
 /// Settings of a replica of these stories, beside the quick ones.
 const SETTINGS: [&str; 6] =
-    ["--lease-seconds", "4", "--arm-write-timeout-seconds", "2", "--arm-read-timeout-seconds", "2"];
+    ["--lease-seconds", "6", "--arm-write-timeout-seconds", "2", "--arm-read-timeout-seconds", "2"];
 
 /// A second replica behind doors of its own.
 pub struct Second {

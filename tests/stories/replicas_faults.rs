@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::{Lane, Match, Testbed, wait_for};
@@ -248,10 +248,14 @@ async fn clocks_apart(lane: Lane) -> anyhow::Result<Scene> {
         pair.waits(First).await?;
         pair.leads(First).await?;
         let asked = pair.api(First).journal();
-        let looks = asked.iter().rev().skip_while(|passage| passage.request.method != "PUT").skip(1);
-        let looks = looks.take_while(|it| it.request.is_about_a_lease() && it.request.method == "GET").count();
-        // The last look is part of the taking itself.
-        ensure!((8..=LOOKS_IN_A_LEASE).contains(&looks), "it looked {looks} times before it took the lease");
+        let mut taking = asked.iter().rev().skip_while(|passage| passage.request.method != "PUT");
+        let taken = taking.next().context("the lease was not taken")?;
+        let looks: Vec<_> =
+            taking.take_while(|it| it.request.is_about_a_lease() && it.request.method == "GET").collect();
+        let first = looks.last().context("it did not look before")?;
+        let waited = taken.at.duration_since(first.at)?;
+        ensure!(waited >= LASTS, "it waited for {waited:?}");
+        ensure!(looks.len() <= LOOKS_IN_A_LEASE, "it looked {} times", looks.len());
         pair.operator(Second).restart().await?;
         pair.waits(Second).await?;
     }
