@@ -144,15 +144,16 @@ async fn nowhere_else(lane: Lane) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
+/// Ages are told in seconds, so that the names too say which of the two policies was first.
 async fn renamed(lane: Lane) -> anyhow::Result<Scene> {
     let scene = plain_cluster(lane).await?;
-    scene.apply(deleting("old", json!({"poolName": "apps", "count": 1}))).await?;
-    scene.ready("old").await?;
-    scene.has_finalizers("old", &[FINALIZER]).await?;
-    scene.apply(deleting("new", json!({"poolName": "apps", "count": 1}))).await?;
-    scene.delete("old").await?;
-    scene.told("old", &["PoolOrphaned"]).await?;
-    scene.ready("new").await?;
+    scene.apply(deleting("before", json!({"poolName": "apps", "count": 1}))).await?;
+    scene.ready("before").await?;
+    scene.has_finalizers("before", &[FINALIZER]).await?;
+    scene.apply(deleting("renamed", json!({"poolName": "apps", "count": 1}))).await?;
+    scene.delete("before").await?;
+    scene.told("before", &["PoolOrphaned"]).await?;
+    scene.ready("renamed").await?;
     scene.looks_again().await?;
     assert_eq!(scene.writes(), []);
     Ok(scene)
