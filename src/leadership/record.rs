@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -76,16 +76,10 @@ impl Sighting {
     /// The lease as `identity` writes it: whatever else stands in it stays.
     fn taken_by(&self, name: &str, identity: &str, length: Duration) -> Lease {
         let mut lease = self.lease.clone().unwrap_or_default();
-        lease.metadata.name = Some(name.to_owned());
-        let version = lease.metadata.resource_version.take();
-        if version.is_none() {
+        if lease.metadata.resource_version.is_none() {
             // It is created: what the API server gave to the one before does not go with it.
-            lease.metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-                name: lease.metadata.name,
-                ..Default::default()
-            };
+            lease.metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         }
-        lease.metadata.resource_version = version;
         let now = MicroTime(Timestamp::now());
         let is_new = self.holder() != Some(identity);
         let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
