@@ -103,7 +103,7 @@ impl fmt::Display for Outcome {
 pub struct Hands<'a> {
     /// Writes to ARM.
     pub arm: &'a ArmClient,
-    /// Writes to nodes and evicts; it gives way to nobody else's lease by itself.
+    /// Writes to nodes and evicts, behind a gate: only while this replica leads.
     pub client: &'a Client,
     /// Who may write to ARM, and until when.
     pub leadership: &'a Leadership,
