@@ -7,7 +7,7 @@ export NODEPOOL_TESTBED_LANES ?= 2
 export PROPTEST_RNG_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny assets fmt
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny assets fmt image image-test upgrade-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,15 @@ fuzz: ## Feeds the emulator requests, the ARM client answers and the kernel snap
 
 assets: ## Builds the executables of the control plane and Helm, once per machine (some minutes the first time)
 	@$(CARGO) run --quiet -p testbed -- assets > /dev/null
+
+image: ## Builds the image with docker, podman or buildah: IMAGE=name:tag, PLATFORM=linux/arm64, CONTAINER_TOOL=
+	@IMAGE='$(IMAGE)' PLATFORM='$(PLATFORM)' CONTAINER_TOOL='$(CONTAINER_TOOL)' image/build.sh
+
+image-test: assets ## Builds the image on a base made here and runs it in its pod (root, buildah, runc and mmdebstrap; minutes)
+	NODEPOOL_IMAGE=$$(image/local.sh) && export NODEPOOL_IMAGE && $(CARGO) test -p nodepool-operator --test stories -- image_is_small
+
+upgrade-test: assets ## Replaces the operator that is released by this one, half-way through its work (minutes)
+	NODEPOOL_PREVIOUS=$$(tools/previous) && export NODEPOOL_PREVIOUS && $(CARGO) test -p nodepool-operator --test stories -- an_upgrade_of_the_operator
 
 crds: ## Writes the CRDs anew from the types, and into the chart
 	@for plural in nodepoolpolicies nodepoolinventories; do \

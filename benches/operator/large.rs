@@ -20,6 +20,7 @@ use testbed::bed::EMULATOR_USER;
 use testbed::cluster::{is_of_daemon_set, node_of};
 
 use crate::latency::{everywhere, puts};
+use crate::rest;
 use crate::samples::Samples;
 use crate::scene::{Scene, USER_POOLS, pool};
 use crate::table::{Table, mebibytes, say};
@@ -57,6 +58,17 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
     let memory = operator.memory()?;
     let figure = format!("{}, at most {}", mebibytes(memory.now), mebibytes(memory.peak));
     table.add(&format!("resident memory, {size}"), figure, "< 64 MB");
+    table.add(&format!("processor at rest, {size}"), rest::at_rest(&operator).await?, "");
+    let kubelets = scene.bed.control_plane().client_of(EMULATOR_USER)?;
+    let names: Vec<String> = Api::<Node>::all(kubelets.clone())
+        .list_metadata(&ListParams::default())
+        .await?
+        .items
+        .iter()
+        .map(kube::ResourceExt::name_any)
+        .collect();
+    let figure = rest::while_nodes_report(&operator, kubelets, &names).await?;
+    table.add(&format!("the same while kubelets report as they do, {} nodes every 5 minutes", names.len()), figure, "");
     let puts = puts(scene, &mut watch, CHANGES).await?;
     table.add(&format!("apply to the PUT arriving at ARM, {size}"), puts.p50_and_p99(), "");
     let memory = operator.memory()?;

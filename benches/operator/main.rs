@@ -5,6 +5,7 @@
 mod hour;
 mod large;
 mod latency;
+mod rest;
 mod samples;
 mod scene;
 mod small;

@@ -43,6 +43,8 @@ pub(crate) static STARTED: AtomicUsize = AtomicUsize::new(0);
 pub struct OperatorOptions {
     /// The operator's executable.
     pub binary: PathBuf,
+    /// The checkout whose manifests are installed; by default this one.
+    pub checkout: PathBuf,
     /// Resource id of the cluster that it is told it runs in.
     pub cluster_resource_id: String,
     /// ARM's endpoint, reached with a sign-in that the arguments describe. Without one it is the ARM door, and no sign-in.
@@ -61,6 +63,7 @@ impl OperatorOptions {
     pub fn new(binary: impl Into<PathBuf>, cluster_resource_id: impl Into<String>) -> Self {
         Self {
             binary: binary.into(),
+            checkout: this_checkout(),
             cluster_resource_id: cluster_resource_id.into(),
             arm: None,
             api_server: None,
@@ -119,7 +122,7 @@ impl Operator {
         options: OperatorOptions,
     ) -> anyhow::Result<Self> {
         let client = control_plane.client();
-        install(&client).await?;
+        install_from(&client, &options.checkout).await?;
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
         let folder = new_folder(control_plane, number)?;
         let kubeconfig = folder.join("kubeconfig");
@@ -183,6 +186,14 @@ impl Operator {
     /// When it does not run.
     pub fn memory(&self) -> anyhow::Result<Memory> {
         self.component.memory()
+    }
+
+    /// The processor time that its present process took.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        self.component.processor_time()
     }
 
     /// Its exit code if it has ended: its own, or 128 plus the number of the signal that ended it.
@@ -251,7 +262,14 @@ impl Operator {
 /// # Errors
 /// When a manifest can't be read or applied.
 pub async fn install(client: &Client) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    install_from(client, &this_checkout()).await
+}
+
+fn this_checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+async fn install_from(client: &Client, root: &Path) -> anyhow::Result<()> {
     apply(client, &read(&root.join("deploy/base/namespace.yaml"))?).await?;
     let definitions = root.join("crds");
     let entries =

@@ -37,14 +37,14 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// A cluster that never had an operator, with Helm beside it.
-struct Site {
-    bed: Testbed,
+pub struct Site {
+    pub bed: Testbed,
     helm: Helm,
     values: tempfile::TempDir,
 }
 
 impl Site {
-    async fn begin(lane: Lane) -> anyhow::Result<Self> {
+    pub async fn begin(lane: Lane) -> anyhow::Result<Self> {
         let role: Value = serde_json::from_str(include_str!("../../deploy/azure/role.json"))?;
         let actions: Vec<&str> = role["Actions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let identity = Identity::new(CLIENT).federated(of_the_operator()).actions(&actions);
@@ -93,7 +93,7 @@ impl Site {
     }
 
     /// Runs Helm with these values beside the others, waits as Helm does until all is Ready, and returns what it tells.
-    async fn helm(&self, verb: &str, values: &[&str]) -> anyhow::Result<String> {
+    pub async fn helm(&self, verb: &str, values: &[&str]) -> anyhow::Result<String> {
         let said = self.run(&[verb, NAME, "--wait", "--timeout", "2m"], values).await?;
         ensure!(said.succeeded, "helm {verb} failed: {}{}", said.output, said.errors);
         // A warning of the API server would be that of a level of pod security, or of a field that it does not know.
@@ -106,7 +106,7 @@ impl Site {
     }
 
     /// The operator's pods, once there are two and all run.
-    async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
+    pub async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
         let two = wait_for("two pods of the operator to run", DEADLINE, async || {
             let pods = self.bed.cluster.pods(NAME).await?;
             let names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
@@ -117,9 +117,13 @@ impl Site {
 
     /// The process of a pod.
     async fn start(&self, pod: &Pod) -> anyhow::Result<Operator> {
-        let webhook =
-            Webhook { tenant: TENANT.to_owned(), authority: self.bed.emulator.endpoint().as_str().to_owned() };
-        Operator::start_pod(self.bed.control_plane(), &self.bed.api, Path::new(binary()), pod, &webhook).await
+        let (control_plane, program) = (self.bed.control_plane(), Path::new(binary()));
+        Operator::start_pod(control_plane, &self.bed.api, program, pod, &self.webhook()).await
+    }
+
+    /// What the webhook of workload identity in this cluster knows.
+    pub fn webhook(&self) -> Webhook {
+        Webhook { tenant: TENANT.to_owned(), authority: self.bed.emulator.endpoint().as_str().to_owned() }
     }
 }
 

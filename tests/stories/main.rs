@@ -28,6 +28,7 @@ mod foreign_hands;
 mod fuse;
 mod health;
 mod identity;
+mod image;
 mod inventory;
 mod inventory_findings;
 mod kubectl;
@@ -47,6 +48,7 @@ mod pages;
 mod pause;
 mod placement;
 mod power;
+mod previous;
 mod probes;
 mod relocate;
 mod relocate_crashes;
@@ -86,13 +88,14 @@ fn main() -> anyhow::Result<()> {
     let trials = all()
         .into_iter()
         .map(|story| {
-            let (runtime, lanes) = (Arc::clone(&runtime), lanes.clone());
-            Trial::test(story.name(), move || {
+            let (runtime, lanes, is_ignored) = (Arc::clone(&runtime), lanes.clone(), story.is_ignored());
+            let trial = Trial::test(story.name(), move || {
                 runtime.block_on(story.tell(lanes.clone())).map_err(|error| {
                     lanes.keep_logs();
                     Failed::from(format!("{error:#}"))
                 })
-            })
+            });
+            trial.with_ignored_flag(is_ignored)
         })
         .collect();
     let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
@@ -120,6 +123,7 @@ fn all() -> Vec<Story> {
     stories.extend(foreign::stories());
     stories.extend(drift::stories());
     stories.extend(chart::stories());
+    stories.extend(image::stories());
     stories.extend(kubectl::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
@@ -136,6 +140,7 @@ fn all() -> Vec<Story> {
     stories.extend(deletion_drains::stories());
     stories.extend(placement::stories());
     stories.extend(power::stories());
+    stories.extend(previous::stories());
     stories.extend(probes::stories());
     stories.extend(fuse::stories());
     stories.extend(relocate::stories());

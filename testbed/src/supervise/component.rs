@@ -107,6 +107,15 @@ impl Component {
         Memory::of_child_of(self.supervisor.id()).with_context(|| format!("the memory of {} can't be read", self.name))
     }
 
+    /// The processor time that the component took so far. Linux only.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        super::processor::time_of_child_of(self.supervisor.id())
+            .with_context(|| format!("the processor time of {} can't be read", self.name))
+    }
+
     /// The exit code if the component has ended: its own, or 128 plus the number of the signal that ended it.
     ///
     /// # Errors

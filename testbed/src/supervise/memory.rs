@@ -2,6 +2,8 @@
 
 use anyhow::Context as _;
 
+use super::about_child_of;
+
 /// Resident memory of a process, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -14,9 +16,7 @@ pub struct Memory {
 impl Memory {
     /// Of the only child of a process.
     pub(super) fn of_child_of(parent: u32) -> anyhow::Result<Self> {
-        let children = read(&format!("/proc/{parent}/task/{parent}/children"))?;
-        let child = children.split_whitespace().next().context("there is no such process")?;
-        Self::parse(&read(&format!("/proc/{child}/status"))?)
+        Self::parse(&about_child_of(parent, "status")?)
     }
 
     fn parse(status: &str) -> anyhow::Result<Self> {
@@ -27,10 +27,6 @@ impl Memory {
         };
         Ok(Self { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
     }
-}
-
-fn read(path: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{path} can't be read"))
 }
 
 #[cfg(test)]

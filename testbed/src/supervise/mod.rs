@@ -10,12 +10,15 @@
 
 mod component;
 mod memory;
+mod processor;
 mod supervisor;
 
 pub use component::{Component, Launch};
 pub use memory::Memory;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
 
 /// First argument of a supervisor: log file, grace in milliseconds, program and its arguments follow.
 const SUPERVISE: &str = "--testbed-supervise";
@@ -41,4 +44,12 @@ pub fn run_if_asked() {
 /// [`run_if_asked`] would start itself over and over.
 fn can_supervise() -> bool {
     ASKED.load(Ordering::SeqCst)
+}
+
+/// What the kernel tells of the only child of a process in one of its files.
+fn about_child_of(parent: u32, file: &str) -> anyhow::Result<String> {
+    let read = |path: String| std::fs::read_to_string(&path).with_context(|| format!("{path} can't be read"));
+    let children = read(format!("/proc/{parent}/task/{parent}/children"))?;
+    let child = children.split_whitespace().next().context("there is no such process")?;
+    read(format!("/proc/{child}/{file}"))
 }
