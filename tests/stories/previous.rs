@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, ensure};
 use kube::ResourceExt as _;
-use nodepool_operator::api::{NodePoolPolicyStatus, condition};
+use nodepool_operator::api::NodePoolPolicyStatus;
 use serde_json::json;
 use testbed::{Lane, Match, Operator, OperatorOptions, Testbed};
 
 use super::drains::{deploy, ends_with, evicted_by_operator, evicted_once, homes, marked, scaled_to};
-use super::support::{QUICK, Scene, Story, binary, holds, message, policy, story, write};
+use super::support::{QUICK, Scene, Story, binary, policy, story, write};
 
 /// The folder of the previous build: `source`, its checkout, and `nodepool-operator`, its executable.
 const PREVIOUS: &str = "NODEPOOL_PREVIOUS";
@@ -102,9 +102,9 @@ fn removal(machines: &std::collections::BTreeSet<String>) -> super::support::Wri
 async fn ended(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = under_the_previous(lane).await?;
     scene.apply(policy("system", json!({"mode": "User"}))).await?;
-    let refusal = scene.refused("system", "LastHealthySystemPool").await?;
+    scene.refused("system", "LastHealthySystemPool").await?;
     // Whether it stays so is told after a while.
-    scene.stalled("system", "LastHealthySystemPool").await?;
+    let refused = scene.stalled("system", "LastHealthySystemPool").await?;
     let wrote = scene.writes();
     let before = versions(&scene).await?;
 
@@ -114,9 +114,9 @@ async fn ended(lane: Lane) -> anyhow::Result<Scene> {
         replace(&mut scene, build).await?;
         scene.looks_again().await?;
         assert_eq!(scene.writes(), wrote, "nothing is written to ARM where all is as asked");
-        assert_eq!(versions(&scene).await?, before, "what is said of it stays word by word");
-        let status = scene.status("system").await?;
-        ensure!(!holds(&status, condition::READY) && message(&status, condition::READY) == refusal, "{status:?}");
+        assert_eq!(versions(&scene).await?, before, "nothing is written to their objects");
+        // A process that has just begun does not know how long the add-ons run, and adds that to the rules that are broken.
+        assert_eq!(scene.status("system").await?.conditions, refused.conditions, "it stays refused, word by word");
     }
     // Whichever of them works works on.
     scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 1}))).await?;
@@ -135,10 +135,10 @@ async fn replace(scene: &mut Scene, build: fn(&Testbed) -> anyhow::Result<Operat
     Ok(())
 }
 
-/// The versions of all policies: whoever writes an object changes its version.
+/// The versions of the policies that have nothing to be done: whoever writes an object changes its version.
 async fn versions(scene: &Scene) -> anyhow::Result<Vec<(String, Option<String>)>> {
     let mut versions = Vec::new();
-    for name in ["absent", "apps", "system"] {
+    for name in ["absent", "apps"] {
         let found = scene.find(name).await?.with_context(|| format!("policy {name} is gone"))?;
         versions.push((found.name_any(), found.resource_version()));
     }
