@@ -88,6 +88,17 @@ impl Store {
         rows
     }
 
+    /// Whether some of what decisions rest on has still to be listed for the first time, with nothing known to keep it from
+    /// arriving.
+    #[must_use]
+    pub fn is_arriving(&self) -> bool {
+        self.nodes.is_due()
+            || self.pods.is_due()
+            || self.budgets.is_due()
+            || self.workloads.is_due()
+            || self.inventory.is_due()
+    }
+
     /// Which version of each policy there is, by name.
     #[must_use]
     pub fn versions(&self) -> BTreeMap<String, PolicyVersion> {

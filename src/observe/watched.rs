@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nodepool_kernel::{Known, Time};
 
+/// Why rows are unknown that nothing keeps from arriving.
+const DUE: &str = "the first list has not arrived yet";
+
 /// Rows of one kind from one or more watches (one a namespace).
 pub struct Watched<T> {
     inner: Mutex<Inner<T>>,
@@ -34,7 +37,12 @@ impl<T: Clone + PartialEq> Watched<T> {
 
     /// Announces a watch; the rows are unknown until it has delivered its list.
     pub fn expect(&self, watch: &str) {
-        self.lock().troubled.insert(watch.to_owned(), "the first list has not arrived yet".to_owned());
+        self.lock().troubled.insert(watch.to_owned(), DUE.to_owned());
+    }
+
+    /// Whether a watch has still to deliver its first list, and nothing is known to keep it from that.
+    pub fn is_due(&self) -> bool {
+        self.lock().troubled.values().any(|reason| reason == DUE)
     }
 
     /// Takes note that a watch begins a new list.
@@ -142,6 +150,23 @@ mod tests {
         }
         watched.listed("w", T1, |_| true);
         watched
+    }
+
+    #[test]
+    fn a_first_list_is_due_until_it_arrives_or_something_keeps_it() {
+        let watched: Watched<u32> = Watched::default();
+        assert!(!watched.is_due(), "nothing is watched yet");
+        watched.expect("a");
+        watched.expect("b");
+        watched.relist("a");
+        assert!(watched.is_due());
+        watched.listed("a", T1, |_| true);
+        assert!(watched.is_due(), "of two lists one has arrived");
+        watched.troubled("b", T1, "denied".to_owned());
+        assert!(!watched.is_due(), "it is known why it does not arrive");
+        watched.listed("b", T2, |_| true);
+        watched.troubled("b", T2, "gone".to_owned());
+        assert!(!watched.is_due(), "it was not the first");
     }
 
     #[test]

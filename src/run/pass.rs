@@ -57,6 +57,8 @@ pub(super) struct Pass {
     pub(super) figures: Figures,
     /// The versions of the policies that the plan is about.
     pub(super) planned: BTreeMap<String, PolicyVersion>,
+    /// When this process began to watch.
+    pub(super) begun: Instant,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 

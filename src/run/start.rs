@@ -229,6 +229,7 @@ impl Work {
             figures: self.figures,
             watch_client,
             planned: BTreeMap::new(),
+            begun: tokio::time::Instant::now(),
             stopping: self.stopping,
             arguments: self.arguments,
             arm: self.arm,

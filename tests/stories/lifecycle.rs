@@ -6,6 +6,7 @@ use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
 use nodepool_operator::api::{NodePoolPolicy, condition};
 use serde_json::json;
+use testbed::door::Request;
 use testbed::{Lane, Match, wait_for};
 
 use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story, write};
@@ -13,6 +14,7 @@ use super::support::{DEADLINE, Scene, Story, holds, plain_cluster, policy, story
 pub fn stories() -> Vec<Story> {
     vec![
         story("restart_in_the_middle_of_a_scale_without_a_second_write", restart),
+        story("restart_without_a_word_about_what_is_as_it_was_told", unchanged),
         story("remember_owned_labels_over_a_crash_at_the_write", crash_at_the_write),
         story("a_lost_answer_is_looked_up_and_not_repeated", lost_answer),
         story("a_write_that_never_arrived_is_made_again", lost_request),
@@ -36,6 +38,27 @@ async fn restart(lane: Lane) -> anyhow::Result<Scene> {
     let outcomes: Vec<&str> = status.history.iter().map(|entry| entry.outcome.as_str()).collect();
     assert_eq!(outcomes.last(), Some(&"Succeeded"), "the end is recorded although another process began it");
     scene.is_quiet().await?;
+    Ok(scene)
+}
+
+async fn unchanged(lane: Lane) -> anyhow::Result<Scene> {
+    let mut scene = plain_cluster(lane).await?;
+    scene.apply(policy("apps", json!({"count": 2}))).await?;
+    scene.ready("apps").await?;
+    scene.apply(policy("system", json!({"mode": "User"}))).await?;
+    scene.stalled("system", "LastHealthySystemPool").await?;
+    let told = (scene.find("apps").await?, scene.find("system").await?);
+    // In a large cluster it takes seconds until all pods are listed.
+    let is_list = |request: &Request| request.path.ends_with("/kube-system/pods") && !request.query.contains("watch=");
+    let held = scene.bed.api.hold(Match::method("GET").when(is_list));
+    scene.operator.restart().await?;
+    held.arrived().await?;
+    scene.looks_again().await?;
+    assert_eq!((scene.find("apps").await?, scene.find("system").await?), told, "nothing is known that was not told");
+    held.release();
+    scene.is_quiet().await?;
+    assert_eq!((scene.find("apps").await?, scene.find("system").await?), told);
+    scene.delete("system").await?;
     Ok(scene)
 }
 

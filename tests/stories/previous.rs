@@ -55,6 +55,9 @@ async fn under_the_previous(lane: Lane) -> anyhow::Result<Scene> {
     Ok(scene)
 }
 
+/// How a build is started.
+type Build = fn(&Testbed) -> anyhow::Result<OperatorOptions>;
+
 type Pairs = Vec<(String, String)>;
 
 /// When each condition last changed, and what the history tells.
@@ -103,20 +106,21 @@ async fn ended(lane: Lane) -> anyhow::Result<Scene> {
     let mut scene = under_the_previous(lane).await?;
     scene.apply(policy("system", json!({"mode": "User"}))).await?;
     scene.refused("system", "LastHealthySystemPool").await?;
-    // Whether it stays so is told after a while.
-    let refused = scene.stalled("system", "LastHealthySystemPool").await?;
     let wrote = scene.writes();
     let before = versions(&scene).await?;
 
-    let builds: [fn(&Testbed) -> anyhow::Result<OperatorOptions>; 3] =
-        [|bed| Ok(next(bed)), previous, |bed| Ok(next(bed))];
-    for build in builds {
+    let builds: [(bool, Build); 3] = [(true, |bed| Ok(next(bed))), (false, previous), (true, |bed| Ok(next(bed)))];
+    for (is_this, build) in builds {
+        let told = scene.stalled("system", "LastHealthySystemPool").await?.conditions;
         replace(&mut scene, build).await?;
         scene.looks_again().await?;
         assert_eq!(scene.writes(), wrote, "nothing is written to ARM where all is as asked");
         assert_eq!(versions(&scene).await?, before, "nothing is written to their objects");
         // A process that has just begun does not know how long the add-ons run, and adds that to the rules that are broken.
-        assert_eq!(scene.status("system").await?.conditions, refused.conditions, "it stays refused, word by word");
+        // What the build before says when it begins is its own affair.
+        if is_this {
+            assert_eq!(scene.status("system").await?.conditions, told, "it stays refused, word by word");
+        }
     }
     // Whichever of them works works on.
     scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 1}))).await?;
@@ -127,7 +131,7 @@ async fn ended(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 /// One build goes as a rollout ends it, and another comes.
-async fn replace(scene: &mut Scene, build: fn(&Testbed) -> anyhow::Result<OperatorOptions>) -> anyhow::Result<()> {
+async fn replace(scene: &mut Scene, build: Build) -> anyhow::Result<()> {
     let code = scene.operator.terminate().await?;
     ensure!(code == 0, "it ended with {code}: {}", scene.operator.log_tail(5));
     let started: Operator = scene.bed.start_operator(build(&scene.bed)?).await?;
