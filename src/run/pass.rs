@@ -30,6 +30,9 @@ use crate::metrics::{Figures, PassedRules};
 use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
 use crate::report::{Publisher, own_what_is_named, take_outcome};
 
+/// For how long after the start a status that another process left stands while first lists arrive.
+const ARRIVAL: Duration = Duration::from_mins(1);
+
 /// Everything that a pass needs, with the parts of it that are told in `drains`, `ends`, `farewell` and `telling`.
 pub(super) struct Pass {
     pub(super) arguments: Arguments,
@@ -59,6 +62,8 @@ pub(super) struct Pass {
     pub(super) planned: BTreeMap<String, PolicyVersion>,
     /// When this process began to watch.
     pub(super) begun: Instant,
+    /// Whether first lists were on their way when the pass began: what is not known for that is no news to anybody.
+    pub(super) is_arriving: bool,
     pub(super) stopping: tokio_util::sync::CancellationToken,
 }
 
@@ -68,6 +73,7 @@ impl Pass {
         self.health.lives();
         self.figures.begin();
         self.log.follow(self.store.log_filter());
+        self.is_arriving = self.store.is_arriving() && self.begun.elapsed() < ARRIVAL;
         let ended = self.follow().await;
         if ended || self.is_arm_due() {
             self.refresh().await;

@@ -230,6 +230,7 @@ impl Work {
             watch_client,
             planned: BTreeMap::new(),
             begun: tokio::time::Instant::now(),
+            is_arriving: true,
             stopping: self.stopping,
             arguments: self.arguments,
             arm: self.arm,

@@ -1,8 +1,6 @@
 //! The part of a pass that tells people: the status of each policy, and what is news in it. Never tells of a policy that has
 //! changed since the plan was made.
 
-use std::time::Duration;
-
 use nodepool_kernel::{Plan, PolicyPlan, Snapshot, Verdict};
 use tokio::time::Instant;
 
@@ -12,13 +10,9 @@ use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, conditio
 use crate::observe::{PolicyRow, now};
 use crate::report::{Circumstances, Hold, malformed, notices, status};
 
-/// For how long after the start a status that another process left stands while first lists arrive.
-const ARRIVAL: Duration = Duration::from_mins(1);
-
 impl Pass {
     pub(super) async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
         let rows = self.store.policies();
-        let is_arriving = self.is_arriving();
         self.ledger.retain(|policy| rows.contains_key(policy));
         self.flights.retain(|policy| rows.contains_key(policy));
         self.store.forget(|policy| rows.contains_key(policy));
@@ -29,7 +23,7 @@ impl Pass {
             match row {
                 PolicyRow::Valid(policy) => {
                     let Some(plan) = plan.of(&name).filter(|_| !self.finalizers.is_outdated(&policy)) else { continue };
-                    if is_arriving && is_told(&policy) {
+                    if self.is_arriving && is_told(&policy) {
                         continue;
                     }
                     let status = self.status_of(&policy, plan, snapshot, verdicts);
@@ -51,11 +45,6 @@ impl Pass {
                 PolicyRow::Malformed { .. } => {}
             }
         }
-    }
-
-    /// Whether this process has just begun to watch: what it does not know yet is no news to anybody.
-    fn is_arriving(&self) -> bool {
-        self.store.is_arriving() && self.begun.elapsed() < ARRIVAL
     }
 
     fn status_of(
