@@ -1,0 +1,34 @@
+# What the scripts of this folder share. To be sourced.
+
+# say WORDS...: tells what happens, beside what a script prints as its result.
+say() { printf '%s\n' "$*" >&2; }
+
+# fail WORDS...: tells why a script can't go on, and ends it.
+fail() { say "error: $*"; exit 1; }
+
+# with_progress WHAT COMMAND...: runs a command that takes long and says every 15 seconds that it is at work. Shows its last
+# words when it fails.
+with_progress() {
+    local what=$1 log child started=$SECONDS said=$SECONDS
+    shift
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 &
+    child=$!
+    while kill -0 "$child" 2>/dev/null; do
+        if [ $((SECONDS - said)) -ge 15 ]; then
+            said=$SECONDS
+            say "$what: at work, $((SECONDS - started)) s so far"
+        fi
+        sleep 0.2
+    done
+    if ! wait "$child"; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        fail "$what can't be built; its last words are above"
+    fi
+    rm -f "$log"
+    say "$what: ready after $((SECONDS - started)) s"
+}
+
+# Where the executables of the control plane are kept as well; what is in it can be deleted at any time.
+cache=${NODEPOOL_TESTBED_CACHE:-${XDG_CACHE_HOME:-${HOME:?no cache folder is known: set NODEPOOL_TESTBED_CACHE to one}/.cache}/nodepool-operator}
