@@ -9,7 +9,7 @@ export PROPTEST_RNG_SEED ?= 1
 export NODEPOOL_SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny assets fmt image image-test upgrade-test
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny sbom assets fmt image image-test upgrade-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ check-generated: crds fields deploy ## Checks that generated files are committed
 
 deny: ## Checks bans, licences, sources and advisories of every lock file (builds cargo-deny once per machine)
 	@tools/deny
+
+sbom: ## Writes what is in the operator's binary as CycloneDX into target/sbom, and checks it (builds cargo-cyclonedx once per machine)
+	@tools/sbom
 
 fmt: ## Formats everything
 	$(CARGO) fmt --all && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml

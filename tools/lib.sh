@@ -32,3 +32,12 @@ with_progress() {
 
 # Where the executables of the control plane are kept as well; what is in it can be deleted at any time.
 cache=${NODEPOOL_TESTBED_CACHE:-${XDG_CACHE_HOME:-${HOME:?no cache folder is known: set NODEPOOL_TESTBED_CACHE to one}/.cache}/nodepool-operator}
+
+# packages TARGET EDGES: the names and versions of what cargo builds into the operator for a target, sorted.
+packages() {
+    "${CARGO:-cargo}" tree --locked --package nodepool-operator --edges "$2" --target "$1" --prefix none --no-dedupe |
+        sed 's/^\([^ ]*\) v\([^ ]*\).*/\1@\2/' | sort -u
+}
+
+# The operator's version.
+version_of_operator() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml; }
