@@ -9,7 +9,7 @@ export PROPTEST_RNG_SEED ?= 1
 export NODEPOOL_SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny sbom assets fmt image image-test upgrade-test
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy workflows check-generated deny sbom assets fmt image image-test upgrade-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ fields: ## Writes docs/fields.md anew from the types
 
 lint: ## Checks format and lints
 	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+workflows: ## Checks the workflows of GitHub and the scripts (shellcheck where it is installed)
+	@tools/workflows
 
 check-generated: crds fields deploy ## Checks that generated files are committed as they are generated
 	git diff --exit-code -- crds docs/fields.md charts/nodepool-operator/files/crds deploy/base

@@ -24,7 +24,7 @@ with_progress() {
     if ! wait "$child"; then
         tail -n 20 "$log" >&2
         rm -f "$log"
-        fail "$what can't be built; its last words are above"
+        fail "$what can't be had; its last words are above"
     fi
     rm -f "$log"
     say "$what: ready after $((SECONDS - started)) s"
@@ -41,3 +41,22 @@ packages() {
 
 # The operator's version.
 version_of_operator() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml; }
+
+# has_python: whether there is a Python that can have environments of its own.
+has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# python_with REQUIREMENTS: prints the path of a Python that has these packages, which are installed once per machine.
+python_with() {
+    local key environment made
+    key=$( (python3 -c 'import sys; print(sys.version, sys.prefix)'; cat "$1") | sha256sum | cut -c1-16)
+    environment=$cache/$(basename "$(dirname "$1")")-$key
+    if [ ! -x "$environment/bin/python" ]; then
+        mkdir -p "$cache"
+        made=$(mktemp -d "$environment.XXXXXX")
+        python3 -m venv "$made" && with_progress "$(basename "$environment")" \
+            "$made/bin/python" -m pip install --no-deps --disable-pip-version-check --progress-bar off -r "$1"
+        # Whoever is first wins. Only bin/python is used of it, which finds its packages wherever the folder is.
+        mv -T "$made" "$environment" 2>/dev/null || rm -rf "$made"
+    fi
+    printf '%s\n' "$environment/bin/python"
+}
