@@ -55,7 +55,9 @@ python_with() {
         made=$(mktemp -d "$environment.XXXXXX")
         python3 -m venv "$made" && with_progress "$(basename "$environment")" \
             "$made/bin/python" -m pip install --no-deps --disable-pip-version-check --progress-bar off -r "$1"
-        # Whoever is first wins. Only bin/python is used of it, which finds its packages wherever the folder is.
+        # What a Python that went away left behind does not start.
+        [ -x "$environment/bin/python" ] || rm -rf "$environment"
+        # Whoever is first wins. Only bin/ is used of it, which finds its packages wherever the folder is.
         mv -T "$made" "$environment" 2>/dev/null || rm -rf "$made"
     fi
     printf '%s\n' "$environment/bin/python"
