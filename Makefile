@@ -5,9 +5,11 @@ DEMO := $(if $(KEEP),--keep,)
 export NODEPOOL_TESTBED_LANES ?= 2
 # The cases of properties are drawn by a seed, the same in every run, so that a failure can be had again; another draws others.
 export PROPTEST_RNG_SEED ?= 1
+# The folder whose advisory/advisory-db.tar.gz `make deny` reads; without it the advisories are fetched.
+export NODEPOOL_SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy check-generated deny assets fmt image image-test upgrade-test
+.PHONY: help demo test story faults soak differential worlds mutants unit interop bench fuzz lint crds fields deploy workflows check-generated deny sbom assets fmt image image-test upgrade-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,11 +83,17 @@ fields: ## Writes docs/fields.md anew from the types
 lint: ## Checks format and lints
 	$(CARGO) fmt --all --check && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml --check && $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
+workflows: ## Checks the workflows of GitHub and the scripts (shellcheck where it is installed)
+	@tools/workflows
+
 check-generated: crds fields deploy ## Checks that generated files are committed as they are generated
 	git diff --exit-code -- crds docs/fields.md charts/nodepool-operator/files/crds deploy/base
 
-deny: ## Checks licences, advisories and sources of all dependencies (needs cargo-deny)
-	$(CARGO) deny --all-features check
+deny: ## Checks bans, licences, sources and advisories of every lock file (builds cargo-deny once per machine)
+	@tools/deny
+
+sbom: ## Writes what is in the operator's binary as CycloneDX into target/sbom, and checks it (builds cargo-cyclonedx once per machine)
+	@tools/sbom
 
 fmt: ## Formats everything
 	$(CARGO) fmt --all && $(CARGO) fmt --manifest-path interop/rust/Cargo.toml

@@ -54,6 +54,7 @@ mod relocate;
 mod relocate_crashes;
 mod relocate_trouble;
 mod replicas;
+mod replicas_clocks;
 mod replicas_faults;
 mod replicas_seeds;
 mod rights;
@@ -147,6 +148,7 @@ fn all() -> Vec<Story> {
     stories.extend(relocate_crashes::stories());
     stories.extend(relocate_trouble::stories());
     stories.extend(replicas_faults::stories());
+    stories.extend(replicas_clocks::stories());
     stories.extend(replicas_seeds::stories());
     stories.extend(foreign_hands::stories());
     stories.extend(ordinary_days::stories());

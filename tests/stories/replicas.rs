@@ -10,7 +10,7 @@ use kube::Api;
 use serde_json::Value;
 use testbed::bed::Builder;
 use testbed::door::{Door, Fate, Passage};
-use testbed::{KubeSystem, Operator, Testbed, wait_for};
+use testbed::{KubeSystem, Operator, OperatorOptions, Testbed, wait_for};
 
 use super::metrics::{served_by, value};
 use super::probes::probe;
@@ -64,19 +64,29 @@ impl Which {
 
 /// A system pool of two nodes, a user pool `apps` of one, nothing in kube-system, and two replicas of which the first leads.
 pub async fn plain_pair(builder: Builder) -> anyhow::Result<Pair> {
+    pair(plain_bed(builder).await?).await
+}
+
+/// The same before there is a replica.
+pub async fn plain_bed(builder: Builder) -> anyhow::Result<Testbed> {
     let builder = builder.kube_system(KubeSystem::None).pool(PoolSpec::system("system", 2));
-    pair(builder.pool(PoolSpec::user("apps", 1)).start().await?).await
+    builder.pool(PoolSpec::user("apps", 1)).start().await
 }
 
 /// Two replicas in a cluster, of which the first leads.
 pub async fn pair(bed: Testbed) -> anyhow::Result<Pair> {
+    pair_of(bed, |_, options| options).await
+}
+
+/// The same, each with options of its own.
+pub async fn pair_of(bed: Testbed, own: impl Fn(Which, OperatorOptions) -> OperatorOptions) -> anyhow::Result<Pair> {
     let options = bed.operator_options(binary()).arguments(&QUICK).arguments(&SETTINGS);
-    let first = bed.start_operator(options.clone()).await?;
+    let first = bed.start_operator(own(Which::First, options.clone())).await?;
     let scene = Scene::of(bed, first);
     held_by(&scene.operator).await?;
     let api = Door::to_api_server(scene.bed.control_plane()).await?;
     let arm = Door::to_arm(scene.bed.emulator.endpoint().as_str()).await?;
-    let operator = Operator::start(scene.bed.control_plane(), &api, &arm, options).await?;
+    let operator = Operator::start(scene.bed.control_plane(), &api, &arm, own(Which::Second, options)).await?;
     let pair = Pair { scene, second: Second { operator, api, arm } };
     pair.waits(Which::Second).await?;
     Ok(pair)
