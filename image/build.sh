@@ -34,7 +34,7 @@ for tool in ${CONTAINER_TOOL:-docker podman buildah}; do
     buildah)
       # Old ones do not tell the file what it is built on and for.
       platform=${PLATFORM:-$own}
-      command=(buildah build --layers --build-arg "BUILDPLATFORM=$own" --build-arg "TARGETARCH=${platform#linux/}")
+      command=(buildah build --build-arg "BUILDPLATFORM=$own" --build-arg "TARGETARCH=${platform#linux/}")
       ;;
   esac
   "${command[@]}" "${arguments[@]}" . >&2

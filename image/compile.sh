@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compiles the operator for one architecture (amd64 or arm64) into a file: optimised, static, stripped.
 set -eu
+# shellcheck source=image/target.sh
 . "$(dirname "$0")/target.sh"
 output=$2
 

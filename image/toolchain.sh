@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what compiles and links for one architecture (amd64 or arm64), static against musl, on a Debian image with rustup.
 set -eu
+# shellcheck source=image/target.sh
 . "$(dirname "$0")/target.sh"
 
 export DEBIAN_FRONTEND=noninteractive
