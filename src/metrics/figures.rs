@@ -117,6 +117,11 @@ impl Figures {
         self.0.steps.acted(&step.change.purpose().to_string(), outcome);
     }
 
+    /// Counts what people are not told, since it could not be written: `policy_status`, `inventory`, `event` or `finalizer`.
+    pub fn untold(&self, what: &'static str) {
+        self.0.steps.untold(what);
+    }
+
     /// Counts what is news in a status that people can see now.
     pub fn published(&self, old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) {
         self.0.steps.published(old, new);

@@ -71,7 +71,9 @@ impl Pass {
         for node in nodes {
             let (reason, note) = (reason.to_owned(), note.clone());
             let notice = Notice { severity: Severity::Normal, reason, action: "Drain", note };
-            self.publisher.notice_node(node, &notice).await;
+            if !self.publisher.notice_node(node, &notice).await {
+                self.figures.untold("event");
+            }
         }
     }
 }

@@ -84,7 +84,10 @@ impl Pass {
                 }
                 PolicyRow::Valid(_) | PolicyRow::Malformed { .. } => continue,
             };
-            if written == Written::Later {
+            if written == Written::Failed {
+                self.figures.untold("finalizer");
+            }
+            if written != Written::Done {
                 self.wake_later();
             }
         }
@@ -98,7 +101,7 @@ impl Pass {
         }
         let written = self.finalizers.write(policy, false).await;
         if written == Written::Done {
-            self.publisher.notice(policy, &notice(policy.pool_name(), &release)).await;
+            self.tell(policy, &notice(policy.pool_name(), &release)).await;
         }
         written
     }

@@ -94,6 +94,7 @@ impl Pass {
         self.bulletin.not_before = Some(now + INTERVAL);
         if let Err(error) = self.publisher.inventory(row.uid.as_deref(), &status).await {
             tracing::warn!(%error, "it is written again");
+            self.figures.untold("inventory");
             self.bulletin.due = self.bulletin.not_before;
             return;
         }
@@ -104,6 +105,7 @@ impl Pass {
         self.bulletin.not_before = Some(now + INTERVAL);
         if let Err(error) = self.publisher.create_inventory().await {
             tracing::warn!(%error, "it is tried again");
+            self.figures.untold("inventory");
             self.bulletin.not_before = Some(now + PATIENCE);
             self.bulletin.due = self.bulletin.not_before;
         }

@@ -39,6 +39,7 @@ async fn served() -> LabelsByMetric {
     let step = Step { policy: "apps".into(), pool: "apps".into(), change: Change::Stop };
     figures.acted(&step, &Outcome::Superseded);
     figures.can_carry(&capacity());
+    figures.untold("policy_status");
     figures.observe(&snapshot(), &[]);
     let leadership = Leadership::sole();
     let parts = Parts { arm: &client, passed_rules: &passed_rules, leadership: &leadership, figures: &figures };
