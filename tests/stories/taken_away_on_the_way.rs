@@ -151,8 +151,11 @@ async fn deletion(lane: Lane) -> anyhow::Result<Scene> {
     without(&scene, &DELETION[..1]).await?;
     scene.begin_deletion("apps").await?;
     let shown = |right: &str| if right.starts_with("patch ") { Log } else { Policy("apps") };
-    one_by_one(&mut scene, &DELETION, shown, async |scene, _| {
-        ensure!(scene.bed.emulator.pool("apps").is_some(), "the pool is gone");
+    // What lets the object go is the right that has held it.
+    let rights: Vec<&str> = DELETION.into_iter().chain([FINALIZERS]).collect();
+    one_by_one(&mut scene, &rights, shown, async |scene, right| {
+        let there = scene.bed.emulator.pool("apps").is_some();
+        ensure!(there == (right != FINALIZERS), "whether the pool is there: {there}");
         scene.has_finalizers("apps", &[FINALIZER]).await
     })
     .await?;
