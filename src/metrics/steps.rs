@@ -47,7 +47,6 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 pub(super) struct Steps {
     steps: Family<Labels<2>, Counter>,
     refusals: Family<Labels<1>, Counter>,
-    untold: Family<Labels<1>, Counter>,
 }
 
 impl Steps {
@@ -57,7 +56,7 @@ impl Steps {
             // There from the beginning, so that the first refusal is an increase.
             drop(refusals.get_or_create(&[("rule", rule.name())]));
         }
-        Self { steps: Family::default(), refusals, untold: Family::default() }
+        Self { steps: Family::default(), refusals }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -68,16 +67,6 @@ impl Steps {
             self.steps.clone(),
         );
         registry.register("refusals", "Refusals for good that people were told of, by rule", self.refusals.clone());
-        registry.register(
-            "untold",
-            "What could not be written to the API server although people or a later process need it",
-            self.untold.clone(),
-        );
-    }
-
-    /// Counts what could not be told.
-    pub(super) fn untold(&self, what: &'static str) {
-        self.untold.get_or_create(&[("what", what)]).inc();
     }
 
     /// Counts a step that was approved and came to nothing of which history tells.

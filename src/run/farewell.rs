@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::finalizers::Written;
 use super::pass::Pass;
 use crate::api::{NodePoolPolicy, is_held, is_to_be_held};
+use crate::metrics::Untold;
 use crate::observe::PolicyRow;
 use crate::report::{Notice, Severity};
 
@@ -85,7 +86,7 @@ impl Pass {
                 PolicyRow::Valid(_) | PolicyRow::Malformed { .. } => continue,
             };
             if written == Written::Failed {
-                self.figures.untold("finalizer");
+                self.figures.untold(Untold::Finalizer);
             }
             if written != Written::Done {
                 self.wake_later();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::farewell::is_let_go;
 use super::pass::Pass;
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use crate::metrics::Untold;
 use crate::observe::{PolicyRow, now};
 use crate::report::{Circumstances, Hold, Notice, malformed, notices, status};
 
@@ -86,7 +87,7 @@ impl Pass {
             Ok(version) => version,
             Err(error) => {
                 tracing::warn!(%error, "it is written again in the next pass");
-                self.figures.untold("policy_status");
+                self.figures.untold(Untold::PolicyStatus);
                 self.wake_later();
                 return false;
             }
@@ -106,7 +107,7 @@ impl Pass {
     /// Sends an event about a policy.
     pub(super) async fn tell(&self, policy: &NodePoolPolicy, notice: &Notice) {
         if !self.publisher.notice(policy, notice).await {
-            self.figures.untold("event");
+            self.figures.untold(Untold::Event);
         }
     }
 }

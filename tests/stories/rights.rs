@@ -61,9 +61,9 @@ pub fn roles() -> anyhow::Result<Vec<Role>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text)?;
     let mut roles = Vec::new();
     for role in documents.iter().filter(|document| document["rules"].is_array()) {
-        let rules: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone())?;
+        let granting: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone())?;
         let kind = role["kind"].as_str().unwrap_or_default().to_owned();
-        roles.push(Role { kind, grants: rules.iter().flat_map(granted).collect() });
+        roles.push(Role { kind, grants: granting.iter().flat_map(granted).collect() });
     }
     ensure!(roles.len() == 2, "{} has {} roles", path.display(), roles.len());
     Ok(roles)

@@ -31,7 +31,6 @@ pub fn stories() -> Vec<Story> {
 }
 
 /// Every grant of both role files has its row in a table, and every row its grant.
-#[expect(clippy::unused_async, reason = "a story as any other")]
 async fn complete(_: Lane) -> anyhow::Result<Option<Scene>> {
     let mut granted: BTreeSet<String> = rights::grants()?.iter().map(ToString::to_string).collect();
     granted.extend(azure::role()?.actions);
@@ -65,13 +64,11 @@ pub async fn without(scene: &Scene, taken: &[&str]) -> anyhow::Result<()> {
     for role in rights::roles()? {
         let left = role.grants.iter().filter(|grant| !taken.contains(&grant.to_string().as_str()));
         let rules = Patch::Merge(json!({"rules": left.map(rule).collect::<Vec<_>>()}));
-        match role.kind.as_str() {
-            "ClusterRole" => {
-                drop(Api::<ClusterRole>::all(client.clone()).patch(NAME, &PatchParams::default(), &rules).await?);
-            }
-            _ => {
-                drop(Api::<Role>::namespaced(client.clone(), NAME).patch(NAME, &PatchParams::default(), &rules).await?)
-            }
+        let (parameters, client) = (PatchParams::default(), client.clone());
+        if role.kind == "ClusterRole" {
+            Api::<ClusterRole>::all(client).patch(NAME, &parameters, &rules).await?;
+        } else {
+            Api::<Role>::namespaced(client, NAME).patch(NAME, &parameters, &rules).await?;
         }
     }
     let reviews: Api<SubjectAccessReview> = Api::all(client);

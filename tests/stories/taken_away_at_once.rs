@@ -1,8 +1,6 @@
 //! Rights that the operator lacks from its start on, each by itself: it says so, makes no step that rests on what it can't see,
 //! and goes on by itself when it has the right again.
 
-use std::time::Instant;
-
 use anyhow::ensure;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Api;
@@ -91,9 +89,8 @@ async fn each(lane: Lane, rows: &[Row]) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"count": 1}))).await?;
     scene.ready("apps").await?;
     for (turn, row) in rows.iter().enumerate() {
-        let (began, count) = (Instant::now(), if turn % 2 == 0 { 2 } else { 1 });
+        let count = if turn % 2 == 0 { 2 } else { 1 };
         one(&mut scene, *row, count).await.map_err(|error| error.context(format!("without {}", row.right)))?;
-        eprintln!("without {}: {:.1} s", row.right, began.elapsed().as_secs_f64());
     }
     Ok(scene.in_which_rights_are_missing())
 }

@@ -54,7 +54,7 @@ impl Role {
         let (mut data, mut scopes) = (Vec::new(), Vec::new());
         for (field, value) in &given {
             match FIELDS.iter().find(|known| known.eq_ignore_ascii_case(field)).copied() {
-                Some("Name") => role.name = value.as_str().unwrap_or_default().to_owned(),
+                Some("Name") => value.as_str().unwrap_or_default().clone_into(&mut role.name),
                 Some("Actions") => role.actions = actions("Actions", value)?,
                 Some("NotActions") => role.not_actions = actions("NotActions", value)?,
                 Some("DataActions") => data = actions("DataActions", value)?,
