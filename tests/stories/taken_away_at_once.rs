@@ -19,6 +19,7 @@ pub fn stories() -> Vec<Story> {
     vec![
         story("each_right_to_read_is_missed_by_name_and_made_use_of_when_it_is_there", reads),
         story("a_view_that_is_lost_while_it_works_says_why_it_is_old", on_the_run),
+        story("what_has_to_be_recorded_first_is_not_done_while_it_can_not_be", unrecorded),
         story("a_leader_that_may_not_renew_its_lease_any_more_ends_and_says_why", not_renewed),
         story("each_right_to_be_heard_is_missed_by_name_and_made_use_of_when_it_is_there", others),
     ]
@@ -144,6 +145,24 @@ async fn on_the_run(lane: Lane) -> anyhow::Result<Scene> {
     without(&scene, &[]).await?;
     scene.ready("apps").await?;
     ensure!(scene.writes().is_empty(), "{:?}", scene.writes());
+    Ok(scene.in_which_rights_are_missing())
+}
+
+/// Which labels a policy named has to outlive the process before any of them is written.
+async fn unrecorded(lane: Lane) -> anyhow::Result<Scene> {
+    const RECORD: &str = "patch nodepoolpolicies/status.aks.nodepool.dev";
+    let mut scene = plain_cluster_with(lane, &[]).await?;
+    scene.apply(policy("apps", json!({"count": 1}))).await?;
+    scene.ready("apps").await?;
+    without(&scene, &[RECORD]).await?;
+    let log = scene.operator.log().len();
+    scene.apply(policy("apps", json!({"count": 1, "labels": {"team": "shop"}}))).await?;
+    told(&mut scene, RECORD, Log, log).await?;
+    scene.looks_again().await?;
+    ensure!(scene.writes().is_empty(), "{:?}", scene.writes());
+    without(&scene, &[]).await?;
+    scene.ready("apps").await?;
+    ensure!(scene.in_arm("apps", "nodeLabels") == json!({"team": "shop"}), "{:?}", scene.writes());
     Ok(scene.in_which_rights_are_missing())
 }
 
