@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use crate::service::document;
-use crate::{ClusterSpec, Error};
+use crate::{ClusterSpec, Error, Role};
 
 /// The example of the README, with everything that a description can say.
 pub(crate) const EXAMPLE: &str = include_str!("../examples/cluster.yaml");
@@ -28,10 +28,15 @@ impl ClusterSpec {
             column: place.column(),
             problem,
         };
-        let spec: Self = serde_saphyr::from_str(&text).map_err(|error| {
+        let mut spec: Self = serde_saphyr::from_str(&text).map_err(|error| {
             let place = error.location().unwrap_or(Location::UNKNOWN);
             mistake(place, told(&text, place, &error.without_snippet().to_string()))
         })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for role in spec.identities.iter_mut().filter_map(|identity| identity.role.as_mut()) {
+            *role = folder.join(&*role);
+            Role::read(role)?;
+        }
         match spec.check().and_then(|()| document::cluster_from(&spec)) {
             Ok(_) => Ok(spec),
             Err(Error::Setting { field, value, fix }) => {

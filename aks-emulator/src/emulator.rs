@@ -20,7 +20,7 @@ use crate::service::{Service, State, autoscaler, document, runner};
 use crate::tls::Server;
 use crate::{
     Action, Canned, Cluster, ClusterSpec, Error, Exchange, Fault, ForeignRequest, Hold, Journal, ManualClock, Matcher,
-    NodeFault, NodeSide, NodeTrouble, OperationFailure, Settings, StaleClusters,
+    NodeFault, NodeSide, NodeTrouble, OperationFailure, Permissions, Role, Settings, StaleClusters,
 };
 
 /// A running emulator of one cluster. Dropping it stops it as [`Emulator::stop`] does, without waiting.
@@ -163,6 +163,19 @@ impl Emulator {
     /// not affected, as it is the cluster's cache that lags.
     pub fn stale_clusters(&self) -> StaleClusters {
         self.service.stale.freeze(self.service.read(|state| state.clusters.clone()))
+    }
+
+    /// What each identity may do at ARM, what it has done with it, and what it was denied, in the order of the client ids.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<Permissions> {
+        self.app.directory.permissions()
+    }
+
+    /// Lets an identity do what a role allows, instead of what it may now. It counts at once, unlike in Azure. Whether there
+    /// is an identity with this client id.
+    #[must_use]
+    pub fn grant(&self, client_id: &str, role: &Role) -> bool {
+        self.app.directory.grant(client_id, role.actions.clone(), role.not_actions.clone())
     }
 
     /// Makes a request as somebody else, past all holds and faults. The exchange with its answer; `None` if the method

@@ -40,6 +40,22 @@ pub enum Error {
         /// The field, its value and what to give instead; or what the parser said.
         problem: String,
     },
+    /// A role definition cannot be read.
+    #[error("cannot read the role definition {}: give a file that exists", path.display())]
+    RoleFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A role definition has a mistake.
+    #[error("the role definition {}: {problem}", path.display())]
+    Role {
+        /// The file.
+        path: PathBuf,
+        /// The field, its value and what to give instead; or what the parser said.
+        problem: String,
+    },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: choose a free port, or 0 for any")]
     Listen {

@@ -25,7 +25,7 @@ mod spec;
 mod tls;
 
 pub use chaos::Chaos;
-pub use directory::{Authentication, FederatedCredential, Identity};
+pub use directory::{Authentication, Denial, FederatedCredential, Identity, Permissions, Role};
 pub use emulator::{Emulator, Operations};
 pub use error::Error;
 pub use failures::{OperationFailure, RequestFailure};

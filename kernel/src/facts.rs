@@ -11,7 +11,7 @@ use crate::drain::Drain;
 use crate::guard::{Broken, Rule, Standing};
 use crate::intent::{Intent, SystemPods};
 use crate::known::Known;
-use crate::names::shorten;
+use crate::names::{WHY_UNKNOWN, shorten};
 use crate::settings::Settings;
 use crate::snapshot::{
     AgentPool, Budget, Cluster, Dependent, InFlight, Mode, Node, Occupancy, Places, Pod, ProvisioningState, Rows,
@@ -331,7 +331,7 @@ fn are_mixed(nodes: &[&Node]) -> bool {
 
 /// The value of a part, or a note of what is missing.
 fn note<'a, T>(missing: &mut Vec<String>, part: &str, known: &'a Known<T>, now: Time, limit: Span) -> Option<&'a T> {
-    known.fresh(now, limit).map_err(|reason| missing.push(format!("{part}: {}", shorten(&reason, 140)))).ok()
+    known.fresh(now, limit).map_err(|reason| missing.push(format!("{part}: {}", shorten(&reason, WHY_UNKNOWN)))).ok()
 }
 
 /// The refusal for facts that are missing.

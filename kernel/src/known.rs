@@ -11,6 +11,8 @@ pub enum Known<T> {
         at: Time,
         /// The value.
         value: T,
+        /// Why it is no longer kept up to date, in words for a person, if that is known.
+        lost: Option<String>,
     },
     /// The part could not be read.
     Unknown {
@@ -22,7 +24,12 @@ pub enum Known<T> {
 impl<T> Known<T> {
     /// A value that held at `at`.
     pub const fn seen(at: Time, value: T) -> Self {
-        Self::Seen { at, value }
+        Self::Seen { at, value, lost: None }
+    }
+
+    /// A value that held at `at` and is not kept up to date since, and why.
+    pub fn lost(at: Time, value: T, why: impl Into<String>) -> Self {
+        Self::Seen { at, value, lost: Some(why.into()) }
     }
 
     /// A part that could not be read, and why.
@@ -46,9 +53,12 @@ impl<T> Known<T> {
     pub fn fresh(&self, now: Time, limit: Span) -> Result<&T, String> {
         match self {
             Self::Unknown { reason } => Err(reason.clone()),
-            Self::Seen { at, value } if now.since(*at) <= limit => Ok(value),
+            Self::Seen { at, value, .. } if now.since(*at) <= limit => Ok(value),
             // Without the age: a text that changes with every look would be written again with every look.
-            Self::Seen { .. } => Err(format!("not seen for more than {} s", limit.as_secs())),
+            Self::Seen { lost, .. } => {
+                let why = lost.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                Err(format!("not seen for more than {} s{why}", limit.as_secs()))
+            }
         }
     }
 }
@@ -64,6 +74,9 @@ mod tests {
         assert_eq!(seen(100_000).fresh(now, limit), Ok(&7));
         assert_eq!(seen(90_000).fresh(now, limit), Ok(&7));
         assert_eq!(seen(89_999).fresh(now, limit), Err("not seen for more than 10 s".to_owned()));
+        let lost = |millis| Known::lost(Time::from_millis(millis), 7, "no right");
+        assert_eq!(lost(90_000).fresh(now, limit), Ok(&7), "it is new enough, whatever came then");
+        assert_eq!(lost(89_999).fresh(now, limit), Err("not seen for more than 10 s: no right".to_owned()));
         assert_eq!(Known::<u8>::unknown("no answer").fresh(now, limit), Err("no answer".to_owned()));
     }
 

@@ -42,6 +42,10 @@ fn show<S: AsRef<str>>((items, beyond): (impl IntoIterator<Item = S>, usize), li
     if left == 0 { shown } else { format!("{shown} and {left} more") }
 }
 
+/// So many bytes of why something is not known are shown: a missing right stands there with the resource that it is about, whose
+/// id is long, and with what to do.
+pub(crate) const WHY_UNKNOWN: usize = 500;
+
 /// The text, or its beginning and an ellipsis when it is longer than `limit` bytes.
 pub(crate) fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {

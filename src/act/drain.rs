@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::api::{DRAIN_ANNOTATION, drain_annotation};
 use crate::causes::innermost;
+use crate::denied::said;
 use crate::leadership::NotLeading;
 use crate::observe::{node, now};
 
@@ -94,9 +95,7 @@ fn unable(error: &kube::Error) -> Outcome {
         kube::Error::Api(status) if matches!(status.code, 409 | 429 | 500) => {
             Outcome::Postponed { after: None, error: format!("the API server does not do it now: {}", status.message) }
         }
-        kube::Error::Api(status) => {
-            Outcome::NotSent { error: format!("the API server refuses it: {}", status.message) }
-        }
+        kube::Error::Api(status) => Outcome::NotSent { error: format!("the API server refuses it: {}", said(status)) },
         other if innermost(other).is::<NotLeading>() => Outcome::NotSent { error: innermost(other).to_string() },
         // It may have done it: the next pass goes on from what it shows.
         other => {

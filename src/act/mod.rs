@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use kube::Client;
-use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Settings, Step, Time, guard, plan};
+use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Rule, Settings, Step, Time, guard, plan};
 
 use crate::arm::{Accepted, ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
 use crate::leadership::Leadership;
@@ -78,6 +78,15 @@ impl Outcome {
             _ => None,
         }
     }
+
+    /// What the fresh look did not show, where the step is refused for that: the view that it was planned on may show it all
+    /// the same, so that nothing else tells people.
+    #[must_use]
+    pub fn unseen(&self) -> Option<String> {
+        let Self::Refused(refusal) = self else { return None };
+        let unseen = refusal.broken.iter().find(|broken| broken.rule == Rule::StaleObservation)?;
+        Some(format!("on the last look before the write {}", unseen.finding))
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -90,7 +99,8 @@ impl fmt::Display for Outcome {
             Self::Superseded => f.write_str("superseded: the pool is no longer what the step was made for"),
             Self::Refused(refusal) => {
                 let rules: Vec<&str> = refusal.broken.iter().map(|broken| broken.rule.name()).collect();
-                write!(f, "refused on the fresh look by {}", rules.join(", "))
+                write!(f, "refused on the fresh look by {}", rules.join(", "))?;
+                self.unseen().map_or(Ok(()), |unseen| write!(f, ": {unseen}"))
             }
             Self::Postponed { error, .. } => write!(f, "postponed: {error}"),
             Self::Rejected { code, message, .. } => write!(f, "rejected by Azure: {code}: {message}"),
@@ -207,7 +217,7 @@ fn not_sent(error: ArmError) -> Outcome {
             Outcome::Postponed { after: retry_after, error: error.to_string() }
         }
         ArmError::OverBudget { after } => Outcome::Postponed { after: Some(after), error: error.to_string() },
-        error => Outcome::NotSent { error: error.to_string() },
+        error => Outcome::NotSent { error: error.in_short() },
     }
 }
 

@@ -193,7 +193,7 @@ fn row(code: &str) -> Option<(Class, &'static str)> {
 
 /// The remedy that names the action and the scope, which Azure's texts of `AuthorizationFailed` and
 /// `LinkedAuthorizationFailed` do.
-fn missing_permission(message: &str) -> Option<String> {
+pub(super) fn missing_permission(message: &str) -> Option<String> {
     let quoted = |after: &str| message.split_once(after)?.1.split_once('\'').map(|(text, _)| text);
     let linked = quoted("permission to perform action(s) '").zip(quoted("on the linked scope(s) '"));
     let (action, scope) = linked.or_else(|| quoted("perform action '").zip(quoted("over scope '")))?;
@@ -264,6 +264,13 @@ mod tests {
             (respectively) or the linked scope(s) are invalid.";
         let said = remedy(403, "LinkedAuthorizationFailed", linked);
         assert!(said.contains("the action n/subnets/join/action on /vnet"), "{said}");
+        let body = serde_json::json!({"error": {"code": "AuthorizationFailed", "message": plain}}).to_string();
+        let short = ArmError::answered(403, body.as_bytes(), None).in_short();
+        let expected = "Azure answered 403 AuthorizationFailed: give the operator's identity the action \
+            Microsoft.ContainerService/managedClusters/agentPools/write on /subscriptions/s;";
+        assert!(short.starts_with(expected), "{short}");
+        let other = ArmError::answered(403, br#"{"code":"ScopeLocked","message":"M"}"#, None);
+        assert_eq!(other.in_short(), other.to_string());
         assert!(remedy(403, "AuthorizationFailed", "no").contains("docs/operations.md"));
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use azure_core::error::ErrorKind;
 use serde_json::Value;
 
+use super::advice::missing_permission;
 use super::bounded::BrokenOff;
 use super::sign_in::sign_in_remedy;
 use crate::causes::{causes, innermost};
@@ -126,6 +127,27 @@ impl ArmError {
             }
         };
         Self::Answered { status, code: code.to_owned(), message, retry_after, correlation: None }
+    }
+
+    /// The error where there is little room: of a missing permission which one it is and what to do, in place of Azure's long
+    /// text.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        match (self, self.missing_permission()) {
+            (Self::Answered { status, code, .. }, Some(missing)) => {
+                format!("Azure answered {status} {code}: {missing}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// What to give to the operator's identity, if Azure names what it lacks.
+    #[must_use]
+    pub fn missing_permission(&self) -> Option<String> {
+        match self {
+            Self::Answered { message, .. } => missing_permission(message),
+            _ => None,
+        }
     }
 
     /// What an error answer says.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::permit::Standing;
 use super::record::{Move, Sighting};
 use super::{Leadership, Terms};
-use crate::causes::innermost;
+use crate::denied::in_words;
 use crate::health::Health;
 
 /// One replica's part in the election.
@@ -23,6 +23,8 @@ pub struct Election {
     standing: watch::Sender<Standing>,
     /// The holder that was last told of in the log.
     told: Option<String>,
+    /// Why it could not be renewed the last time.
+    failed: Option<Failure>,
 }
 
 /// How an election ended.
@@ -49,6 +51,7 @@ impl Election {
             sighting: Sighting::default(),
             standing: watch::channel(Standing::Waiting).0,
             told: None,
+            failed: None,
         }
     }
 
@@ -72,6 +75,7 @@ impl Election {
             };
             let again = match attempt {
                 Ok(None) => {
+                    self.failed = None;
                     if !self.leads() {
                         health.leads();
                     }
@@ -91,13 +95,14 @@ impl Election {
                         failure,
                         "the lease could not be read or written; it is tried again"
                     );
+                    self.failed = Some(failure);
                     self.terms.look()
                 }
             };
             tokio::select! {
                 () = give_up.cancelled() => break,
                 () = sleep_until(began + again) => {}
-                () = self.end_of_term() => return self.lost("it could not be renewed in time".to_owned()),
+                () = self.end_of_term() => return self.lost(self.not_renewed()),
             }
         }
         self.release().await;
@@ -126,12 +131,12 @@ impl Election {
                 let other = self.sighting.holder().filter(|holder| *holder != identity).map(str::to_owned);
                 other.map_or_else(|| Err("it was written by somebody else".to_owned()), |holder| Ok(Some(holder)))
             }
-            Err(error) => Err(describe(&error)),
+            Err(error) => Err(in_words(&error)),
         }
     }
 
     async fn look(&mut self) -> Result<(), Failure> {
-        let lease = self.api.get_opt(&self.name).await.map_err(|error| describe(&error))?;
+        let lease = self.api.get_opt(&self.name).await.map_err(|error| in_words(&error))?;
         self.sighting.saw(lease, Instant::now());
         Ok(())
     }
@@ -156,6 +161,11 @@ impl Election {
         }
     }
 
+    fn not_renewed(&self) -> String {
+        let why = self.failed.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
+        format!("it could not be renewed in time{why}")
+    }
+
     fn lost(&self, why: String) -> Ended {
         self.standing.send_replace(Standing::Waiting);
         Ended::Lost(why)
@@ -176,16 +186,9 @@ impl Election {
         match timeout(self.terms.request_timeout(), self.api.replace(&self.name, &parameters, &lease)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.name, "the lease was released"),
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, error = describe(&error), "the lease could not be released");
+                tracing::warn!(lease = self.name, error = in_words(&error), "the lease could not be released");
             }
             Err(_) => tracing::warn!(lease = self.name, "the lease could not be released: no answer"),
         }
-    }
-}
-
-fn describe(error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => innermost(other).to_string(),
     }
 }

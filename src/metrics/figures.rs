@@ -15,6 +15,7 @@ use super::cluster::{Carried, Pools, Work};
 use super::policies::{Policies, Row};
 use super::sheet::Sheet;
 use super::steps::Steps;
+use super::untold::{Unheard, Untold};
 use crate::act::Outcome;
 use crate::api::NodePoolPolicyStatus;
 use crate::observe::{Store, now};
@@ -34,6 +35,7 @@ struct Inner {
     /// Usable system nodes that must remain.
     floor: u32,
     steps: Steps,
+    unheard: Unheard,
     durations: Histogram,
     passes: Mutex<Passes>,
 }
@@ -68,6 +70,7 @@ impl Figures {
             stale_after: settings.stale_after,
             floor: settings.min_ready_system_nodes,
             steps: Steps::new(),
+            unheard: Unheard::default(),
             durations: Histogram::new(BOUNDS),
             passes: Mutex::default(),
         }))
@@ -117,6 +120,11 @@ impl Figures {
         self.0.steps.acted(&step.change.purpose().to_string(), outcome);
     }
 
+    /// Counts what could not be written.
+    pub fn untold(&self, what: Untold) {
+        self.0.unheard.count(what);
+    }
+
     /// Counts what is news in a status that people can see now.
     pub fn published(&self, old: &NodePoolPolicyStatus, new: &NodePoolPolicyStatus) {
         self.0.steps.published(old, new);
@@ -124,6 +132,7 @@ impl Figures {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         self.0.steps.register(registry);
+        self.0.unheard.register(registry);
         registry.register_collector(Box::new(self.clone()));
     }
 

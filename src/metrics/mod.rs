@@ -11,6 +11,7 @@ mod state;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod untold;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 pub use figures::Figures;
 pub use passed_rules::PassedRules;
 pub use routes::routes;
+pub use untold::Untold;
 
 use self::leader::Leader;
 use crate::arm::ArmClient;

@@ -32,20 +32,20 @@ impl Store {
     /// Pools that were deleted, stopped or emptied lately; unknown while the inventory is.
     #[must_use]
     pub fn bulk_changes(&self, now: Time) -> Known<Vec<BulkChange>> {
-        let (at, stored) = match self.inventory(now) {
+        let (at, stored, lost) = match self.inventory(now) {
             Known::Unknown { reason } => return Known::Unknown { reason },
-            Known::Seen { at, value: None } => (at, Vec::new()),
+            Known::Seen { at, value: None, lost } => (at, Vec::new(), lost),
             Known::Seen { value: Some(InventoryRow { bulk: Err(reason), .. }), .. } => {
                 return Known::Unknown { reason };
             }
-            Known::Seen { at, value: Some(InventoryRow { bulk: Ok(stored), .. }) } => (at, stored),
+            Known::Seen { at, value: Some(InventoryRow { bulk: Ok(stored), .. }), lost } => (at, stored, lost),
         };
         let edits = self.bulk.lock();
         let mut all: Vec<BulkChange> =
             stored.into_iter().filter(|change| !edits.withdrawn.contains(change)).chain(edits.added.clone()).collect();
         all.sort_by(|a, b| (a.at, a).cmp(&(b.at, b)));
         all.dedup();
-        Known::seen(at, all)
+        Known::Seen { at, value: all, lost }
     }
 
     /// Takes note of a change that has been recorded and is about to be sent.

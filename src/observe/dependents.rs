@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::scheduling::{self, Storage};
 use super::storage::LocalClaims;
 use super::{Observer, now, rows};
+use crate::denied::in_words;
 
 /// What has been read, by pool.
 #[derive(Default)]
@@ -78,8 +79,7 @@ impl Observer {
         };
         let census = match self.census().await {
             Ok(census) => census,
-            Err(kube::Error::Api(status)) => return unknown(pools, &status.message),
-            Err(error) => return unknown(pools, &error.to_string()),
+            Err(error) => return unknown(pools, &in_words(&error)),
         };
         tracing::info!(?pools, nodes = census.nodes.len(), pods = census.tenants.len(), "read what depends on pools");
         let names = pools.clone();

@@ -20,6 +20,7 @@ use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE, now};
 use crate::api::NodePoolPolicy;
 use crate::arm::{ArmError, PoolDocument};
+use crate::denied::in_words;
 
 /// A list of the pods of one node costs the API server and this process less than a list of so many pods.
 const PODS_FOR_A_LIST: usize = 40;
@@ -55,34 +56,34 @@ impl Observer {
         };
         if let Some(FreshRemoval { intents, dependents }) = removal {
             snapshot.intents =
-                intents.map_or_else(|error| Known::unknown(in_words(error)), |intents| Known::seen(at, intents));
+                intents.map_or_else(|error| Known::unknown(in_words(&error)), |intents| Known::seen(at, intents));
             snapshot.dependents = dependents.into_iter().collect();
         }
         snapshot.cluster = Known::seen(at, cluster);
         snapshot.nodes = match (snapshot.nodes, nodes) {
-            (_, Err(error)) => Known::unknown(in_words(error)),
+            (_, Err(error)) => Known::unknown(in_words(&error)),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
-            (Known::Seen { at: cached_at, value }, Ok(read)) => {
+            (Known::Seen { at: cached_at, value, .. }, Ok(read)) => {
                 Known::seen(cached_at, with_fresh(value, read, &step.pool))
             }
         };
         snapshot.pods = match (snapshot.pods, pods) {
-            (_, Err(error)) => Known::unknown(in_words(error)),
+            (_, Err(error)) => Known::unknown(in_words(&error)),
             (_, Ok(FreshPods::All(read))) => Known::seen(at, read.into()),
             (Known::Unknown { reason }, _) => Known::Unknown { reason },
-            (Known::Seen { at: cached_at, value }, Ok(FreshPods::Of { nodes, read })) => {
+            (Known::Seen { at: cached_at, value, .. }, Ok(FreshPods::Of { nodes, read })) => {
                 Known::seen(cached_at, with_fresh_pods(value, read, &nodes))
             }
         };
         snapshot.budgets =
-            budgets.map_or_else(|error| Known::unknown(in_words(error)), |budgets| Known::seen(at, budgets));
+            budgets.map_or_else(|error| Known::unknown(in_words(&error)), |budgets| Known::seen(at, budgets));
         let cached = snapshot.workloads.value().map(Vec::as_slice).unwrap_or_default();
         let still_well = |row: Workload| {
             let before = cached.iter().find(|before| before.full_name() == row.full_name());
             rows::still_well(row, before)
         };
         snapshot.workloads = workloads.map_or_else(
-            |error| Known::unknown(in_words(error)),
+            |error| Known::unknown(in_words(&error)),
             |workloads| Known::seen(at, workloads.into_iter().map(still_well).collect()),
         );
         if let Some(occupancy) = self.fresh_occupancy(step, &snapshot).await {
@@ -226,14 +227,6 @@ impl Observer {
 struct FreshRemoval {
     intents: kube::Result<Vec<Intent>>,
     dependents: Vec<(String, Known<Vec<Dependent>>)>,
-}
-
-/// Why the API server does not tell something.
-pub(super) fn in_words(error: kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message,
-        other => other.to_string(),
-    }
 }
 
 /// Protected pods that were read.

@@ -8,10 +8,10 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource};
 use nodepool_kernel::{BulkChange, Known, Node, Snapshot, Time};
 
-use super::fresh::in_words;
 use super::tenants::{Means, Tenancies};
 use super::{Observer, Store};
 use crate::api::{BulkChangeEntry, INVENTORY, NodePoolInventory, NodePoolInventoryStatus};
+use crate::denied::in_words;
 use crate::run::Wake;
 
 /// The inventory's object.
@@ -72,7 +72,7 @@ impl Store {
     pub fn inventory(&self, now: Time) -> Known<Option<InventoryRow>> {
         match self.inventory.known::<Vec<_>>(now) {
             Known::Unknown { reason } => Known::Unknown { reason },
-            Known::Seen { at, .. } => Known::seen(at, self.inventory.get(INVENTORY)),
+            Known::Seen { at, lost, .. } => Known::Seen { at, value: self.inventory.get(INVENTORY), lost },
         }
     }
 
@@ -81,9 +81,9 @@ impl Store {
     pub fn paused(&self, now: Time) -> Known<bool> {
         match self.inventory(now) {
             Known::Unknown { reason } => Known::Unknown { reason },
-            Known::Seen { at, value: None } => Known::seen(at, false),
-            Known::Seen { at, value: Some(InventoryRow { paused, .. }) } => {
-                paused.map_or_else(Known::unknown, |paused| Known::seen(at, paused))
+            Known::Seen { at, value: None, lost } => Known::Seen { at, value: false, lost },
+            Known::Seen { at, value: Some(InventoryRow { paused, .. }), lost } => {
+                paused.map_or_else(Known::unknown, |value| Known::Seen { at, value, lost })
             }
         }
     }
@@ -96,7 +96,7 @@ impl Observer {
         match api.get_opt(INVENTORY).await {
             Ok(None) => Ok(false),
             Ok(Some(object)) => paused(&object),
-            Err(error) => Err(in_words(error)),
+            Err(error) => Err(in_words(&error)),
         }
     }
 

@@ -41,6 +41,7 @@ use upgrades::Upgrades;
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
+use crate::denied::in_words;
 
 /// Objects that are listed with one request. Whole objects are some kilobytes each, the rows that are kept of them some
 /// hundred bytes, so that a page bounds what a list takes.
@@ -174,8 +175,9 @@ impl Observer {
             match read {
                 Ok(cluster) => view.cluster = Known::seen(at, cluster),
                 Err(error) => {
-                    if view.cluster.value().is_none() {
-                        view.cluster = Known::unknown(error.to_string());
+                    match &mut view.cluster {
+                        Known::Seen { lost, .. } => *lost = Some(error.in_short()),
+                        unknown @ Known::Unknown { .. } => *unknown = Known::unknown(error.in_short()),
                     }
                     return Err(error);
                 }
@@ -200,11 +202,7 @@ impl Observer {
         };
         match self.client.request::<Discovery>(request).await {
             Ok(discovery) => Known::seen(now(), discovery.issuer),
-            Err(kube::Error::Api(status)) => Known::unknown(format!(
-                "the API server does not tell it: {}; bind the ClusterRole system:service-account-issuer-discovery",
-                status.message
-            )),
-            Err(error) => Known::unknown(format!("the API server does not tell it: {error}")),
+            Err(error) => Known::unknown(format!("the API server does not tell it: {}", in_words(&error))),
         }
     }
 }

@@ -14,8 +14,9 @@ use nodepool_kernel::{Change, Drain, Known, Node, Occupancy, Occupant, Snapshot,
 use tokio::time::Instant;
 
 use super::dependents::tenancy;
-use super::fresh::{in_words, rows_of};
+use super::fresh::rows_of;
 use super::{Observer, PAGE, now, rows};
+use crate::denied::in_words;
 
 /// So many lists are under way at the same time.
 const LISTS_AT_ONCE: usize = 8;
@@ -79,7 +80,7 @@ impl Observer {
         let at = now();
         match self.read_occupancy(nodes).await {
             Ok(occupancy) => Known::seen(at, occupancy),
-            Err(error) => Known::unknown(in_words(error)),
+            Err(error) => Known::unknown(in_words(&error)),
         }
     }
 

@@ -12,9 +12,9 @@ use nodepool_kernel::placement::{Labels, Listing, Node, Obstacle, Pod, World};
 use nodepool_kernel::{Known, Places};
 use tokio::time::Instant;
 
-use super::fresh::in_words;
 use super::scheduling::{self, Storage, resident, respawned};
 use super::{Observer, now};
+use crate::denied::in_words;
 
 /// A share of the time that may go into reading places again and again, as long as a step is refused: one part in so many.
 const SHARE: u32 = 20;
@@ -49,7 +49,7 @@ impl Observer {
         let at = now();
         match self.read_places(pods).await {
             Ok(places) => Known::seen(at, Arc::new(places)),
-            Err(error) => Known::unknown(in_words(error)),
+            Err(error) => Known::unknown(in_words(&error)),
         }
     }
 

@@ -124,7 +124,7 @@ impl Store {
                 .collect()
         };
         match self.policies.known::<Vec<_>>(now) {
-            Known::Seen { at, .. } => Known::seen(at, intents()),
+            Known::Seen { at, lost, .. } => Known::Seen { at, value: intents(), lost },
             Known::Unknown { reason } => Known::unknown(reason),
         }
     }

@@ -118,14 +118,14 @@ impl Observer {
             Some(offered) => offered,
             None => match self.arm.upgrades(pool).await {
                 Ok(offer) => Offered { read_at: Instant::now(), of, offer },
-                Err(error) => return (Known::unknown(error.to_string()), None),
+                Err(error) => return (Known::unknown(error.in_short()), None),
             },
         };
         let on_pool = snapshot.nodes.value().into_iter().flatten().filter(|node| node.pool.as_deref() == Some(pool));
         let nodes: BTreeSet<String> = on_pool.map(|node| node.name.clone()).collect();
         let known = match self.occupancy_of(&nodes).await {
             Known::Unknown { reason } => Known::unknown(reason),
-            Known::Seen { at, value } => {
+            Known::Seen { at, value, .. } => {
                 let Offer { versions, latest_image } = offered.offer.clone();
                 Known::seen(at, Upgradable { offered: versions, latest_image, occupancy: value })
             }

@@ -14,6 +14,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::inventory::InventoryRow;
 use super::part::Part;
@@ -23,6 +24,7 @@ use super::watched::Watched;
 use super::{PAGE, now, rows};
 use crate::api::{NodePoolInventory, NodePoolPolicy};
 use crate::causes::innermost;
+use crate::denied::said;
 use crate::run::Wake;
 
 const POLICIES: &str = "policies";
@@ -211,13 +213,15 @@ async fn relisting<K, F>(
 {
     let mut retry = FIRST_RETRY;
     loop {
+        // Since when it is connected: a list alone is no watch, which may be denied or lost again at once.
+        let mut listed = None;
         let events = watcher(api.clone(), config.clone());
         pin_mut!(events);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     if matches!(event, Event::InitDone) {
-                        retry = FIRST_RETRY;
+                        listed = Some(Instant::now());
                     }
                     take(Ok(event)).await;
                 }
@@ -229,9 +233,17 @@ async fn relisting<K, F>(
                 }
             }
         }
-        tokio::time::sleep(retry).await;
-        retry = retry.saturating_mul(2).min(LAST_RETRY);
+        let (now, next) = pauses(retry, listed.map(|listed: Instant| listed.elapsed()));
+        tokio::time::sleep(now).await;
+        retry = next;
     }
+}
+
+/// How long to wait after a watch was lost that was connected for so long, if it was, and after the next one: longer each
+/// time, unless it had held for as long as the wait.
+fn pauses(due: Duration, held: Option<Duration>) -> (Duration, Duration) {
+    let now = if held.is_some_and(|held| held >= due) { FIRST_RETRY } else { due };
+    (now, now.saturating_mul(2).min(LAST_RETRY))
 }
 
 /// What is wrong with a watch, with the API server's own message where there is one.
@@ -252,8 +264,28 @@ fn explain(name: &str, error: &watcher::Error) -> String {
         E::InitialListFailed(kube::Error::Api(status))
         | E::WatchStartFailed(kube::Error::Api(status))
         | E::WatchFailed(kube::Error::Api(status))
-        | E::WatchError(status) => status.message.clone(),
+        | E::WatchError(status) => said(status),
         other => innermost(other).to_string(),
     };
     format!("the watch of the {name} fails: {detail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_never_holds_is_tried_less_and_less_often_and_one_that_held_at_once() {
+        let mut retry = FIRST_RETRY;
+        let waits: Vec<u128> = std::iter::repeat_with(|| {
+            let (now, next) = pauses(retry, Some(Duration::from_millis(1)));
+            retry = next;
+            now.as_millis()
+        })
+        .take(8)
+        .collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000], "lists that no watch follows");
+        assert_eq!(pauses(LAST_RETRY, None), (LAST_RETRY, LAST_RETRY), "no list either");
+        assert_eq!(pauses(LAST_RETRY, Some(LAST_RETRY)), (FIRST_RETRY, FIRST_RETRY * 2), "it had held");
+    }
 }

@@ -126,7 +126,7 @@ impl<T: Clone + PartialEq> Watched<T> {
         let values = || inner.rows.values().cloned().collect();
         match (inner.troubled.values().next(), inner.whole_at) {
             (None, Some(_)) => Known::seen(now, values()),
-            (Some(_), Some(at)) => Known::seen(at, values()),
+            (Some(reason), Some(at)) => Known::lost(at, values(), reason),
             (Some(reason), None) => Known::unknown(reason.clone()),
             (None, None) => Known::unknown("it is not watched yet"),
         }
@@ -189,11 +189,11 @@ mod tests {
         let watched = listed(&[("x", 1)]);
         watched.troubled("w", T2, "gone".into());
         watched.troubled("w", T9, "still gone".into());
-        assert_eq!(watched.known(T9), Known::seen(T2, vec![1]));
+        assert_eq!(watched.known(T9), Known::lost(T2, vec![1], "still gone"));
         assert_eq!(watched.seen_at(T9), Some(T2));
         watched.relist("w");
         watched.apply("w", "x".into(), 1);
-        assert_eq!(watched.known(T9), Known::seen(T2, vec![1]), "half a list is no list");
+        assert_eq!(watched.known(T9), Known::lost(T2, vec![1], "still gone"), "half a list is no list");
         watched.listed("w", T9, |_| true);
         assert_eq!(watched.known(T9), Known::seen(T9, vec![1]));
         assert_eq!(watched.seen_at(T9), Some(T9));

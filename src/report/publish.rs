@@ -12,6 +12,7 @@ use crate::api::{
     BulkChangeEntry, INVENTORY, NodePoolInventory, NodePoolInventorySpec, NodePoolInventoryStatus, NodePoolPolicy,
     NodePoolPolicyStatus,
 };
+use crate::denied::in_words;
 
 /// The field manager of the status, and the name under which events are reported.
 pub const FIELD_MANAGER: &str = "nodepool-operator";
@@ -39,12 +40,8 @@ pub struct InventoryError {
 }
 
 impl InventoryError {
-    fn new(done: &'static str, error: kube::Error) -> Self {
-        let detail = match error {
-            kube::Error::Api(answer) => answer.message,
-            error => error.to_string(),
-        };
-        Self { done, detail }
+    fn new(done: &'static str, error: &kube::Error) -> Self {
+        Self { done, detail: in_words(error) }
     }
 }
 
@@ -85,8 +82,7 @@ impl Publisher {
         let detail = match self.api.patch_status(name, &params, &Patch::Apply(&patch)).await {
             Ok(written) => return Ok(written.metadata.resource_version),
             Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => return Ok(None),
-            Err(kube::Error::Api(answer)) => answer.message,
-            Err(error) => error.to_string(),
+            Err(error) => in_words(&error),
         };
         Err(PublishError { policy: name.to_owned(), detail })
     }
@@ -100,7 +96,7 @@ impl Publisher {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match Api::all(self.client.clone()).create(&params, &inventory).await {
             Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
-            Err(error) => Err(InventoryError::new("created", error)),
+            Err(error) => Err(InventoryError::new("created", &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -120,7 +116,7 @@ impl Publisher {
         let api: Api<PartialObjectMeta<NodePoolInventory>> = Api::all(self.client.clone());
         match api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await {
             Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(()),
-            Err(error) => Err(InventoryError::new("written", error)),
+            Err(error) => Err(InventoryError::new("written", &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -140,17 +136,18 @@ impl Publisher {
         let params = PatchParams::apply(FUSE_MANAGER).force();
         let api: Api<PartialObjectMeta<NodePoolInventory>> = Api::all(self.client.clone());
         let written = api.patch_status(INVENTORY, &params, &Patch::Apply(&patch)).await;
-        written.map(drop).map_err(|error| InventoryError::new("written", error))
+        written.map(drop).map_err(|error| InventoryError::new("written", &error))
     }
 
-    /// Sends an event about a policy. An event that can't be sent is logged and lost: the status says the same.
-    pub async fn notice(&self, policy: &NodePoolPolicy, notice: &Notice) {
-        self.send(&policy.object_ref(&()), notice).await;
+    /// Sends an event about a policy. One that can't be sent is logged and lost: the status says the same. Tells whether it
+    /// was sent.
+    pub async fn notice(&self, policy: &NodePoolPolicy, notice: &Notice) -> bool {
+        self.send(&policy.object_ref(&()), notice).await
     }
 
     /// Sends an event about a node. `kubectl describe node` looks for those that have the node's name as its id, as the
-    /// kubelet's do.
-    pub async fn notice_node(&self, node: &str, notice: &Notice) {
+    /// kubelet's do. Tells whether it was sent.
+    pub async fn notice_node(&self, node: &str, notice: &Notice) -> bool {
         let reference = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
@@ -158,10 +155,11 @@ impl Publisher {
             uid: Some(node.to_owned()),
             ..ObjectReference::default()
         };
-        self.send(&reference, notice).await;
+        self.send(&reference, notice).await
     }
 
-    async fn send(&self, reference: &ObjectReference, notice: &Notice) {
+    /// Tells whether the API server took it.
+    async fn send(&self, reference: &ObjectReference, notice: &Notice) -> bool {
         let mut note = notice.note.clone();
         if note.len() > NOTE_LIMIT {
             let end = (0..=NOTE_LIMIT - 3).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
@@ -181,8 +179,10 @@ impl Publisher {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
         // A recorder of its own for each: a shared one counts events of one reason up and keeps the note of the first,
         // while what is told here is news by itself.
-        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, reference).await {
-            tracing::warn!(reason = event.reason, %error, "an event could not be sent");
+        let sent = Recorder::new(self.client.clone(), reporter).publish(&event, reference).await;
+        if let Err(error) = &sent {
+            tracing::warn!(reason = event.reason, error = in_words(error), "an event could not be sent");
         }
+        sent.is_ok()
     }
 }

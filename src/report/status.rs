@@ -73,8 +73,8 @@ pub struct Circumstances<'a> {
     pub joining: Option<String>,
     /// Whether ARM has been read since somebody last wrote a policy.
     pub looked: bool,
-    /// Whether ARM has not been readable for longer than a decision may rest on an old view.
-    pub stale: bool,
+    /// Why ARM has not been readable for longer than a decision may rest on an old view, if so.
+    pub stale: Option<String>,
 }
 
 impl<'a> Circumstances<'a> {

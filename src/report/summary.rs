@@ -312,9 +312,9 @@ fn settled(about: &Circumstances<'_>) -> Progress {
         }
         return waiting(about, "ClusterNotObserved", "the cluster has not been read from ARM".to_owned());
     };
-    if about.stale {
-        let message = "the cluster can't be read from ARM and was last as the policy asks; the log says why";
-        return waiting(about, "ClusterNotObserved", message.to_owned());
+    if let Some(why) = &about.stale {
+        let message = format!("the cluster can't be read from ARM and was last as the policy asks: {why}");
+        return waiting(about, "ClusterNotObserved", message);
     }
     match pool.state {
         ProvisioningState::Failed => Progress::Stuck("PoolFailed".to_owned(), failed(pool, about.failures)),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::ends::retry_at;
 use super::pass::Pass;
+use crate::metrics::Untold;
 use crate::report::{Notice, Severity, take_given_up};
 
 /// The nodes of drains that are under way or planned, by pool.
@@ -71,7 +72,9 @@ impl Pass {
         for node in nodes {
             let (reason, note) = (reason.to_owned(), note.clone());
             let notice = Notice { severity: Severity::Normal, reason, action: "Drain", note };
-            self.publisher.notice_node(node, &notice).await;
+            if !self.publisher.notice_node(node, &notice).await {
+                self.figures.untold(Untold::Event);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::finalizers::Written;
 use super::pass::Pass;
 use crate::api::{NodePoolPolicy, is_held, is_to_be_held};
+use crate::metrics::Untold;
 use crate::observe::PolicyRow;
 use crate::report::{Notice, Severity};
 
@@ -84,7 +85,10 @@ impl Pass {
                 }
                 PolicyRow::Valid(_) | PolicyRow::Malformed { .. } => continue,
             };
-            if written == Written::Later {
+            if written == Written::Failed {
+                self.figures.untold(Untold::Finalizer);
+            }
+            if written != Written::Done {
                 self.wake_later();
             }
         }
@@ -98,7 +102,7 @@ impl Pass {
         }
         let written = self.finalizers.write(policy, false).await;
         if written == Written::Done {
-            self.publisher.notice(policy, &notice(policy.pool_name(), &release)).await;
+            self.tell(policy, &notice(policy.pool_name(), &release)).await;
         }
         written
     }

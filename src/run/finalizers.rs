@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::api::{FINALIZER, NodePoolPolicy};
+use crate::denied::in_words;
 use crate::report::FIELD_MANAGER;
 
 /// Writes finalizers.
@@ -22,8 +23,10 @@ pub(super) struct Finalizers {
 pub(super) enum Written {
     /// It is as wished.
     Done,
-    /// The object has changed, or the API server could not be reached: it is looked at again.
+    /// It is looked at again.
     Later,
+    /// The object has changed, or the API server could not be reached or does not allow it: it is tried again.
+    Failed,
 }
 
 impl Finalizers {
@@ -53,8 +56,9 @@ impl Finalizers {
             Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
             Ok(_) => tracing::info!(policy = name, ?finalizers, "the finalizers were written"),
             Err(error) => {
-                tracing::warn!(policy = name, %error, "the finalizers could not be written; they are looked at again");
-                return Written::Later;
+                let error = in_words(&error);
+                tracing::warn!(policy = name, error, "the finalizers could not be written; they are looked at again");
+                return Written::Failed;
             }
         }
         if let (Some(uid), Some(seen)) = (uid, seen) {

@@ -115,7 +115,7 @@ impl Flights {
 
     /// Drops the writes that an observation shows to have ended.
     pub(super) fn observe(&mut self, cluster: &Known<Cluster>) {
-        let Known::Seen { at, value } = cluster else { return };
+        let Known::Seen { at, value, .. } = cluster else { return };
         self.flights.retain_mut(|flight| {
             let pool = value.pool(&flight.write.step.pool);
             let is_blind = *at <= flight.blind_until;
@@ -188,7 +188,7 @@ mod tests {
 
     /// The same with so many nodes, at rest.
     fn counting(at: i64, count: u32) -> Known<Cluster> {
-        let Known::Seen { at, value: mut cluster } = seen(at, "Succeeded") else { panic!() };
+        let Known::Seen { at, value: mut cluster, .. } = seen(at, "Succeeded") else { panic!() };
         cluster.pools[0].count = count;
         Known::seen(at, cluster)
     }

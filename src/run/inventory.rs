@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::pass::Pass;
 use crate::api::NodePoolInventoryStatus;
+use crate::metrics::Untold;
 use crate::observe::InventoryRow;
 use crate::report::{Capacity, Survey, inventory};
 
@@ -94,6 +95,7 @@ impl Pass {
         self.bulletin.not_before = Some(now + INTERVAL);
         if let Err(error) = self.publisher.inventory(row.uid.as_deref(), &status).await {
             tracing::warn!(%error, "it is written again");
+            self.figures.untold(Untold::Inventory);
             self.bulletin.due = self.bulletin.not_before;
             return;
         }
@@ -104,6 +106,7 @@ impl Pass {
         self.bulletin.not_before = Some(now + INTERVAL);
         if let Err(error) = self.publisher.create_inventory().await {
             tracing::warn!(%error, "it is tried again");
+            self.figures.untold(Untold::Inventory);
             self.bulletin.not_before = Some(now + PATIENCE);
             self.bulletin.due = self.bulletin.not_before;
         }

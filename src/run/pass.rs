@@ -197,7 +197,8 @@ impl Pass {
 
     pub(super) async fn refresh(&self) {
         if let Err(error) = self.observer.refresh().await {
-            tracing::warn!(%error, correlation = error.correlation(), "the cluster could not be read from ARM; it is read again");
+            let (correlation, to_do) = (error.correlation(), error.missing_permission());
+            tracing::warn!(%error, correlation, to_do, "the cluster could not be read from ARM; it is read again");
         }
     }
 
@@ -292,8 +293,8 @@ impl Pass {
                 self.ledger.delay(&step.policy, poll, None, error.clone());
             }
             Outcome::Superseded | Outcome::Refused(_) => {
-                let reason = "the cluster has just changed and is read again".to_owned();
-                self.ledger.delay(&step.policy, poll, None, reason);
+                let changed = || "the cluster has just changed and is read again".to_owned();
+                self.ledger.delay(&step.policy, poll, None, outcome.unseen().unwrap_or_else(changed));
             }
             Outcome::Postponed { after, error } => {
                 self.ledger.delay(&step.policy, poll, *after, error.clone());

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::farewell::is_let_go;
 use super::pass::Pass;
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use crate::metrics::Untold;
 use crate::observe::{PolicyRow, now};
-use crate::report::{Circumstances, Hold, malformed, notices, status};
+use crate::report::{Circumstances, Hold, Notice, malformed, notices, status};
 
 impl Pass {
     pub(super) async fn report(&mut self, snapshot: &Snapshot, plan: &Plan, verdicts: &[Verdict]) {
@@ -74,7 +75,7 @@ impl Pass {
             offered: self.observer.offered(&plan.pool),
             joining: self.joins.lacking(policy, snapshot),
             looked: !self.is_older_than_the_policies() && self.observer.failed_reads().is_none(),
-            stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).is_err(),
+            stale: snapshot.cluster.fresh(snapshot.now, self.settings.stale_after).err(),
         };
         status(policy, &about)
     }
@@ -89,6 +90,7 @@ impl Pass {
             Ok(version) => version,
             Err(error) => {
                 tracing::warn!(%error, "it is written again in the next pass");
+                self.figures.untold(Untold::PolicyStatus);
                 self.wake_later();
                 return false;
             }
@@ -97,10 +99,17 @@ impl Pass {
         for notice in notices(&published, &status) {
             let name = policy.metadata.name.as_deref().unwrap_or_default();
             tracing::info!(policy = name, reason = notice.reason, note = notice.note, "notice");
-            self.publisher.notice(policy, &notice).await;
+            self.tell(policy, &notice).await;
         }
         self.store.publish(policy, status, version);
         true
+    }
+
+    /// Sends an event about a policy.
+    pub(super) async fn tell(&self, policy: &NodePoolPolicy, notice: &Notice) {
+        if !self.publisher.notice(policy, notice).await {
+            self.figures.untold(Untold::Event);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod audit;
+pub mod azure;
 pub mod bed;
 pub mod cluster;
 mod container;

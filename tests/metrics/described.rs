@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nodepool_kernel::{Change, Cluster, Health, Known, Power, ProvisioningState, Settings, Snapshot, Step, Time};
 use nodepool_operator::act::Outcome;
 use nodepool_operator::leadership::Leadership;
-use nodepool_operator::metrics::{Figures, Metrics, Parts, PassedRules};
+use nodepool_operator::metrics::{Figures, Metrics, Parts, PassedRules, Untold};
 use nodepool_operator::observe::Room;
 use nodepool_operator::report::{Capacity, SystemRoom};
 use regex::Regex;
@@ -39,6 +39,7 @@ async fn served() -> LabelsByMetric {
     let step = Step { policy: "apps".into(), pool: "apps".into(), change: Change::Stop };
     figures.acted(&step, &Outcome::Superseded);
     figures.can_carry(&capacity());
+    figures.untold(Untold::PolicyStatus);
     figures.observe(&snapshot(), &[]);
     let leadership = Leadership::sole();
     let parts = Parts { arm: &client, passed_rules: &passed_rules, leadership: &leadership, figures: &figures };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use aks_emulator::{Authentication, Identity, PoolSpec, Tls};
+use aks_emulator::{Authentication, PoolSpec, Tls};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -21,7 +21,7 @@ use testbed::helm::{Said, chart};
 use testbed::pod::Webhook;
 use testbed::{Helm, KubeSystem, Lane, OPERATOR_USER, Operator, Testbed, wait_for};
 
-use super::sign_in::{CLIENT, TENANT, of_the_operator};
+use super::sign_in::{CLIENT, TENANT, identity, of_the_operator};
 use super::support::{DEADLINE, Scene, Story, binary, policy, story};
 
 /// The namespace, the release and all objects.
@@ -45,9 +45,7 @@ pub struct Site {
 
 impl Site {
     pub async fn begin(lane: Lane) -> anyhow::Result<Self> {
-        let role: Value = serde_json::from_str(include_str!("../../deploy/azure/role.json"))?;
-        let actions: Vec<&str> = role["Actions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let identity = Identity::new(CLIENT).federated(of_the_operator()).actions(&actions);
+        let identity = identity()?.federated(of_the_operator());
         let builder = Testbed::builder(lane).kube_system(KubeSystem::None).emulator(|settings| {
             settings.tls = Some(Tls::default());
             settings.authentication = Authentication::Required;

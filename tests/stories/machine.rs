@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::Lane;
 
 use super::server::{Reply, Server};
-use super::sign_in::{CLIENT, ROLE, SECRET, Signed, TENANT, acts_and_is_let, says_why};
+use super::sign_in::{CLIENT, SECRET, Signed, TENANT, acts_and_is_let, identity, says_why};
 use super::support::{Scene, Story, story};
 
 /// Where every machine of Azure finds its metadata service.
@@ -46,7 +46,7 @@ impl Signed {
 }
 
 async fn metadata_service(lane: Lane) -> anyhow::Result<Scene> {
-    let signed = Signed::start(lane, Identity::new(CLIENT).actions(&ROLE)).await?;
+    let signed = Signed::start(lane, identity()?).await?;
     let arm = signed.bed.emulator.endpoint().as_str().trim_end_matches('/').to_owned();
     let query = [("api-version", "2019-08-01"), ("resource", &arm)];
     let url = reqwest::Url::parse_with_params(&signed.url("metadata/identity/oauth2/token"), query)?;
@@ -69,7 +69,7 @@ async fn metadata_service(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn with_assigned(lane: Lane, client: &str) -> anyhow::Result<(Scene, tempfile::TempDir)> {
-    let signed = Signed::start(lane, Identity::new(CLIENT).actions(&ROLE)).await?;
+    let signed = Signed::start(lane, identity()?).await?;
     let endpoint = signed.url("metadata/identity/oauth2/token");
     let variables = [("AZURE_CLIENT_ID", client), ("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", SECRET)];
     signed.operator_with("managed", &variables).await
@@ -89,7 +89,7 @@ async fn not_assigned(lane: Lane) -> anyhow::Result<Scene> {
 }
 
 async fn azure_cli(lane: Lane) -> anyhow::Result<Scene> {
-    let signed = Signed::start(lane, Identity::new(CLIENT).secret(SECRET).actions(&ROLE)).await?;
+    let signed = Signed::start(lane, identity()?.secret(SECRET)).await?;
     let arm = signed.bed.emulator.endpoint().as_str().trim_end_matches('/').to_owned();
     let form = format!(
         "grant_type=client_credentials&client_id={CLIENT}&client_secret={SECRET}&scope=https://management.azure.com/.default"

@@ -67,6 +67,9 @@ mod steps;
 mod support;
 mod system;
 mod table;
+mod taken_away;
+mod taken_away_at_once;
+mod taken_away_on_the_way;
 mod upgrade;
 mod upgrade_steps;
 mod upgrade_trouble;
@@ -162,5 +165,6 @@ fn all() -> Vec<Story> {
     stories.extend(upgrade_trouble::stories());
     stories.extend(node_image::stories());
     stories.extend(node_config::stories());
+    stories.extend(taken_away::stories());
     stories
 }

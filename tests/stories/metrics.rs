@@ -38,8 +38,9 @@ pub async fn served(scene: &Scene) -> anyhow::Result<String> {
 pub async fn served_by(operator: &Operator) -> anyhow::Result<String> {
     let log = operator.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut fields = lines.map(|line| line["fields"].clone());
-    let told = fields.find(|fields| fields["message"] == "metrics are served").context("no address in the log")?;
+    // Of its last start.
+    let mut told = lines.map(|line| line["fields"].clone()).filter(|it| it["message"] == "metrics are served");
+    let told = told.next_back().context("no address in the log")?;
     let address = told["address"].as_str().context("no address")?;
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
     Ok(client.get(format!("http://{address}/metrics")).send().await?.error_for_status()?.text().await?)

@@ -5,19 +5,18 @@ use anyhow::{Context as _, ensure};
 use nodepool_operator::api::condition;
 use serde_json::json;
 use tempfile::TempDir;
-use testbed::{KubeSystem, Lane, Operator, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, Operator, Testbed, azure, wait_for};
 
 use super::support::{DEADLINE, QUICK, Scene, Story, binary, message, policy, story};
 
 pub const CLIENT: &str = "44444444-5555-6666-7777-888888888888";
 pub const TENANT: &str = "22222222-3333-4444-5555-666666666666";
 pub const SECRET: &str = "a-secret-that-nobody-may-read";
-/// What the role of docs/operations.md allows.
-pub const ROLE: [&str; 3] = [
-    "Microsoft.ContainerService/managedClusters/read",
-    "Microsoft.ContainerService/managedClusters/agentPools/read",
-    "Microsoft.ContainerService/managedClusters/agentPools/write",
-];
+
+/// An identity with the role that the operator is to have.
+pub fn identity() -> anyhow::Result<Identity> {
+    Ok(Identity::new(CLIENT).role(&azure::role()?))
+}
 
 pub fn stories() -> Vec<Story> {
     vec![
@@ -111,20 +110,21 @@ pub async fn acts_and_is_let(scene: Scene, files: TempDir) -> anyhow::Result<Sce
 }
 
 async fn workload(lane: Lane) -> anyhow::Result<Scene> {
-    let identity = Identity::new(CLIENT).federated(of_the_operator()).actions(&ROLE);
+    let identity = identity()?.federated(of_the_operator());
     let (scene, files) = Signed::start(lane, identity).await?.operator("workload").await?;
     acts_and_is_let(scene, files).await
 }
 
 async fn client_secret(lane: Lane) -> anyhow::Result<Scene> {
-    let identity = Identity::new(CLIENT).secret(SECRET).actions(&ROLE);
+    let identity = identity()?.secret(SECRET);
     let (scene, files) = Signed::start(lane, identity).await?.operator("secret").await?;
     acts_and_is_let(scene, files).await
 }
 
 async fn role_without_write(lane: Lane) -> anyhow::Result<Scene> {
-    let [read, read_pool, write] = ROLE;
-    let identity = Identity::new(CLIENT).federated(of_the_operator()).actions(&[read, read_pool]);
+    let write = "Microsoft.ContainerService/managedClusters/agentPools/write";
+    let mut identity = identity()?.federated(of_the_operator());
+    identity.actions.retain(|action| action != write);
     let (scene, files) = Signed::start(lane, identity).await?.operator("workload").await?;
     scene.apply(policy("apps", json!({"count": 2}))).await?;
     let status = scene.stalled("apps", "WriteFailed").await?;
@@ -133,7 +133,7 @@ async fn role_without_write(lane: Lane) -> anyhow::Result<Scene> {
     ensure!(said.contains("AuthorizationFailed") && said.contains(&format!("the action {write} on {scope}")), "{said}");
     ensure!(said.contains("the operator tries again"), "{said}");
     keeps_secrets(&scene, &files)?;
-    Ok(scene)
+    Ok(scene.in_which_rights_are_missing())
 }
 
 async fn other_subject(lane: Lane) -> anyhow::Result<Scene> {

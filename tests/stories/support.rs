@@ -391,6 +391,7 @@ impl Scene {
     async fn ends_well(mut self) -> anyhow::Result<()> {
         self.watched.judged_well()?;
         rights::were_enough(&self.bed.audit, self.rights_are_missing)?;
+        rights::were_enough_in_azure(&self.bed.emulator, self.rights_are_missing)?;
         self.bed.emulator.idle().await;
         inventory::tells_the_truth(&mut self).await?;
         self.applied.all_again(&self.policies).await?;

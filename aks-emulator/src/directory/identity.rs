@@ -1,12 +1,13 @@
 //! An identity as a person describes it. Never signs it in.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Error;
 use crate::nodes::names::digest;
+use crate::{Error, Role};
 
 /// The audience that a workload identity's token has.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -37,6 +38,17 @@ pub struct Identity {
     /// default all.
     #[serde(default = "all_actions")]
     pub actions: Vec<String>,
+    /// Exceptions from them.
+    #[serde(default)]
+    pub not_actions: Vec<String>,
+    /// A role definition file that says both instead, see [`Role`](crate::Role). In a description its path begins at the
+    /// description's folder.
+    #[serde(default)]
+    pub role: Option<PathBuf>,
+    /// While no access tokens are asked for, requests of clients whose user agent contains this count as this identity's,
+    /// and may do no more than it.
+    #[serde(default)]
+    pub user_agent: Option<String>,
 }
 
 fn all_actions() -> Vec<String> {
@@ -79,6 +91,9 @@ impl fmt::Debug for Identity {
             .field("tenant", &self.tenant)
             .field("federated", &self.federated)
             .field("actions", &self.actions)
+            .field("not_actions", &self.not_actions)
+            .field("role", &self.role)
+            .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }
 }
@@ -95,6 +110,9 @@ impl Identity {
             secret: None,
             federated: Vec::new(),
             actions: all_actions(),
+            not_actions: Vec::new(),
+            role: None,
+            user_agent: None,
         }
     }
 
@@ -126,24 +144,43 @@ impl Identity {
         self
     }
 
+    /// The same with what a role allows, and nothing else.
+    #[must_use]
+    pub fn role(mut self, role: &Role) -> Self {
+        (self.actions, self.not_actions) = (role.actions.clone(), role.not_actions.clone());
+        self
+    }
+
+    /// The same as which clients count, while no access tokens are asked for, whose user agent contains this.
+    #[must_use]
+    pub fn user_agent(mut self, part: &str) -> Self {
+        self.user_agent = Some(part.to_owned());
+        self
+    }
+
     /// The object id, given or derived.
     pub(crate) fn object_id(&self) -> String {
         let derived = || Uuid::from_u64_pair(digest(&format!("object/{}", self.client_id)), digest(&self.client_id));
         self.object_id.clone().unwrap_or_else(|| derived().to_string())
     }
 
-    pub(crate) fn allows(&self, action: &str) -> bool {
-        let action = action.to_ascii_lowercase();
-        self.actions.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &action))
-    }
-
-    /// The same with its tenant and the issuers of its credentials.
+    /// The same with its tenant, the issuers of its credentials, and what its role allows.
     pub(crate) fn completed(&self, tenant: &str, issuer: Option<&str>) -> Result<Self, Error> {
         let mut identity = self.clone();
         let field = |name: &str| format!("identities.{}.{name}", self.client_id);
         if identity.client_id.is_empty() || identity.client_id.contains(char::is_whitespace) {
             let value = format!("{:?}", identity.client_id);
             return Err(Error::setting("identities.clientId", value, "give a client id, such as a UUID"));
+        }
+        if let Some(path) = &self.role {
+            if self.actions != all_actions() || !self.not_actions.is_empty() {
+                let value = format!("{:?}", self.actions);
+                return Err(Error::setting(&field("actions"), value, "give either these or role"));
+            }
+            identity = identity.role(&Role::read(path)?);
+        }
+        if identity.user_agent.as_ref().is_some_and(|part| part.trim().is_empty()) {
+            return Err(Error::setting(&field("userAgent"), "empty", "give a part of the client's user agent"));
         }
         identity.tenant.get_or_insert_with(|| tenant.to_owned());
         for credential in &mut identity.federated {
@@ -158,46 +195,9 @@ impl Identity {
     }
 }
 
-/// Whether a pattern, in which `*` stands for any text, describes a text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut text) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match text.split_once(part) {
-            Some((_, after)) => text = after,
-            None => return false,
-        }
-    }
-    text.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn actions_are_patterns_in_any_case() {
-        let write = "Microsoft.ContainerService/managedClusters/agentPools/write";
-        for (pattern, expected) in [
-            ("*", true),
-            ("*/write", true),
-            ("*/read", false),
-            ("microsoft.containerservice/managedclusters/agentpools/write", true),
-            ("Microsoft.ContainerService/*/agentPools/*", true),
-            ("Microsoft.ContainerService/*/agentPools/*/action", false),
-            ("Microsoft.ContainerService/managedClusters/write", false),
-            ("Microsoft.ContainerService/managedClusters/agentPools/writ", false),
-        ] {
-            assert_eq!(Identity::new("c").actions(&[pattern]).allows(write), expected, "{pattern}");
-        }
-        assert!(!Identity::new("c").actions(&[]).allows(write));
-    }
 
     #[test]
     fn a_description_is_completed_and_never_shows_its_secret() {
@@ -207,8 +207,29 @@ mod tests {
         assert_eq!(identity.tenant.as_deref(), Some("t"));
         assert_eq!(identity.federated[0].issuer.as_deref(), Some("https://issuer/"));
         assert_eq!(identity.federated[0].audience, AUDIENCE);
-        assert!(identity.allows("anything") && !format!("{identity:?}").contains("s3cret"));
+        assert!(identity.actions == ["*"] && !format!("{identity:?}").contains("s3cret"));
         let error = read.completed("t", None).unwrap_err().to_string();
         assert!(error.contains("identities.c.federated.issuer is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_role_file_says_what_an_identity_may_do_and_stands_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("role.json");
+        std::fs::write(&path, r#"{"Name": "n", "Actions": ["*/read"], "AssignableScopes": ["/subscriptions/S"]}"#)
+            .unwrap();
+        let of = |more: &str| -> Result<Identity, String> {
+            let text = format!("{{clientId: c, role: {}{more}}}", path.display());
+            let read: Identity = serde_saphyr::from_str(&text).unwrap();
+            read.completed("t", None).map_err(|error| error.to_string())
+        };
+        assert_eq!(of("").unwrap().actions, ["*/read"]);
+        let error = of(", actions: [a]").unwrap_err();
+        assert_eq!(error, "identities.c.actions is [\"a\"]: give either these or role");
+        let error = of(", userAgent: ' '").unwrap_err();
+        assert_eq!(error, "identities.c.userAgent is empty: give a part of the client's user agent");
+        std::fs::write(&path, r#"{"Name": "n", "Actions": ["read"], "AssignableScopes": ["/s"]}"#).unwrap();
+        let error = of("").unwrap_err();
+        assert!(error.contains("role.json") && error.contains("Actions[0] is \"read\": give "), "{error}");
     }
 }

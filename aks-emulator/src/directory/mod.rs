@@ -1,9 +1,12 @@
 //! Who may sign in, and the access tokens that they get. Never reads a request.
 
+mod account;
 mod assertion;
 mod identity;
 mod key;
+mod pattern;
 mod refusal;
+mod role;
 mod token;
 
 use std::sync::Arc;
@@ -12,15 +15,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{ClusterSpec, Error, NodeSide, Settings};
+use account::Accounts;
+pub use account::{Denial, Permissions};
 pub use identity::{FederatedCredential, Identity};
 use key::SigningKey;
 pub(crate) use refusal::{Refusal, at};
+pub use role::Role;
 pub(crate) use token::{Caller, Unaccepted};
 
 /// Whether requests to ARM need an access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Authentication {
-    /// They need none, and one that is sent is not looked at.
+    /// They need none, and one that is sent is not looked at. Clients with an [`Identity::user_agent`] may do what it may.
     #[default]
     Off,
     /// They need one that this emulator gave out, of an identity whose [`Identity::actions`] allow the request.
@@ -40,6 +46,7 @@ pub(crate) struct Directory {
     /// Tenant of the subscription.
     pub(crate) tenant: String,
     identities: Vec<Identity>,
+    accounts: Accounts,
     key: SigningKey,
     lifetime: Duration,
     issuer: Arc<dyn NodeSide>,
@@ -48,10 +55,11 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn new(settings: &Settings, spec: &ClusterSpec, issuer: Arc<dyn NodeSide>) -> Result<Self, Error> {
         let complete = |identity: &Identity| identity.completed(&spec.tenant, spec.issuer_url.as_deref());
-        let identities = spec.identities.iter().map(complete).collect::<Result<_, _>>()?;
+        let identities = spec.identities.iter().map(complete).collect::<Result<Vec<_>, _>>()?;
         let folder = settings.tls.as_ref().and_then(|tls| tls.folder.as_deref());
         let key = folder.map_or_else(|| Ok(SigningKey::default()), SigningKey::kept)?;
-        Ok(Self { tenant: spec.tenant.clone(), identities, key, lifetime: settings.token_lifetime, issuer })
+        let accounts = Accounts::of(&identities);
+        Ok(Self { tenant: spec.tenant.clone(), identities, accounts, key, lifetime: settings.token_lifetime, issuer })
     }
 
     /// Whether a tenant of this name exists. `common` and `organizations` stand for any.
@@ -107,9 +115,31 @@ impl Directory {
         token::verify(&self.key, token, &self.tenant, is_audience)
     }
 
-    /// Whether an identity has a role that allows an action. One that was taken out of the description has none.
-    pub(crate) fn allows(&self, caller: &Caller, action: &str) -> bool {
-        let identity = self.identity(&caller.tenant, &caller.client_id);
-        identity.is_ok_and(|identity| identity.allows(action))
+    /// As whom a client counts that shows no access token, by its user agent.
+    pub(crate) fn recognised(&self, user_agent: &str) -> Option<Caller> {
+        let is_named =
+            |identity: &&Identity| identity.user_agent.as_deref().is_some_and(|part| user_agent.contains(part));
+        self.identities.iter().find(is_named).map(|identity| Caller {
+            client_id: identity.client_id.clone(),
+            object_id: identity.object_id(),
+            tenant: identity.tenant.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Whether an identity may take an action on something now, of which note is taken. One that was taken out of the
+    /// description may do nothing.
+    pub(crate) fn allows(&self, caller: &Caller, action: &str, scope: &str) -> bool {
+        self.identity(&caller.tenant, &caller.client_id).is_ok()
+            && self.accounts.allows(&caller.client_id, action, scope)
+    }
+
+    /// Gives an identity these actions from now on. Whether there is one with this client id.
+    pub(crate) fn grant(&self, client: &str, actions: Vec<String>, not_actions: Vec<String>) -> bool {
+        self.accounts.grant(client, actions, not_actions)
+    }
+
+    /// What each identity may do and has done, in the order of the client ids.
+    pub(crate) fn permissions(&self) -> Vec<Permissions> {
+        self.accounts.told()
     }
 }

@@ -25,6 +25,15 @@ struct MoveRequest {
     advance_seconds: Option<f64>,
 }
 
+/// What an identity may do from now on, as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct GrantRequest {
+    actions: Vec<String>,
+    #[serde(default)]
+    not_actions: Vec<String>,
+}
+
 /// Answers a request under `/admin/` that this part knows.
 pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Option<Result<Reply, Refusal>> {
     match (parts.method.as_str(), parts.uri.path()) {
@@ -32,8 +41,21 @@ pub(super) async fn route(app: &App, parts: &Parts, body: &[u8]) -> Option<Resul
         ("GET", "/admin/clock") => Some(Ok(show_clock(app))),
         ("POST", "/admin/clock") => Some(move_clock(app, body).await),
         ("POST", "/admin/foreign") => Some(foreign::make(app, body).await),
+        ("GET", "/admin/permissions") => {
+            Some(Ok(Reply::json(StatusCode::OK, &json!({"value": app.directory.permissions()}))))
+        }
+        ("PUT", path) => path.strip_prefix("/admin/permissions/").map(|client| grant(app, client, body)),
         ("POST", "/admin/auto-upgrade") => Some(auto_upgrade::order(app, body)),
         _ => None,
+    }
+}
+
+fn grant(app: &App, client: &str, body: &[u8]) -> Result<Reply, Refusal> {
+    let request: GrantRequest = read(body)?;
+    if app.directory.grant(client, request.actions, request.not_actions) {
+        Ok(Reply::empty(StatusCode::NO_CONTENT))
+    } else {
+        Err(Refusal::content(&format!("{client:?} is the client id of no identity; GET /admin/permissions lists them")))
     }
 }
 

@@ -30,6 +30,7 @@ mod nodes;
 mod operations;
 #[cfg(test)]
 mod overview;
+mod permissions;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

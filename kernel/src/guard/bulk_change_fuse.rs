@@ -5,7 +5,7 @@ use super::rule::{Broken, Rule, Standing};
 use crate::bulk::{BulkKind, counted};
 use crate::facts::Facts;
 use crate::intent::Deletion;
-use crate::names::{capped, counted as number, shorten};
+use crate::names::{WHY_UNKNOWN, capped, counted as number, shorten};
 use crate::step::Step;
 use crate::time::Span;
 
@@ -32,8 +32,10 @@ pub(super) fn check(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
     let recorded = match facts.bulk.fresh(facts.now, facts.settings.stale_after) {
         Ok(recorded) => recorded,
         Err(reason) => {
-            let finding =
-                format!("which pools were deleted, stopped or emptied lately is not known: {}", shorten(&reason, 240));
+            let finding = format!(
+                "which pools were deleted, stopped or emptied lately is not known: {}",
+                shorten(&reason, WHY_UNKNOWN)
+            );
             return broken(Standing::Passing, finding, UNREAD.to_owned());
         }
     };

@@ -8,7 +8,7 @@ use super::rule::{Broken, Rule, Standing};
 use crate::dependents::Tenancy;
 use crate::drain::{Aim, Drain};
 use crate::facts::Facts;
-use crate::names::{capped_list, shorten};
+use crate::names::{WHY_UNKNOWN, capped_list, shorten};
 use crate::placement::Misfit;
 use crate::snapshot::{AgentPool, DrainMark, Node, Occupancy, Occupant, Owner, Phase, Places, Pod};
 use crate::step::{Change, Step};
@@ -117,7 +117,8 @@ fn other_nodes(facts: &Facts<'_>, step: &Step, drain: &Drain) -> Option<String> 
 /// What runs on the nodes of the drain, if it is known of all of them.
 fn occupancy<'a>(facts: &Facts<'a>, step: &Step) -> Result<&'a Occupancy, String> {
     let known = facts.occupancy.get(&step.pool).ok_or_else(|| "it has not been read yet".to_owned())?;
-    let occupancy = known.fresh(facts.now, facts.settings.stale_after).map_err(|reason| shorten(&reason, 140))?;
+    let occupancy =
+        known.fresh(facts.now, facts.settings.stale_after).map_err(|reason| shorten(&reason, WHY_UNKNOWN))?;
     let victims = facts.victims(step);
     let unread = victims.iter().map(|node| &node.name).filter(|name| !occupancy.nodes.contains(*name)).min();
     unread.map_or(Ok(occupancy), |node| Err(format!("node {node} has not been read yet")))

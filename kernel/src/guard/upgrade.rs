@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::closed_budget::Closed;
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
-use crate::names::{capped, capped_list, counted, shorten};
+use crate::names::{WHY_UNKNOWN, capped, capped_list, counted, shorten};
 use crate::snapshot::{AgentPool, Mode, Occupant};
 use crate::step::Step;
 
@@ -112,7 +112,7 @@ fn not_known(step: &Step, why: &str) -> Broken {
         finding: format!(
             "it is not known which pods run on pool {} and whether they may be evicted: {}",
             step.pool,
-            shorten(why, 240)
+            shorten(why, WHY_UNKNOWN)
         ),
         remedy: "the operator reads all pods of the pool by itself; if this stays, look at its log and at its permissions in \
                  the cluster"

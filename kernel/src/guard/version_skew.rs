@@ -2,7 +2,7 @@
 
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
-use crate::names::{capped_list, shorten};
+use crate::names::{WHY_UNKNOWN, capped_list, shorten};
 use crate::snapshot::{AgentPool, Upgradable};
 use crate::step::{Change, Step};
 use crate::version::Version;
@@ -161,7 +161,7 @@ fn of_image(facts: &Facts<'_>, step: &Step) -> Option<Broken> {
 /// What the upgrade of a pool depends on besides, or why that is not known.
 fn upgradable<'a>(facts: &Facts<'a>, pool: &str) -> Result<&'a Upgradable, String> {
     let known = facts.upgradable.get(pool).ok_or_else(|| UNREAD.to_owned())?;
-    known.fresh(facts.now, facts.settings.stale_after).map_err(|why| shorten(&why, 240))
+    known.fresh(facts.now, facts.settings.stale_after).map_err(|why| shorten(&why, WHY_UNKNOWN))
 }
 
 fn broken(standing: Standing, finding: String, remedy: &str) -> Broken {

@@ -4,7 +4,7 @@
 use super::drain;
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
-use crate::names::{capped, counted, shorten};
+use crate::names::{WHY_UNKNOWN, capped, counted, shorten};
 use crate::snapshot::{AgentPool, Dependent, Mode};
 use crate::step::{Change, Step};
 
@@ -42,7 +42,7 @@ const WAIT: &str =
     "the operator looks again by itself; if this stays, look at its log and at its access to the API server";
 
 fn unread(pool: &str, reason: &str) -> String {
-    format!("which pods depend on pool {pool} is not known: {}", shorten(reason, 240))
+    format!("which pods depend on pool {pool} is not known: {}", shorten(reason, WHY_UNKNOWN))
 }
 
 fn found(pool: &str, dependents: &[Dependent]) -> String {

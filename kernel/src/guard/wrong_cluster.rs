@@ -3,7 +3,7 @@
 use super::rule::{Broken, Rule, Standing};
 use crate::facts::Facts;
 use crate::known::Known;
-use crate::names::shorten;
+use crate::names::{WHY_UNKNOWN, shorten};
 use crate::snapshot::Node;
 use crate::step::Step;
 
@@ -48,7 +48,7 @@ fn issuer(facts: &Facts<'_>) -> Option<(Standing, String)> {
     match facts.issuer {
         Known::Unknown { reason } => Some((
             Standing::Passing,
-            format!("this cluster's service account issuer is not known: {}", shorten(reason, 240)),
+            format!("this cluster's service account issuer is not known: {}", shorten(reason, WHY_UNKNOWN)),
         )),
         Known::Seen { value, .. } if value.trim_end_matches('/') == arm.trim_end_matches('/') => None,
         Known::Seen { value, .. } => Some((

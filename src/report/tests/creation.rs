@@ -56,7 +56,7 @@ fn joining(policy: &NodePoolPolicy, snapshot: &Snapshot, lacking: Option<&str>) 
         offered: vec![],
         joining: lacking.map(str::to_owned),
         looked: true,
-        stale: false,
+        stale: None,
     };
     status(policy, &about)
 }

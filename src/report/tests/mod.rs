@@ -173,7 +173,7 @@ fn told(policy: &NodePoolPolicy, snapshot: &Snapshot, settled: bool, overdue: Op
         offered: vec![],
         joining: None,
         looked: true,
-        stale: snapshot.cluster.fresh(NOW, settings.stale_after).is_err(),
+        stale: snapshot.cluster.fresh(NOW, settings.stale_after).err(),
     };
     status(policy, &about)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aks_emulator::{ClusterSpec, Emulator, KubernetesNodes, PoolSpec, Settings};
 use anyhow::Context as _;
 
-use crate::{Audit, Cluster, ControlPlane, Door, Operator, OperatorOptions};
+use crate::{Audit, Cluster, ControlPlane, Door, Operator, OperatorOptions, azure};
 pub use kube_system::KubeSystem;
 pub use lanes::{LANES_VARIABLE, Lane, Lanes};
 
@@ -58,13 +58,14 @@ impl Builder {
         self
     }
 
-    /// Takes away what an earlier story left, starts the cluster, and returns when its nodes are Ready and kube-system
+    /// Takes away what an earlier story left, starts the cluster, where ARM lets the operator do what its role allows, and returns when its nodes are Ready and kube-system
     /// runs.
     ///
     /// # Errors
     /// When an earlier story's objects do not go, the description can't be used, or the cluster does not settle in
     /// time.
-    pub async fn start(self) -> anyhow::Result<Testbed> {
+    pub async fn start(mut self) -> anyhow::Result<Testbed> {
+        self.spec.identities.push(azure::identity()?);
         reset::reset(&self.lane.client()).await.context("the control plane could not be reset")?;
         let audit = Audit::from_now(self.lane.audit_log());
         let pools = self.spec.pools.clone();

@@ -14,26 +14,38 @@ use crate::service::refusal::Refusal;
 pub(super) fn check(app: &App, parts: &Parts) -> Result<(), Box<Reply>> {
     let is_versioned = parameter(parts.uri.query().unwrap_or_default(), "api-version").is_some();
     // The gateway looks for the api-version first.
-    if app.service.settings.authentication == Authentication::Off || !is_versioned {
+    if !is_versioned {
         return Ok(());
     }
-    let caller = caller(app, parts)?;
+    let caller = match app.service.settings.authentication {
+        Authentication::Required => caller(app, parts)?,
+        Authentication::Off => match recognised(app, parts) {
+            Some(caller) => caller,
+            None => return Ok(()),
+        },
+    };
     match action::of(parts.method.as_str(), parts.uri.path()) {
-        Some((action, scope)) if !app.directory.allows(&caller, &action) => {
+        Some((action, scope)) if !app.directory.allows(&caller, &action, &scope) => {
             Err(Box::new(no_role(&caller, &action, &scope)))
         }
         _ => Ok(()),
     }
 }
 
+/// As whom a request counts where none has to show an access token.
+fn recognised(app: &App, parts: &Parts) -> Option<Caller> {
+    let agent = parts.headers.get(header::USER_AGENT)?.to_str().ok()?;
+    app.directory.recognised(agent)
+}
+
 /// The answer to a request while its caller's role is not known everywhere.
 pub(in super::super) fn role_missing(app: &App, parts: &Parts) -> Reply {
-    let caller = caller(app, parts);
     let nobody = "00000000-0000-0000-0000-000000000000".to_owned();
-    let caller = match caller {
+    let nobody = || Caller { client_id: nobody.clone(), object_id: nobody.clone(), tenant: String::new() };
+    let caller = match caller(app, parts) {
         Ok(caller) => caller,
         Err(refused) if app.service.settings.authentication == Authentication::Required => return *refused,
-        Err(_) => Caller { client_id: nobody.clone(), object_id: nobody, tenant: String::new() },
+        Err(_) => recognised(app, parts).unwrap_or_else(nobody),
     };
     let path = parts.uri.path();
     let of = action::of(parts.method.as_str(), path);
