@@ -114,7 +114,7 @@ impl Site {
     }
 
     /// The process of a pod.
-    async fn start(&self, pod: &Pod) -> anyhow::Result<Operator> {
+    pub async fn start(&self, pod: &Pod) -> anyhow::Result<Operator> {
         let (control_plane, program) = (self.bed.control_plane(), Path::new(binary()));
         Operator::start_pod(control_plane, &self.bed.api, program, pod, &self.webhook()).await
     }

@@ -44,6 +44,7 @@ mod occupancy;
 #[expect(clippy::unwrap_used, reason = "written for the tests of the ARM client")]
 mod options;
 mod ordinary_days;
+mod overlay;
 mod pages;
 mod pause;
 mod placement;
@@ -128,6 +129,7 @@ fn all() -> Vec<Story> {
     stories.extend(drift::stories());
     stories.extend(chart::stories());
     stories.extend(image::stories());
+    stories.extend(overlay::stories());
     stories.extend(kubectl::stories());
     stories.extend(lifecycle::stories());
     stories.extend(bad_input::stories());
