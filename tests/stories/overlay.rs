@@ -1,9 +1,10 @@
 //! The plain manifests by an overlay, as somebody copies it and puts in three values. Never by Helm.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use testbed::Lane;
 
@@ -35,7 +36,7 @@ async fn told(lane: Lane) -> anyhow::Result<Scene> {
     apply().await?;
     let pods = site.pods().await?;
     apply().await?;
-    let uids = |pods: &[k8s_openapi::api::core::v1::Pod]| pods.iter().map(|pod| pod.uid()).collect::<Vec<_>>();
+    let uids = |pods: &[Pod]| pods.iter().map(kube::ResourceExt::uid).collect::<Vec<_>>();
     ensure!(uids(&site.pods().await?) == uids(&pods), "pods were replaced");
 
     let operator = site.start(pods.first().context("there is no pod")?).await?;
@@ -74,7 +75,7 @@ fn written(site: &Site, folder: &Path) -> anyhow::Result<std::path::PathBuf> {
         ("REQUIRED_ADD_ONS", ""),
         ("SETTLE_SECONDS", "0.3"),
     ] {
-        values += &format!("\n                  - {{name: {name}, value: {value:?}}}");
+        write!(values, "\n                  - {{name: {name}, value: {value:?}}}")?;
     }
     let overlay = folder.join("example");
     let file = overlay.join("kustomization.yaml");
