@@ -5,6 +5,7 @@ pub mod act;
 pub mod api;
 pub mod arm;
 mod causes;
+mod clock;
 mod denied;
 pub mod health;
 pub mod leadership;

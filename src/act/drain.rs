@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::api::{DRAIN_ANNOTATION, drain_annotation};
 use crate::causes::innermost;
+use crate::clock::now;
 use crate::denied::said;
 use crate::leadership::NotLeading;
-use crate::observe::{node, now};
+use crate::observe::node;
 
 /// How often a node is read again that somebody wrote between the look and the patch.
 const TRIES: u32 = 3;

@@ -11,8 +11,9 @@ use kube::Client;
 use nodepool_kernel::{Approved, Change, Drain, InFlight, Refusal, Rule, Settings, Step, Time, guard, plan};
 
 use crate::arm::{Accepted, ArmClient, ArmError, Operation, PoolWrite, Urgency, remedy};
+use crate::clock::now;
 use crate::leadership::Leadership;
-use crate::observe::{Fresh, Observer, now};
+use crate::observe::{Fresh, Observer};
 
 /// What became of an approved step.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ use super::steps::Steps;
 use super::untold::{Unheard, Untold};
 use crate::act::Outcome;
 use crate::api::NodePoolPolicyStatus;
-use crate::observe::{Store, now};
+use crate::clock::now;
+use crate::observe::Store;
 use crate::report::Capacity;
 
 /// Upper bounds of the histogram of passes, in seconds: from one that finds nothing to do to one that Azure keeps waiting.

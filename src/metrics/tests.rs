@@ -15,7 +15,8 @@ use super::Figures;
 use crate::api::{
     Condition, ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, ObservedPool, Operation, condition,
 };
-use crate::observe::{Room, Sight, Store, Tenancies, now};
+use crate::clock::now;
+use crate::observe::{Room, Sight, Store, Tenancies};
 use crate::report::tests::{NOW, policy, pool, world};
 use crate::report::{Capacity, Survey};
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::scheduling::{self, Storage};
 use super::storage::LocalClaims;
-use super::{Observer, now, rows};
+use super::{Observer, rows};
+use crate::clock::now;
 use crate::denied::in_words;
 
 /// What has been read, by pool.

@@ -17,9 +17,10 @@ use serde::de::DeserializeOwned;
 
 use super::part::Part;
 use super::rows::{self, POOL_LABELS};
-use super::{Observer, PAGE, now};
+use super::{Observer, PAGE};
 use crate::api::NodePoolPolicy;
 use crate::arm::{ArmError, PoolDocument};
+use crate::clock::now;
 use crate::denied::in_words;
 
 /// A list of the pods of one node costs the API server and this process less than a list of so many pods.

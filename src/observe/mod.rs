@@ -25,7 +25,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
-use nodepool_kernel::{Cluster, InFlight, Known, Snapshot, Time};
+use nodepool_kernel::{Cluster, InFlight, Known, Snapshot};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -41,6 +41,7 @@ use upgrades::Upgrades;
 pub use watch::spawn as watch;
 
 use crate::arm::{ArmClient, ArmError};
+use crate::clock::now;
 use crate::denied::in_words;
 
 /// Objects that are listed with one request. Whole objects are some kilobytes each, the rows that are kept of them some
@@ -70,12 +71,6 @@ struct ArmView {
     failures: u32,
     /// Whether the last read of the cluster was answered that there is none.
     absent: bool,
-}
-
-/// The present time, in milliseconds.
-#[must_use]
-pub fn now() -> Time {
-    Time::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
 impl Observer {

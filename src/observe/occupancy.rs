@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::dependents::tenancy;
 use super::fresh::rows_of;
-use super::{Observer, PAGE, now, rows};
+use super::{Observer, PAGE, rows};
+use crate::clock::now;
 use crate::denied::in_words;
 
 /// So many lists are under way at the same time.

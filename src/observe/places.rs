@@ -12,8 +12,9 @@ use nodepool_kernel::placement::{Labels, Listing, Node, Obstacle, Pod, World};
 use nodepool_kernel::{Known, Places};
 use tokio::time::Instant;
 
+use super::Observer;
 use super::scheduling::{self, Storage, resident, respawned};
-use super::{Observer, now};
+use crate::clock::now;
 use crate::denied::in_words;
 
 /// A share of the time that may go into reading places again and again, as long as a step is refused: one part in so many.

@@ -21,9 +21,10 @@ use super::part::Part;
 use super::policy_row::{is_news, policy_row};
 use super::store::Store;
 use super::watched::Watched;
-use super::{PAGE, now, rows};
+use super::{PAGE, rows};
 use crate::api::{NodePoolInventory, NodePoolPolicy};
 use crate::causes::innermost;
+use crate::clock::now;
 use crate::denied::said;
 use crate::run::Wake;
 

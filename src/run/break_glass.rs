@@ -4,7 +4,7 @@
 use nodepool_kernel::{Approved, Step};
 
 use super::pass::Pass;
-use crate::observe::now;
+use crate::clock::now;
 use crate::report::take_passed;
 
 impl Pass {

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::pass::Pass;
 use crate::act::Outcome;
 use crate::api::{BulkChangeEntry, allows_bulk_change};
-use crate::observe::{now, worth_keeping};
+use crate::clock::now;
+use crate::observe::worth_keeping;
 
 impl Pass {
     /// Records the step if it is a bulk change, and that a person's leave for one is made use of. Tells whether the step may be

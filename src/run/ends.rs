@@ -8,7 +8,8 @@ use nodepool_kernel::{Plan, PolicyPlan, Snapshot, Time};
 use super::jitter::jittered;
 use super::pass::Pass;
 use crate::api::{NodePoolPolicy, NodePoolPolicyStatus, Operation};
-use crate::observe::{PolicyRow, now};
+use crate::clock::now;
+use crate::observe::PolicyRow;
 use crate::report::{Rest, take_absence, take_rest};
 
 const LONGEST_RETRY: Duration = Duration::from_hours(1);

@@ -24,10 +24,11 @@ use super::wake::Wake;
 use crate::act::{Hands, Outcome, act};
 use crate::api::{NodePoolPolicy, is_look_due};
 use crate::arm::ArmClient;
+use crate::clock::now;
 use crate::health::Health;
 use crate::leadership::Leadership;
 use crate::metrics::{Figures, PassedRules};
-use crate::observe::{Observer, PolicyRow, PolicyVersion, Store, now};
+use crate::observe::{Observer, PolicyRow, PolicyVersion, Store};
 use crate::report::{Publisher, own_what_is_named, take_outcome};
 
 /// For how long after the start a status that another process left stands while first lists arrive.

@@ -25,6 +25,7 @@ use super::logging::{Log, LogError};
 use super::pass::Pass;
 use super::wake::Wake;
 use crate::arm::ArmClient;
+use crate::clock::Listening;
 use crate::health::{self, Health};
 use crate::leadership::{Election, Ended, Leadership, WriteGate};
 use crate::listen::{ListenAddress, ListenError, Listener};
@@ -275,6 +276,7 @@ fn single(config: &Config) -> Config {
 fn client(config: Config, gate: Option<&WriteGate>) -> Result<Client, RunError> {
     let builder = ClientBuilder::try_from(config);
     let builder = builder.map_err(|problem| RunError::Kubeconfig { detail: problem.to_string() })?;
+    let builder = builder.with_layer(&Listening);
     Ok(match gate {
         Some(gate) => builder.with_layer(gate).build(),
         None => builder.build(),

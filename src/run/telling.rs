@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::farewell::is_let_go;
 use super::pass::Pass;
 use crate::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicyStatus, condition};
+use crate::clock::now;
 use crate::metrics::Untold;
-use crate::observe::{PolicyRow, now};
+use crate::observe::PolicyRow;
 use crate::report::{Circumstances, Hold, Notice, malformed, notices, status};
 
 impl Pass {
