@@ -144,6 +144,6 @@ async fn cannot_be_read(bed: &Testbed, node: &str) -> anyhow::Result<()> {
     let wanted = BTreeMap::from([("system".to_owned(), BTreeSet::from([node.to_owned()]))]);
     assert!(observer.know_occupancy(&wanted, LONG).await);
     let Some(Known::Unknown { reason }) = known(&observer, "system") else { anyhow::bail!("it is known") };
-    assert!(reason.contains("forbidden"), "{reason}");
+    assert!(reason.contains("user nobody may not list them"), "{reason}");
     Ok(())
 }
