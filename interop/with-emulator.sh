@@ -49,7 +49,9 @@ fi
 cd "$here/.."
 "${CARGO:-cargo}" build --quiet --locked -p aks-emulator
 target=${CARGO_TARGET_DIR:-$here/../target}
-"$target/debug/aks-emulator" "${flags[@]}" >"$folder/said" 2>"$folder/log" &
+# There to be read before the emulator has begun to write it.
+: >"$folder/said"
+"$target/debug/aks-emulator" "${flags[@]}" >>"$folder/said" 2>"$folder/log" &
 emulator=$!
 
 # It says where it listens once it does; until then there is nothing to ask.
