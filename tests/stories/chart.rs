@@ -135,6 +135,17 @@ fn variable<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     container.env.iter().flatten().find(|variable| variable.name == name)?.value.as_deref()
 }
 
+/// A policy is followed, and another one refused.
+pub async fn follows_and_refuses(scene: &Scene) -> anyhow::Result<()> {
+    scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 2}))).await?;
+    scene.ready("apps").await?;
+    ensure!(scene.in_arm("apps", "count") == 2);
+    scene.apply(policy("system", json!({"mode": "User"}))).await?;
+    scene.refused("system", "LastHealthySystemPool").await?;
+    scene.delete("system").await?;
+    Ok(())
+}
+
 async fn installed(lane: Lane) -> anyhow::Result<Scene> {
     let site = Site::begin(lane).await?;
     let told = site.helm("install", &[]).await?;
@@ -163,12 +174,7 @@ async fn installed(lane: Lane) -> anyhow::Result<Scene> {
     .await?;
     let mut waiting = site.start(other).await?;
     let mut scene = Scene::of(site.bed, operator);
-    scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 2}))).await?;
-    scene.ready("apps").await?;
-    ensure!(scene.in_arm("apps", "count") == 2);
-    scene.apply(policy("system", json!({"mode": "User"}))).await?;
-    scene.refused("system", "LastHealthySystemPool").await?;
-    scene.delete("system").await?;
+    follows_and_refuses(&scene).await?;
     let events = Api::<Event>::all(scene.bed.cluster.client()).list(&ListParams::default()).await?.items;
     let ours = events.iter().filter(|event| event.reporting_controller.as_deref() == Some(NAME));
     let by: BTreeSet<Option<&str>> = ours.map(|event| event.reporting_instance.as_deref()).collect();

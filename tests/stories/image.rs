@@ -5,11 +5,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
 use testbed::{Image, Lane, Operator};
 
-use super::chart::Site;
-use super::support::{Scene, Story, policy, story};
+use super::chart::{Site, follows_and_refuses};
+use super::support::{Scene, Story, story};
 
 /// The variable that names the image.
 const IMAGE: &str = "NODEPOOL_IMAGE";
@@ -35,12 +34,7 @@ async fn told(lane: Lane) -> anyhow::Result<Scene> {
     let pod = pods.first().context("there is no pod")?;
     let operator = Operator::start_container(site.bed.control_plane(), &image, pod, &site.webhook()).await?;
     let mut scene = Scene::of(site.bed, operator);
-    scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 2}))).await?;
-    scene.ready("apps").await?;
-    ensure!(scene.in_arm("apps", "count") == 2);
-    scene.apply(policy("system", json!({"mode": "User"}))).await?;
-    scene.refused("system", "LastHealthySystemPool").await?;
-    scene.delete("system").await?;
+    follows_and_refuses(&scene).await?;
     // It ends while its files are there.
     let code = scene.operator.terminate().await?;
     ensure!(code == 0, "it ended with {code}: {}", scene.operator.log_tail(5));

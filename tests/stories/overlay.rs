@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::json;
 use testbed::Lane;
 
-use super::chart::Site;
+use super::chart::{Site, follows_and_refuses};
 use super::sign_in::CLIENT;
-use super::support::{Scene, Story, policy, story};
+use super::support::{Scene, Story, story};
 
 /// What the example has in place of a person's own values.
 const CLUSTER: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/example/providers/\
@@ -41,12 +40,7 @@ async fn told(lane: Lane) -> anyhow::Result<Scene> {
 
     let operator = site.start(pods.first().context("there is no pod")?).await?;
     let scene = Scene::of(site.bed, operator);
-    scene.apply(policy("apps", json!({"labels": {"team": "shop"}, "count": 2}))).await?;
-    scene.ready("apps").await?;
-    ensure!(scene.in_arm("apps", "count") == 2);
-    scene.apply(policy("system", json!({"mode": "User"}))).await?;
-    scene.refused("system", "LastHealthySystemPool").await?;
-    scene.delete("system").await?;
+    follows_and_refuses(&scene).await?;
     Ok(scene)
 }
 
