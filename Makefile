@@ -60,7 +60,7 @@ assets: ## Builds the executables of the control plane and Helm, once per machin
 	@$(CARGO) run --quiet -p testbed -- assets > /dev/null
 
 image: ## Builds the image with docker, podman or buildah: IMAGE=name:tag, PLATFORM=linux/arm64, CONTAINER_TOOL=
-	@IMAGE='$(IMAGE)' PLATFORM='$(PLATFORM)' CONTAINER_TOOL='$(CONTAINER_TOOL)' image/build.sh
+	@image/build.sh
 
 image-test: assets ## Builds the image on a base made here and runs it in its pod (root, buildah, runc and mmdebstrap; minutes)
 	NODEPOOL_IMAGE=$$(image/local.sh) && export NODEPOOL_IMAGE && $(CARGO) test -p nodepool-operator --test stories -- image_is_small

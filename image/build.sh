@@ -2,8 +2,9 @@
 # Builds the operator's image with docker, podman or buildah, whichever is there, and prints its name. See image/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/lib.sh
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
+version=$(version_of_operator)
 image=${IMAGE:-nodepool-operator:$version}
 revision=$(git rev-parse HEAD 2> /dev/null || true)
 [ -z "$(git status --porcelain 2> /dev/null || true)" ] || revision=$revision-modified

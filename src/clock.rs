@@ -31,12 +31,7 @@ struct Anchor {
 
 impl Anchor {
     fn time(&self, at: Instant) -> Timestamp {
-        let (ahead, passed) = match at.checked_duration_since(self.at) {
-            Some(passed) => (true, passed),
-            None => (false, self.at.saturating_duration_since(at)),
-        };
-        let moved = if ahead { self.time.checked_add(passed) } else { self.time.checked_sub(passed) };
-        moved.unwrap_or(self.time)
+        self.time.checked_add(at.saturating_duration_since(self.at)).unwrap_or(self.time)
     }
 
     /// The anchor after an answer with this `Date` to a request that was sent and answered at these moments. The same one, if
@@ -59,8 +54,8 @@ static ANCHOR: Mutex<Option<Anchor>> = Mutex::new(None);
 /// The present time, in milliseconds. Until the API server has answered it is what this machine's clock says.
 #[must_use]
 pub fn now() -> Time {
-    let at = Instant::now();
     let mut anchor = ANCHOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = Instant::now();
     let anchor = anchor.get_or_insert_with(|| Anchor { time: Timestamp::now(), at });
     Time::from_millis(anchor.time(at).as_millisecond())
 }

@@ -65,6 +65,7 @@ mod server;
 mod sign_in;
 mod steady;
 mod steps;
+mod story;
 mod support;
 mod system;
 mod table;

@@ -1,11 +1,10 @@
 //! What stories share: a cluster with the operator in it, what is done to it and what is looked at. Never asserts by
 //! itself what a story is about.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use super::applied::{Applied, GITOPS};
+pub use super::story::{Story, story};
 use super::watched::Watched;
 use super::{health, inventory, rights};
 use aks_emulator::PoolSpec;
@@ -18,7 +17,7 @@ use nodepool_operator::api::{ConditionStatus, NodePoolPolicy, NodePoolPolicySpec
 use serde_json::{Value, json};
 use testbed::audit::Cause;
 use testbed::bed::{Builder, EMULATOR_USER};
-use testbed::{KubeSystem, Lane, Lanes, OPERATOR_USER, Operator, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, OPERATOR_USER, Operator, Testbed, wait_for};
 
 /// How long anything may take to come about. Stories wait for conditions, so that only a failure takes this long.
 pub const DEADLINE: Duration = Duration::from_mins(2);
@@ -43,55 +42,6 @@ pub const QUICK: [&str; 14] = [
 
 /// What came to nothing is not tried again as long as a story lasts.
 pub const ONCE: [&str; 2] = ["--retry-seconds", "3600"];
-
-type Telling = Pin<Box<dyn Future<Output = anyhow::Result<Option<Scene>>>>>;
-
-/// A story: a name and what happens.
-pub struct Story {
-    name: &'static str,
-    /// Whether something is absent that the story needs.
-    is_ignored: bool,
-    tell: Box<dyn FnOnce(Lane) -> Telling + Send>,
-}
-
-/// A story that is told by `tell` and ends with its scene, if it has one.
-pub fn story<F, S>(name: &'static str, tell: impl FnOnce(Lane) -> F + Send + 'static) -> Story
-where
-    F: Future<Output = anyhow::Result<S>> + 'static,
-    S: Into<Option<Scene>>,
-{
-    Story {
-        name,
-        is_ignored: false,
-        tell: Box::new(move |lane| Box::pin(async move { tell(lane).await.map(Into::into) })),
-    }
-}
-
-impl Story {
-    /// The name.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The same, told only where `variable` of the environment says with what.
-    pub fn told_where_set(mut self, variable: &str) -> Self {
-        self.is_ignored = std::env::var_os(variable).is_none_or(|value| value.is_empty());
-        self
-    }
-
-    /// Whether something is absent that it needs. The runner says so.
-    pub fn is_ignored(&self) -> bool {
-        self.is_ignored
-    }
-
-    /// Tells the story on a control plane of its own, and looks at what every story must leave behind.
-    pub async fn tell(self, lanes: Lanes) -> anyhow::Result<()> {
-        match (self.tell)(lanes.lease().await?).await? {
-            Some(scene) => scene.ends_well().await,
-            None => Ok(()),
-        }
-    }
-}
 
 /// A cluster with the operator in it.
 pub struct Scene {
@@ -388,7 +338,7 @@ impl Scene {
 
     /// However a story goes: the inventory tells the truth; nothing that the operator did made a pod of kube-system leave its node, and the nodes are
     /// what ARM says.
-    async fn ends_well(mut self) -> anyhow::Result<()> {
+    pub async fn ends_well(mut self) -> anyhow::Result<()> {
         self.watched.judged_well()?;
         rights::were_enough(&self.bed.audit, self.rights_are_missing)?;
         rights::were_enough_in_azure(&self.bed.emulator, self.rights_are_missing)?;
