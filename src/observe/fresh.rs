@@ -134,7 +134,7 @@ impl Observer {
         let of_pool = format!("{}={pool}", POOL_LABELS[0]);
         let selector: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={value}")).chain([of_pool]).collect();
-        let api = Api::<Part<core::Node>>::all(self.client.clone());
+        let api = self.lists.all::<core::Node>();
         let names =
             rows_of(&api, ListParams::default().labels(&selector.join(",")), |Part(node)| node.metadata.name.clone());
         Ok(names.await?.len())
@@ -159,11 +159,11 @@ impl Observer {
     }
 
     async fn fresh_kubernetes(&self, step: &Step) -> FreshKubernetes {
-        let (all, seen) = (ListParams::default().limit(PAGE), now());
+        let seen = now();
         let ((nodes, pods), budgets, workloads, paused) = tokio::join!(
             self.fresh_nodes_and_pods(step),
-            self.protected(&all, |budget| Some(rows::budget(budget))),
-            self.protected(&all, |deployment| Some(rows::workload(deployment, seen))),
+            self.protected(|budget| Some(rows::budget(budget))),
+            self.protected(|deployment| Some(rows::workload(deployment, seen))),
             self.paused_now(),
         );
         FreshKubernetes { nodes, pods, budgets, workloads, paused }
@@ -176,7 +176,7 @@ impl Observer {
         if nodes.saturating_mul(PODS_FOR_A_LIST) >= pods {
             let all = ListParams::default().limit(PAGE);
             let (nodes, pods) =
-                tokio::join!(self.fresh_nodes(step), self.protected(&all, |Part(pod)| self.store.pod_row(pod)));
+                tokio::join!(self.fresh_nodes(step), self.protected_pods(&all));
             return (nodes, pods.map(FreshPods::All));
         }
         let nodes = self.fresh_nodes(step).await;
@@ -186,7 +186,7 @@ impl Observer {
     }
 
     async fn fresh_nodes(&self, step: &Step) -> kube::Result<Vec<Node>> {
-        let api = Api::<Part<core::Node>>::all(self.client.clone());
+        let api = self.lists.all::<core::Node>();
         let [label, older] = POOL_LABELS;
         let mut read = BTreeMap::new();
         let selectors =
@@ -203,7 +203,7 @@ impl Observer {
         let lists = nodes.iter().map(|node| async move {
             // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
             let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
-            self.protected(&on_node, |Part(pod)| self.store.pod_row(pod)).await
+            self.protected_pods(&on_node).await
         });
         let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
         let read: Vec<Vec<Arc<Pod>>> = read.try_collect().await?;
@@ -211,14 +211,23 @@ impl Observer {
     }
 
     /// The rows of the objects of a kind in the protected namespaces.
-    async fn protected<K, T>(&self, which: &ListParams, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+    async fn protected<K, T>(&self, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let mut read = Vec::new();
         for namespace in &self.namespaces {
             let api = Api::<K>::namespaced(self.client.clone(), namespace);
-            read.extend(rows_of(&api, which.clone(), &row).await?);
+            read.extend(rows_of(&api, ListParams::default().limit(PAGE), &row).await?);
+        }
+        Ok(read)
+    }
+
+    async fn protected_pods(&self, which: &ListParams) -> kube::Result<Vec<Arc<Pod>>> {
+        let mut read = Vec::new();
+        for namespace in &self.namespaces {
+            let api = self.lists.namespaced::<core::Pod>(namespace);
+            read.extend(rows_of(&api, which.clone(), |Part(pod)| self.store.pod_row(pod)).await?);
         }
         Ok(read)
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, Resource};
+use kube::{Api, Resource};
 use nodepool_kernel::{BulkChange, Known, Node, Snapshot, Time};
 
+use super::part::Lists;
 use super::tenants::{Means, Tenancies};
 use super::{Observer, Store};
 use crate::api::{BulkChangeEntry, INVENTORY, NodePoolInventory, NodePoolInventoryStatus};
@@ -100,14 +101,14 @@ impl Observer {
         }
     }
 
-    /// What only the inventory is about. Begins to watch what runs on system nodes that are new, by `client`, which must let
+    /// What only the inventory is about. Begins to watch what runs on system nodes that are new, by `lists`, which must let
     /// a watch be silent.
     #[must_use]
-    pub fn sight(&self, snapshot: &Snapshot, client: &Client, wake: &Arc<Wake>) -> Sight {
+    pub fn sight(&self, snapshot: &Snapshot, lists: &Lists, wake: &Arc<Wake>) -> Sight {
         let is_system = |node: &&Node| node.labelled_system && !node.is_foreign();
         if let Known::Seen { value: nodes, .. } = &snapshot.nodes {
             let system: BTreeSet<&str> = nodes.iter().filter(is_system).map(|node| node.name.as_str()).collect();
-            let means = Means { client, wake, namespaces: &self.namespaces };
+            let means = Means { lists, wake, namespaces: &self.namespaces };
             self.store.tenants.follow(&system, &means);
         }
         let restarting = snapshot.pods.value().map(|pods| self.store.restarts.of(pods, snapshot.now));

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::dependents::tenancy;
 use super::fresh::rows_of;
+use super::part::Part;
 use super::{Observer, PAGE, rows};
 use crate::clock::now;
 use crate::denied::in_words;
@@ -86,13 +87,13 @@ impl Observer {
     }
 
     async fn read_occupancy(&self, nodes: &BTreeSet<String>) -> kube::Result<Occupancy> {
-        let api = Api::<core::Pod>::all(self.client.clone());
+        let api = self.lists.all::<core::Pod>();
         let lists = nodes.iter().map(|node| {
             let api = api.clone();
             async move {
                 // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
                 let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
-                rows_of(&api, on_node, |pod| Some(self.occupant(pod))).await
+                rows_of(&api, on_node, |Part(pod)| Some(self.occupant(pod))).await
             }
         });
         let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);

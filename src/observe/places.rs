@@ -13,6 +13,7 @@ use nodepool_kernel::{Known, Places};
 use tokio::time::Instant;
 
 use super::Observer;
+use super::part::Part;
 use super::scheduling::{self, Storage, resident, respawned};
 use crate::clock::now;
 use crate::denied::in_words;
@@ -94,12 +95,12 @@ impl Observer {
 
     /// All nodes, and all pods on them.
     async fn read_with(&self, wanted: &BTreeSet<String>, storage: &Storage) -> kube::Result<Read> {
-        let node = |node: &core::Node| Some(scheduling::node(node, storage, true));
-        let nodes = self.listed(node).await?;
+        let node = |Part(node): &Part<core::Node>| Some(scheduling::node(node, storage, true));
+        let nodes = self.parts(node).await?;
         let labels = |namespace: &core::Namespace| Some((namespace.name_any(), namespace.labels().clone()));
         let namespaces = self.listed(labels).await?;
         let mut crowd = Crowd::new(nodes, namespaces.into_iter().collect());
-        let whole = self.listed(|pod| crowd.take(pod, wanted, storage)).await?;
+        let whole = self.parts(|Part(pod)| crowd.take(pod, wanted, storage)).await?;
         Ok(Read { wanted: whole, world: crowd.world })
     }
 

@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use super::fresh::rows_of;
+use super::part::{Part, Partly};
 use super::scheduling::Storage;
 use super::{Observer, PAGE};
 
@@ -44,5 +45,14 @@ impl Observer {
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
         rows_of(&Api::<K>::all(self.client.clone()), ListParams::default().limit(PAGE), row).await
+    }
+
+    /// The same of pods or nodes.
+    pub(super) async fn parts<K, T>(&self, row: impl FnMut(&Part<K>) -> Option<T>) -> kube::Result<Vec<T>>
+    where
+        K: Partly + Clone + std::fmt::Debug,
+        Part<K>: kube::Resource<DynamicType = ()>,
+    {
+        rows_of(&self.lists.all::<K>(), ListParams::default().limit(PAGE), row).await
     }
 }

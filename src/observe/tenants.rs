@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1 as core;
 use kube::runtime::watcher;
-use kube::{Api, Client};
 use nodepool_kernel::placement::Amount;
 use nodepool_kernel::{Known, Owner, Phase, Time};
 use tokio::task::AbortHandle;
 
+use super::part::{Lists, Part};
 use super::rows::{any_pod, is_mirror};
 use super::scheduling::{allocatable, requests};
 use super::watch::Table;
@@ -74,7 +74,7 @@ impl Drop for Followed {
 
 /// What it takes to begin a watch.
 pub(super) struct Means<'a> {
-    pub(super) client: &'a Client,
+    pub(super) lists: &'a Lists,
     pub(super) wake: &'a Arc<Wake>,
     /// The protected namespaces.
     pub(super) namespaces: &'a [String],
@@ -130,14 +130,14 @@ fn begin(node: &str, means: &Means<'_>) -> Followed {
     let tenants = Arc::new(Watched::default());
     let table = Table { wake: Arc::clone(means.wake), name: format!("pods on {node}"), prefix: String::new() };
     tenants.expect(&table.name);
-    let api = Api::<core::Pod>::all(means.client.clone());
+    let api = means.lists.all::<core::Pod>();
     // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
     let config = watcher::Config { page_size: None, ..watcher::Config::default() };
     let config = config.fields(&format!("spec.nodeName={node}"));
     let (fed, namespaces) = (Arc::clone(&tenants), means.namespaces.to_vec());
     let task = tokio::spawn(async move {
-        let key = |pod: &core::Pod| any_pod(pod).full_name();
-        table.follow_with(api, config, key, &fed, |pod| tenant(pod, &namespaces)).await;
+        let key = |Part(pod): &Part<core::Pod>| any_pod(pod).full_name();
+        table.follow_with(api, config, key, &fed, |Part(pod)| tenant(pod, &namespaces)).await;
     });
     Followed { tenants, task: task.abort_handle() }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::inventory::InventoryRow;
-use super::part::Part;
+use super::part::{Lists, Part};
 use super::policy_row::{is_news, policy_row};
 use super::store::Store;
 use super::watched::Watched;
@@ -35,11 +35,11 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// Watches everything that the kernel reads. The tasks end only when the set is dropped.
 #[must_use]
-pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: &[String]) -> JoinSet<()> {
+pub fn spawn(client: &Client, lists: &Lists, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: &[String]) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(policies(client.clone(), Arc::clone(store), Arc::clone(wake)));
     let nodes = Table { wake: Arc::clone(wake), name: "nodes".to_owned(), prefix: String::new() };
-    let (api, shared) = (Api::<Part<Node>>::all(client.clone()), Arc::clone(store));
+    let (api, shared) = (lists.all::<Node>(), Arc::clone(store));
     shared.nodes.expect(&nodes.name);
     tasks.spawn(async move {
         let row = |Part(node): &Part<Node>| {
@@ -59,7 +59,7 @@ pub fn spawn(client: &Client, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: 
             prefix: format!("{namespace}/"),
         };
         let (pods, shared) = (table("pods"), Arc::clone(store));
-        let api = Api::<Part<Pod>>::namespaced(client.clone(), namespace);
+        let api = lists.namespaced::<Pod>(namespace);
         shared.pods.expect(&pods.name);
         tasks.spawn(async move { pods.follow(api, &shared.pods, |Part(pod)| shared.pod_row(pod)).await });
         let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));

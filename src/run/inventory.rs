@@ -60,7 +60,7 @@ impl Bulletin {
 impl Pass {
     /// Writes the inventory's status if a person would read something else than before.
     pub(super) async fn report_inventory(&mut self, snapshot: &Snapshot) {
-        let sight = self.observer.sight(snapshot, &self.watch_client, &self.wake);
+        let sight = self.observer.sight(snapshot, &self.watched_lists, &self.wake);
         let now = Instant::now();
         self.bulletin.due = self.bulletin.rests_until(now);
         if self.bulletin.due.is_some() {

@@ -46,7 +46,7 @@ pub(super) struct Pass {
     pub(super) leadership: Leadership,
     pub(super) health: Health,
     /// For watches, which may be silent for long.
-    pub(super) watch_client: kube::Client,
+    pub(super) watched_lists: crate::observe::Lists,
     pub(super) observer: Observer,
     pub(super) store: Arc<Store>,
     pub(super) publisher: Publisher,

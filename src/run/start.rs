@@ -30,7 +30,7 @@ use crate::health::{self, Health};
 use crate::leadership::{Election, Ended, Leadership, WriteGate};
 use crate::listen::{ListenAddress, ListenError, Listener};
 use crate::metrics::{Figures, Metrics, Parts, PassedRules, routes};
-use crate::observe::{Observer, Store, watch};
+use crate::observe::{Lists, Observer, Store, watch};
 use crate::report::Publisher;
 
 /// The shortest time between the beginnings of two passes.
@@ -88,7 +88,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = Arc::new(ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?);
-    let config = Config::infer().await.map_err(|problem| RunError::Kubeconfig { detail: problem.to_string() })?;
+    let config = Config::infer().await.map_err(no_way)?;
     let election = candidate::election(&arguments, &client(single(&config), None)?)?;
     let leadership = candidate::leadership(election.as_ref());
     let (health, passed_rules) = (Health::new(arguments.liveness_seconds), PassedRules::default());
@@ -198,23 +198,30 @@ impl Work {
             () = stopping.cancelled() => return Ok(Left::Clean),
         }
         let watch_client = client(self.config.clone(), None)?;
+        let watched_lists = lists(self.config.clone())?;
         let (wake, namespaces) = (Arc::new(Wake::default()), self.arguments.namespaces());
-        let mut watches = watch(&watch_client, &self.store, &wake, &namespaces);
-        let pass = self.pass(&wake, watch_client, namespaces)?;
+        let mut watches = watch(&watch_client, &watched_lists, &self.store, &wake, &namespaces);
+        let pass = self.pass(&wake, watched_lists, namespaces)?;
         tokio::select! {
             left = passes(pass, &wake, &stopping) => Ok(left),
             _ = watches.join_next() => Err(RunError::WatchEnded),
         }
     }
 
-    fn pass(self, wake: &Arc<Wake>, watch_client: Client, namespaces: Vec<String>) -> Result<Pass, RunError> {
+    fn pass(self, wake: &Arc<Wake>, watched_lists: Lists, namespaces: Vec<String>) -> Result<Pass, RunError> {
         let longest = candidate::terms(&self.arguments)?.map_or(REQUEST_TIMEOUT, |terms| terms.longest_write());
         let gate = WriteGate::new(self.leadership.clone(), longest.min(REQUEST_TIMEOUT));
         let client = client(single(&self.config), Some(&gate))?;
         Ok(Pass {
             settings: self.arguments.kernel_settings(),
             refresh_interval: jittered(self.arguments.arm_refresh_seconds),
-            observer: Observer::new(client.clone(), Arc::clone(&self.arm), Arc::clone(&self.store), namespaces),
+            observer: Observer::new(
+                client.clone(),
+                lists(single(&self.config))?,
+                Arc::clone(&self.arm),
+                Arc::clone(&self.store),
+                namespaces,
+            ),
             publisher: Publisher::new(&client),
             wake: Arc::clone(wake),
             ledger: Ledger::default(),
@@ -228,7 +235,7 @@ impl Work {
             log: self.log,
             passed_rules: self.passed_rules,
             figures: self.figures,
-            watch_client,
+            watched_lists,
             planned: BTreeMap::new(),
             begun: tokio::time::Instant::now(),
             is_arriving: true,
@@ -275,12 +282,21 @@ fn single(config: &Config) -> Config {
 /// A way to the API server, behind a gate if there is one.
 fn client(config: Config, gate: Option<&WriteGate>) -> Result<Client, RunError> {
     let builder = ClientBuilder::try_from(config);
-    let builder = builder.map_err(|problem| RunError::Kubeconfig { detail: problem.to_string() })?;
+    let builder = builder.map_err(no_way)?;
     let builder = builder.with_layer(&Listening);
     Ok(match gate {
         Some(gate) => builder.with_layer(gate).build(),
         None => builder.build(),
     })
+}
+
+/// A way to the API server by which pods and nodes are read.
+fn lists(config: Config) -> Result<Lists, RunError> {
+    Lists::new(config).map_err(no_way)
+}
+
+fn no_way(problem: impl ToString) -> RunError {
+    RunError::Kubeconfig { detail: problem.to_string() }
 }
 
 /// The first SIGTERM or SIGINT stops after the pass in hand, the second ends the process at once.

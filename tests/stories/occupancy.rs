@@ -11,10 +11,10 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Config, ResourceExt};
 use nodepool_kernel::{Known, Occupancy, Tenancy};
 use nodepool_operator::arm::ArmClient;
-use nodepool_operator::observe::{Observer, Store};
+use nodepool_operator::observe::{Lists, Observer, Store};
 use serde_json::json;
 use testbed::{Lane, Testbed, wait_for};
 
@@ -27,9 +27,19 @@ pub fn stories() -> Vec<Story> {
 
 const LONG: Duration = Duration::from_hours(1);
 
-fn observer(bed: &Testbed, client: Client) -> anyhow::Result<Observer> {
+fn observer(bed: &Testbed, config: Config) -> anyhow::Result<Observer> {
     let arm = ArmClient::new(options(bed.emulator.endpoint().as_str(), bed.emulator.cluster_id()))?;
-    Ok(Observer::new(client, Arc::new(arm), Arc::new(Store::default()), vec!["kube-system".to_owned()]))
+    let (client, lists) = (Client::try_from(config.clone())?, Lists::new(config)?);
+    Ok(Observer::new(client, lists, Arc::new(arm), Arc::new(Store::default()), vec!["kube-system".to_owned()]))
+}
+
+/// The way to the API server as its administrator, or as somebody else.
+async fn config(bed: &Testbed, user: Option<&str>) -> anyhow::Result<Config> {
+    let mut read = Kubeconfig::read_from(bed.control_plane().kubeconfig())?;
+    for admin in &mut read.auth_infos {
+        admin.auth_info.get_or_insert_default().impersonate = user.map(str::to_owned);
+    }
+    Ok(Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?)
 }
 
 /// A namespace with a budget and a pod on that node that nobody would start again.
@@ -76,7 +86,7 @@ async fn occupancy(lane: Lane) -> anyhow::Result<Option<Scene>> {
     let over = json!({"status": {"phase": "Succeeded"}});
     finished.patch_status("lone", &PatchParams::default(), &Patch::Merge(over)).await?;
 
-    let observer = observer(&bed, bed.cluster.client())?;
+    let observer = observer(&bed, config(&bed, None).await?)?;
     let of = |nodes: &[&String]| BTreeMap::from([("system".to_owned(), nodes.iter().copied().cloned().collect())]);
     assert!(observer.know_occupancy(&of(&[first]), LONG).await, "it is read at first");
     let found = known(&observer, "system").context("nothing is known")?;
@@ -135,12 +145,7 @@ async fn is_what_runs(bed: &Testbed, node: &str, found: &Occupancy) -> anyhow::R
 
 /// What the API server does not tell is unknown, and says why.
 async fn cannot_be_read(bed: &Testbed, node: &str) -> anyhow::Result<()> {
-    let mut read = Kubeconfig::read_from(bed.control_plane().kubeconfig())?;
-    for user in &mut read.auth_infos {
-        user.auth_info.get_or_insert_default().impersonate = Some("nobody".to_owned());
-    }
-    let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-    let observer = observer(bed, Client::try_from(config)?)?;
+    let observer = observer(bed, config(bed, Some("nobody")).await?)?;
     let wanted = BTreeMap::from([("system".to_owned(), BTreeSet::from([node.to_owned()]))]);
     assert!(observer.know_occupancy(&wanted, LONG).await);
     let Some(Known::Unknown { reason }) = known(&observer, "system") else { anyhow::bail!("it is known") };
