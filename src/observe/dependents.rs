@@ -122,7 +122,7 @@ fn site(node: &core::Node, storage: &Storage) -> Site {
 }
 
 /// A pod that runs or has been given a node; `None` if it is finished or waits for a node.
-fn tenant(pod: &core::Pod, storage: &Storage, local: &LocalClaims) -> Option<Tenant> {
+pub(super) fn tenant(pod: &core::Pod, storage: &Storage, local: &LocalClaims) -> Option<Tenant> {
     let (node, placed) = scheduling::resident(pod, storage)?;
     Some(Tenant { node: node?, local_data: local_data(pod, local), pod: Arc::new(placed), tenancy: tenancy(pod) })
 }

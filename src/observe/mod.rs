@@ -32,7 +32,7 @@ use tokio::time::Instant;
 pub use bulk::worth_keeping;
 use dependents::Dependents;
 pub use fresh::Fresh;
-pub use part::Lists;
+pub use part::{Lists, Part, Partly};
 pub use inventory::{InventoryRow, Sight};
 use occupancy::Occupied;
 pub use rows::{any_pod, budget, node};

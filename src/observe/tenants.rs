@@ -143,7 +143,7 @@ fn begin(node: &str, means: &Means<'_>) -> Followed {
 }
 
 /// The row of a pod; `None` for one that has finished.
-fn tenant(pod: &core::Pod, namespaces: &[String]) -> Option<Tenant> {
+pub(super) fn tenant(pod: &core::Pod, namespaces: &[String]) -> Option<Tenant> {
     let row = any_pod(pod);
     if row.phase == Phase::Finished {
         return None;

@@ -46,6 +46,7 @@ mod options;
 mod ordinary_days;
 mod overlay;
 mod pages;
+mod parts;
 mod pause;
 mod placement;
 mod power;
@@ -161,6 +162,7 @@ fn all() -> Vec<Story> {
     stories.extend(drain_hands::stories());
     stories.extend(manual::stories());
     stories.extend(occupancy::stories());
+    stories.extend(parts::stories());
     stories.extend(inventory::stories());
     stories.extend(inventory_findings::stories());
     stories.extend(pause::stories());

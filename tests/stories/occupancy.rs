@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use nodepool_kernel::{Known, Occupancy, Tenancy};
 use nodepool_operator::arm::ArmClient;
@@ -19,6 +18,7 @@ use serde_json::json;
 use testbed::{Lane, Testbed, wait_for};
 
 use super::options::options;
+use super::parts::ADMIN;
 use super::support::{DEADLINE, Scene, Story, story};
 
 pub fn stories() -> Vec<Story> {
@@ -31,15 +31,6 @@ fn observer(bed: &Testbed, config: Config) -> anyhow::Result<Observer> {
     let arm = ArmClient::new(options(bed.emulator.endpoint().as_str(), bed.emulator.cluster_id()))?;
     let (client, lists) = (Client::try_from(config.clone())?, Lists::new(config)?);
     Ok(Observer::new(client, lists, Arc::new(arm), Arc::new(Store::default()), vec!["kube-system".to_owned()]))
-}
-
-/// The way to the API server as its administrator, or as somebody else.
-async fn config(bed: &Testbed, user: Option<&str>) -> anyhow::Result<Config> {
-    let mut read = Kubeconfig::read_from(bed.control_plane().kubeconfig())?;
-    for admin in &mut read.auth_infos {
-        admin.auth_info.get_or_insert_default().impersonate = user.map(str::to_owned);
-    }
-    Ok(Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?)
 }
 
 /// A namespace with a budget and a pod on that node that nobody would start again.
@@ -86,7 +77,7 @@ async fn occupancy(lane: Lane) -> anyhow::Result<Option<Scene>> {
     let over = json!({"status": {"phase": "Succeeded"}});
     finished.patch_status("lone", &PatchParams::default(), &Patch::Merge(over)).await?;
 
-    let observer = observer(&bed, config(&bed, None).await?)?;
+    let observer = observer(&bed, bed.control_plane().config_of(ADMIN)?)?;
     let of = |nodes: &[&String]| BTreeMap::from([("system".to_owned(), nodes.iter().copied().cloned().collect())]);
     assert!(observer.know_occupancy(&of(&[first]), LONG).await, "it is read at first");
     let found = known(&observer, "system").context("nothing is known")?;
@@ -145,7 +136,9 @@ async fn is_what_runs(bed: &Testbed, node: &str, found: &Occupancy) -> anyhow::R
 
 /// What the API server does not tell is unknown, and says why.
 async fn cannot_be_read(bed: &Testbed, node: &str) -> anyhow::Result<()> {
-    let observer = observer(bed, config(bed, Some("nobody")).await?)?;
+    let mut config = bed.control_plane().config_of(ADMIN)?;
+    config.auth_info.impersonate = Some("nobody".to_owned());
+    let observer = observer(bed, config)?;
     let wanted = BTreeMap::from([("system".to_owned(), BTreeSet::from([node.to_owned()]))]);
     assert!(observer.know_occupancy(&wanted, LONG).await);
     let Some(Known::Unknown { reason }) = known(&observer, "system") else { anyhow::bail!("it is known") };

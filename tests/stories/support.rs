@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::applied::{Applied, GITOPS};
 pub use super::story::{Story, story};
 use super::watched::Watched;
-use super::{health, inventory, rights};
+use super::{health, inventory, parts, rights};
 use aks_emulator::PoolSpec;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -336,13 +336,14 @@ impl Scene {
         Ok(departures.into_iter().filter(|gone| gone.namespace == "kube-system").map(|gone| gone.pod).collect())
     }
 
-    /// However a story goes: the inventory tells the truth; nothing that the operator did made a pod of kube-system leave its node, and the nodes are
-    /// what ARM says.
+    /// However a story goes: lists show of pods and nodes what there is; the inventory tells the truth; nothing that the
+    /// operator did made a pod of kube-system leave its node, and the nodes are what ARM says.
     pub async fn ends_well(mut self) -> anyhow::Result<()> {
         self.watched.judged_well()?;
         rights::were_enough(&self.bed.audit, self.rights_are_missing)?;
         rights::were_enough_in_azure(&self.bed.emulator, self.rights_are_missing)?;
         self.bed.emulator.idle().await;
+        parts::are_of_the_whole(&self.bed).await?;
         inventory::tells_the_truth(&mut self).await?;
         self.applied.all_again(&self.policies).await?;
         self.kubectl_waits_for_none(self.policies.list(&ListParams::default()).await?.items).await?;

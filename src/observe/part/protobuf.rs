@@ -2,6 +2,7 @@
 //! To whoever asked the answer is JSON, of the parts alone. Never touches a watch, and never asks for protobuf alone: what
 //! answers with JSON is understood as well.
 
+use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,7 +26,7 @@ const PREFIX: &[u8] = b"k8s\0";
 
 /// Why an answer could not be read.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub(super) enum Unreadable {
     #[error("the API server's answer says that it is protobuf of Kubernetes, and does not begin as such")]
     NoPrefix,
     #[error("the API server answered with a {0} where a list of pods or nodes was asked for")]
@@ -89,8 +90,9 @@ where
 }
 
 fn is_list<T>(request: &Request<T>) -> bool {
-    let query = request.uri().query().unwrap_or_default();
-    request.method() == Method::GET && !query.split('&').any(|pair| pair.starts_with("watch="))
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let is_of_many = path.ends_with("/pods") || path.ends_with("/nodes");
+    request.method() == Method::GET && is_of_many && !query.split('&').any(|pair| pair.starts_with("watch="))
 }
 
 fn is_protobuf(headers: &HeaderMap) -> bool {
@@ -98,7 +100,7 @@ fn is_protobuf(headers: &HeaderMap) -> bool {
 }
 
 /// The answer in JSON.
-fn in_json(mut told: Bytes) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn in_json(mut told: Bytes) -> Result<Vec<u8>, Unreadable> {
     if !told.starts_with(PREFIX) {
         return Err(Unreadable::NoPrefix);
     }
@@ -114,7 +116,7 @@ fn in_json(mut told: Bytes) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// Any object (upstream `runtime.Unknown`).
-#[derive(Clone, PartialEq, Message)]
+#[derive(Message)]
 struct Unknown {
     #[prost(message, required, tag = "1")]
     type_meta: TypeMeta,
@@ -122,21 +124,21 @@ struct Unknown {
     raw: Bytes,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Message)]
 struct TypeMeta {
     #[prost(string, tag = "2")]
     kind: String,
 }
 
-#[derive(Clone, PartialEq, Message, Serialize)]
-struct List<T: Message + Default + std::fmt::Debug + PartialEq + Clone> {
+#[derive(Message, Serialize)]
+struct List<T: Message + Default + Debug> {
     #[prost(message, required, tag = "1")]
     metadata: ListMeta,
     #[prost(message, repeated, tag = "2")]
     items: Vec<T>,
 }
 
-#[derive(Clone, PartialEq, Message, Serialize)]
+#[derive(Message, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListMeta {
     #[prost(string, tag = "2")]
@@ -147,7 +149,7 @@ struct ListMeta {
 }
 
 /// Why there is no list.
-#[derive(Clone, PartialEq, Message, Serialize)]
+#[derive(Message, Serialize)]
 struct Status {
     #[prost(string, tag = "2")]
     status: String,
@@ -161,7 +163,7 @@ struct Status {
     code: i32,
 }
 
-#[derive(Clone, PartialEq, Message, Serialize)]
+#[derive(Message, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StatusDetails {
     #[prost(string, tag = "1")]
@@ -172,4 +174,13 @@ struct StatusDetails {
     kind: String,
     #[prost(int32, tag = "5")]
     retry_after_seconds: i32,
+}
+
+/// A list of one object, as the API server tells it.
+#[cfg(test)]
+pub(super) fn listed<T: Message + Default + Debug>(kind: &str, item: T) -> Bytes {
+    let metadata = ListMeta { resource_version: "7".to_owned(), r#continue: "more".to_owned() };
+    let raw = List { metadata, items: vec![item] }.encode_to_vec().into();
+    let unknown = Unknown { type_meta: TypeMeta { kind: kind.to_owned() }, raw };
+    [PREFIX, &unknown.encode_to_vec()].concat().into()
 }

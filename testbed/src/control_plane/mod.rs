@@ -81,6 +81,15 @@ impl ControlPlane {
         client_from(&text, user)
     }
 
+    /// The way to the API server as a user with all rights, for who makes a client.
+    ///
+    /// # Errors
+    /// When its certificate can't be made.
+    pub fn config_of(&self, user: &str) -> anyhow::Result<kube::Config> {
+        let text = self.kubeconfig_text(user)?;
+        config_from(&text, user)
+    }
+
     /// The API server's address.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -188,13 +197,15 @@ impl Drop for ControlPlane {
 }
 
 fn client_from(kubeconfig: &str, user: &str) -> anyhow::Result<Client> {
+    Client::try_from(config_from(kubeconfig, user)?).with_context(|| format!("no client could be made for {user}"))
+}
+
+fn config_from(kubeconfig: &str, user: &str) -> anyhow::Result<kube::Config> {
     let read = kube::config::Kubeconfig::from_yaml(kubeconfig).context("the testbed's kubeconfig can't be read")?;
-    let name = user.to_owned();
     // All that it reads is in the text, so that nothing is waited for.
-    let config = futures::executor::block_on(kube::Config::from_custom_kubeconfig(
+    futures::executor::block_on(kube::Config::from_custom_kubeconfig(
         read,
         &kube::config::KubeConfigOptions::default(),
     ))
-    .with_context(|| format!("the kubeconfig of {name} can't be used"))?;
-    Client::try_from(config).with_context(|| format!("no client could be made for {name}"))
+    .with_context(|| format!("the kubeconfig of {user} can't be used"))
 }
