@@ -108,7 +108,7 @@ mod tests {
                 status: NodePoolInventoryStatus::default(),
                 bulk,
             };
-            store.inventory.apply("w", INVENTORY.into(), row);
+            store.inventory.apply(INVENTORY, row);
         }
         store.inventory.listed("w", NOW, |_| true);
         store

@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1 as core;
 use nodepool_kernel::{Census, Dependent, Known, Site, Tenancy, Tenant, Time};
 use tokio::time::Instant;
 
-use super::part::Part;
 use super::scheduling::{self, Storage};
 use super::storage::LocalClaims;
 use super::{Observer, rows};
@@ -93,13 +92,13 @@ impl Observer {
     /// Everything that runs in the cluster. Nodes are read last: one that a pod has just come to is among them.
     async fn census(&self) -> kube::Result<Census> {
         let (storage, local) = self.storage().await?;
-        let pods = self.parts(|Part(pod)| tenant(pod, &storage, &local)).await?;
+        let pods = self.parts(|pod| tenant(&pod.whole(), &storage, &local)).await?;
         let namespaces = self
             .listed::<core::Namespace, _>(|it| {
                 Some((it.metadata.name.clone()?, it.metadata.labels.clone().unwrap_or_default()))
             })
             .await?;
-        let nodes = self.parts(|Part(node)| Some(site(node, &storage))).await?;
+        let nodes = self.parts(|node| Some(site(&node.whole(), &storage))).await?;
         Ok(Census { nodes, tenants: pods, namespaces: namespaces.into_iter().collect() })
     }
 }

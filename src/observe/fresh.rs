@@ -9,13 +9,12 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt as _};
 use nodepool_kernel::{
     Budget, Dependent, InFlight, Intent, Known, MODE_LABEL, Mode, Node, Pod, Rows, Snapshot, Step, Workload,
 };
 use serde::de::DeserializeOwned;
 
-use super::part::Part;
 use super::rows::{self, POOL_LABELS};
 use super::{Observer, PAGE};
 use crate::api::NodePoolPolicy;
@@ -135,8 +134,7 @@ impl Observer {
         let selector: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={value}")).chain([of_pool]).collect();
         let api = self.lists.all::<core::Node>();
-        let names =
-            rows_of(&api, ListParams::default().labels(&selector.join(",")), |Part(node)| node.metadata.name.clone());
+        let names = rows_of(&api, ListParams::default().labels(&selector.join(",")), |node| Some(node.name_any()));
         Ok(names.await?.len())
     }
 
@@ -148,7 +146,7 @@ impl Observer {
         }
         let policies = async {
             let api = Api::<DeserializeGuard<NodePoolPolicy>>::all(self.client.clone());
-            rows_of(&api, ListParams::default().limit(PAGE), |policy| policy.0.as_ref().ok().cloned()).await
+            rows_of(&api, ListParams::default().limit(PAGE), |policy| policy.0.ok()).await
         };
         let is_system =
             self.cluster().value().and_then(|it| it.pool(&step.pool)).is_some_and(|it| it.mode == Mode::System);
@@ -162,8 +160,8 @@ impl Observer {
         let seen = now();
         let ((nodes, pods), budgets, workloads, paused) = tokio::join!(
             self.fresh_nodes_and_pods(step),
-            self.protected(|budget| Some(rows::budget(budget))),
-            self.protected(|deployment| Some(rows::workload(deployment, seen))),
+            self.protected(|budget| Some(rows::budget(&budget))),
+            self.protected(|deployment| Some(rows::workload(&deployment, seen))),
             self.paused_now(),
         );
         FreshKubernetes { nodes, pods, budgets, workloads, paused }
@@ -175,8 +173,7 @@ impl Observer {
             (self.store.nodes.count(|node| is_touched(node, &step.pool)), self.store.pods.count(|_| true));
         if nodes.saturating_mul(PODS_FOR_A_LIST) >= pods {
             let all = ListParams::default().limit(PAGE);
-            let (nodes, pods) =
-                tokio::join!(self.fresh_nodes(step), self.protected_pods(&all));
+            let (nodes, pods) = tokio::join!(self.fresh_nodes(step), self.protected_pods(&all));
             return (nodes, pods.map(FreshPods::All));
         }
         let nodes = self.fresh_nodes(step).await;
@@ -193,7 +190,7 @@ impl Observer {
             [format!("{MODE_LABEL}=system"), format!("{label}={}", step.pool), format!("{older}={}", step.pool)];
         for selector in selectors {
             let of_pool = ListParams::default().labels(&selector).limit(PAGE);
-            let listed = rows_of(&api, of_pool, |Part(node)| Some(rows::node(node))).await?;
+            let listed = rows_of(&api, of_pool, |node| Some(rows::node(&node.whole()))).await?;
             read.extend(listed.into_iter().map(|node| (node.name.clone(), node)));
         }
         Ok(read.into_values().collect())
@@ -211,7 +208,7 @@ impl Observer {
     }
 
     /// The rows of the objects of a kind in the protected namespaces.
-    async fn protected<K, T>(&self, row: impl Fn(&K) -> Option<T>) -> kube::Result<Vec<T>>
+    async fn protected<K, T>(&self, row: impl Fn(K) -> Option<T>) -> kube::Result<Vec<T>>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
@@ -227,7 +224,7 @@ impl Observer {
         let mut read = Vec::new();
         for namespace in &self.namespaces {
             let api = self.lists.namespaced::<core::Pod>(namespace);
-            read.extend(rows_of(&api, which.clone(), |Part(pod)| self.store.pod_row(pod)).await?);
+            read.extend(rows_of(&api, which.clone(), |pod| self.store.pod_row(&pod.whole())).await?);
         }
         Ok(read)
     }
@@ -260,7 +257,7 @@ struct FreshKubernetes {
 pub(super) async fn rows_of<K, T>(
     api: &Api<K>,
     mut which: ListParams,
-    mut row: impl FnMut(&K) -> Option<T>,
+    mut row: impl FnMut(K) -> Option<T>,
 ) -> kube::Result<Vec<T>>
 where
     K: Clone + Debug + DeserializeOwned,
@@ -268,7 +265,7 @@ where
     let mut rows = Vec::new();
     loop {
         let page = api.list(&which).await?;
-        rows.extend(page.iter().filter_map(&mut row));
+        rows.extend(page.items.into_iter().filter_map(&mut row));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => which = which.continue_token(&token),
             None => return Ok(rows),

@@ -137,7 +137,7 @@ mod tests {
         store.inventory.expect("w");
         store.inventory.relist("w");
         if let Some(row) = row {
-            store.inventory.apply("w", INVENTORY.into(), row);
+            store.inventory.apply(INVENTORY, row);
         }
         store.inventory.listed("w", NOW, |_| true);
         store

@@ -32,9 +32,9 @@ use tokio::time::Instant;
 pub use bulk::worth_keeping;
 use dependents::Dependents;
 pub use fresh::Fresh;
-pub use part::{Lists, Part, Partly};
 pub use inventory::{InventoryRow, Sight};
 use occupancy::Occupied;
+pub use part::{Lists, Part, Partly};
 pub use rows::{any_pod, budget, node};
 pub use store::{PolicyRow, PolicyVersion, Store};
 pub use tenants::{Room, Tenancies, Tenant};
@@ -78,13 +78,7 @@ struct ArmView {
 impl Observer {
     /// An observer that has seen nothing yet. `namespaces` are those whose pods are protected.
     #[must_use]
-    pub fn new(
-        client: Client,
-        lists: Lists,
-        arm: Arc<ArmClient>,
-        store: Arc<Store>,
-        namespaces: Vec<String>,
-    ) -> Self {
+    pub fn new(client: Client, lists: Lists, arm: Arc<ArmClient>, store: Arc<Store>, namespaces: Vec<String>) -> Self {
         let view = ArmView {
             cluster: Known::unknown("it has not been read yet"),
             issuer: Known::unknown("it has not been read yet"),
@@ -94,7 +88,18 @@ impl Observer {
         };
         let (dependents, occupied, kept_places) = (Dependents::default(), Occupied::default(), Mutex::default());
         let upgrades = Upgrades::default();
-        Self { client, lists, arm, store, namespaces, view: Mutex::new(view), dependents, occupied, upgrades, kept_places }
+        Self {
+            client,
+            lists,
+            arm,
+            store,
+            namespaces,
+            view: Mutex::new(view),
+            dependents,
+            occupied,
+            upgrades,
+            kept_places,
+        }
     }
 
     /// The snapshot of what is known now. Reads nothing, and knows nothing of places ([`Self::places`]).

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::dependents::tenancy;
 use super::fresh::rows_of;
-use super::part::Part;
 use super::{Observer, PAGE, rows};
 use crate::clock::now;
 use crate::denied::in_words;
@@ -93,7 +92,7 @@ impl Observer {
             async move {
                 // Without pages: API servers before 1.33 read those from etcd, past their index of pods by node.
                 let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
-                rows_of(&api, on_node, |Part(pod)| Some(self.occupant(pod))).await
+                rows_of(&api, on_node, |pod| Some(self.occupant(&pod.whole()))).await
             }
         });
         let read = futures::stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
@@ -105,7 +104,7 @@ impl Observer {
         for namespace in namespaces {
             let api = Api::<PodDisruptionBudget>::namespaced(self.client.clone(), namespace);
             let all = ListParams::default().limit(PAGE);
-            budgets.extend(rows_of(&api, all, |budget| Some(rows::budget(budget))).await?);
+            budgets.extend(rows_of(&api, all, |budget| Some(rows::budget(&budget))).await?);
         }
         Ok(Occupancy { nodes: nodes.clone(), pods, budgets })
     }

@@ -95,12 +95,12 @@ impl Observer {
 
     /// All nodes, and all pods on them.
     async fn read_with(&self, wanted: &BTreeSet<String>, storage: &Storage) -> kube::Result<Read> {
-        let node = |Part(node): &Part<core::Node>| Some(scheduling::node(node, storage, true));
+        let node = |node: Part<core::Node>| Some(scheduling::node(&node.whole(), storage, true));
         let nodes = self.parts(node).await?;
-        let labels = |namespace: &core::Namespace| Some((namespace.name_any(), namespace.labels().clone()));
+        let labels = |namespace: core::Namespace| Some((namespace.name_any(), namespace.labels().clone()));
         let namespaces = self.listed(labels).await?;
         let mut crowd = Crowd::new(nodes, namespaces.into_iter().collect());
-        let whole = self.parts(|Part(pod)| crowd.take(pod, wanted, storage)).await?;
+        let whole = self.parts(|pod| crowd.take(pod.whole(), wanted, storage)).await?;
         Ok(Read { wanted: whole, world: crowd.world })
     }
 
@@ -147,15 +147,15 @@ impl Crowd {
     }
 
     /// Adds the pod to the world if it is on a node; the whole of it if it is wanted.
-    fn take(&mut self, pod: &core::Pod, wanted: &BTreeSet<String>, storage: &Storage) -> Option<core::Pod> {
-        let is_wanted = wanted.contains(&full_name(pod));
-        if let Some((Some(node), resident)) = resident(pod, storage) {
+    fn take(&mut self, pod: core::Pod, wanted: &BTreeSet<String>, storage: &Storage) -> Option<core::Pod> {
+        let is_wanted = wanted.contains(&full_name(&pod));
+        if let Some((Some(node), resident)) = resident(&pod, storage) {
             let named = is_wanted || !resident.anti_affinity.is_empty();
             let resident = at_rest(resident, named);
             let resident = if named { Arc::new(resident) } else { self.share(resident) };
             self.world.add(&node, resident);
         }
-        is_wanted.then(|| pod.clone())
+        is_wanted.then_some(pod)
     }
 
     fn share(&mut self, pod: Pod) -> Arc<Pod> {

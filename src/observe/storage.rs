@@ -19,7 +19,7 @@ impl Observer {
     /// The storage objects of the cluster, and the claims whose volumes are on disks of nodes.
     pub(super) async fn storage(&self) -> kube::Result<(Storage, LocalClaims)> {
         let (mut storage, mut local) = (Storage::default(), LocalClaims::new());
-        let volumes = self.listed::<core::PersistentVolume, _>(|it| Some(it.clone())).await?;
+        let volumes = self.listed::<core::PersistentVolume, _>(Some).await?;
         for volume in volumes {
             let spec = volume.spec.as_ref();
             let is_local = spec.is_some_and(|spec| spec.local.is_some() || spec.host_path.is_some());
@@ -27,20 +27,20 @@ impl Observer {
             local.extend(claim.and_then(|claim| Some((claim.namespace.clone()?, claim.name.clone()?))));
             storage.add_volume(volume);
         }
-        for claim in self.listed::<core::PersistentVolumeClaim, _>(|it| Some(it.clone())).await? {
+        for claim in self.listed::<core::PersistentVolumeClaim, _>(Some).await? {
             storage.add_claim(claim);
         }
-        for node in self.listed::<storage::CSINode, _>(|it| Some(it.clone())).await? {
+        for node in self.listed::<storage::CSINode, _>(Some).await? {
             storage.add_node(node);
         }
-        for attachment in self.listed::<storage::VolumeAttachment, _>(|it| Some(it.clone())).await? {
+        for attachment in self.listed::<storage::VolumeAttachment, _>(Some).await? {
             storage.add_attachment(attachment);
         }
         Ok((storage, local))
     }
 
     /// A row of each object of a kind in the cluster, read page by page.
-    pub(super) async fn listed<K, T>(&self, row: impl FnMut(&K) -> Option<T>) -> kube::Result<Vec<T>>
+    pub(super) async fn listed<K, T>(&self, row: impl FnMut(K) -> Option<T>) -> kube::Result<Vec<T>>
     where
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
@@ -48,10 +48,9 @@ impl Observer {
     }
 
     /// The same of pods or nodes.
-    pub(super) async fn parts<K, T>(&self, row: impl FnMut(&Part<K>) -> Option<T>) -> kube::Result<Vec<T>>
+    pub(super) async fn parts<K, T>(&self, row: impl FnMut(Part<K>) -> Option<T>) -> kube::Result<Vec<T>>
     where
         K: Partly + Clone + std::fmt::Debug,
-        Part<K>: kube::Resource<DynamicType = ()>,
     {
         rows_of(&self.lists.all::<K>(), ListParams::default().limit(PAGE), row).await
     }

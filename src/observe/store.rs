@@ -192,7 +192,7 @@ impl Store {
         store.policies.relist("w");
         for policy in policies {
             let name = policy.metadata.name.clone().unwrap_or_default();
-            store.policies.apply("w", name, PolicyRow::Valid(Box::new(policy)));
+            store.policies.apply(&name, PolicyRow::Valid(Box::new(policy)));
         }
         store.policies.listed("w", at, |_| true);
         store
@@ -217,11 +217,11 @@ mod tests {
     #[test]
     fn a_status_of_ours_is_newer_than_what_the_watch_shows_until_the_policy_is_another() {
         let store = Store::default();
-        store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("a"))));
+        store.policies.apply("p", PolicyRow::Valid(Box::new(policy("a"))));
         store.publish(&policy("a"), with_generation(7), None);
         let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
         assert_eq!(seen.status, Some(with_generation(7)));
-        store.policies.apply("w", "p".into(), PolicyRow::Valid(Box::new(policy("b"))));
+        store.policies.apply("p", PolicyRow::Valid(Box::new(policy("b"))));
         let Some(PolicyRow::Valid(seen)) = store.policies().remove("p") else { panic!() };
         assert_eq!(seen.status, None);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1 as core;
+use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use nodepool_kernel::placement::Amount;
 use nodepool_kernel::{Known, Owner, Phase, Time};
@@ -136,10 +137,14 @@ fn begin(node: &str, means: &Means<'_>) -> Followed {
     let config = config.fields(&format!("spec.nodeName={node}"));
     let (fed, namespaces) = (Arc::clone(&tenants), means.namespaces.to_vec());
     let task = tokio::spawn(async move {
-        let key = |Part(pod): &Part<core::Pod>| any_pod(pod).full_name();
-        table.follow_with(api, config, key, &fed, |Part(pod)| tenant(pod, &namespaces)).await;
+        let key = full_name;
+        table.follow_with(api, config, key, &fed, |pod| tenant(&pod.whole(), &namespaces)).await;
     });
     Followed { tenants, task: task.abort_handle() }
+}
+
+fn full_name(pod: &Part<core::Pod>) -> String {
+    [pod.namespace().unwrap_or_default().as_str(), "/", &pod.name_any()].concat()
 }
 
 /// The row of a pod; `None` for one that has finished.

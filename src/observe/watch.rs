@@ -35,17 +35,24 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// Watches everything that the kernel reads. The tasks end only when the set is dropped.
 #[must_use]
-pub fn spawn(client: &Client, lists: &Lists, store: &Arc<Store>, wake: &Arc<Wake>, namespaces: &[String]) -> JoinSet<()> {
+pub fn spawn(
+    client: &Client,
+    lists: &Lists,
+    store: &Arc<Store>,
+    wake: &Arc<Wake>,
+    namespaces: &[String],
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(policies(client.clone(), Arc::clone(store), Arc::clone(wake)));
     let nodes = Table { wake: Arc::clone(wake), name: "nodes".to_owned(), prefix: String::new() };
     let (api, shared) = (lists.all::<Node>(), Arc::clone(store));
     shared.nodes.expect(&nodes.name);
     tasks.spawn(async move {
-        let row = |Part(node): &Part<Node>| {
-            let row = rows::node(node);
+        let row = |node: Part<Node>| {
+            let node = node.whole();
+            let row = rows::node(&node);
             if row.labelled_system {
-                shared.tenants.note(node);
+                shared.tenants.note(&node);
             }
             Some(Arc::new(row))
         };
@@ -61,17 +68,17 @@ pub fn spawn(client: &Client, lists: &Lists, store: &Arc<Store>, wake: &Arc<Wake
         let (pods, shared) = (table("pods"), Arc::clone(store));
         let api = lists.namespaced::<Pod>(namespace);
         shared.pods.expect(&pods.name);
-        tasks.spawn(async move { pods.follow(api, &shared.pods, |Part(pod)| shared.pod_row(pod)).await });
+        tasks.spawn(async move { pods.follow(api, &shared.pods, |pod| shared.pod_row(&pod.whole())).await });
         let (budgets, shared) = (table("disruption budgets"), Arc::clone(store));
         let api = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
         shared.budgets.expect(&budgets.name);
-        tasks.spawn(async move { budgets.follow(api, &shared.budgets, |budget| Some(rows::budget(budget))).await });
+        tasks.spawn(async move { budgets.follow(api, &shared.budgets, |budget| Some(rows::budget(&budget))).await });
         let (workloads, shared) = (table("deployments"), Arc::clone(store));
         let api = Api::<Deployment>::namespaced(client.clone(), namespace);
         shared.workloads.expect(&workloads.name);
         tasks.spawn(async move {
-            let row = |deployment: &Deployment| {
-                let row = rows::workload(deployment, now());
+            let row = |deployment: Deployment| {
+                let row = rows::workload(&deployment, now());
                 let before = shared.workloads.get(&row.full_name());
                 Some(rows::still_well(row, before.as_ref()))
             };
@@ -90,12 +97,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    async fn follow<K, T>(&self, api: Api<K>, table: &Watched<T>, row: impl Fn(&K) -> Option<T>)
+    async fn follow<K, T>(&self, api: Api<K>, table: &Watched<T>, row: impl Fn(K) -> Option<T>)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         T: Clone + PartialEq,
     {
-        let key = |object: &K| format!("{}{}", self.prefix, object.name_any());
+        let key = |object: &K| [self.prefix.as_str(), &object.name_any()].concat();
         self.follow_with(api, all(), key, table, row).await;
     }
 
@@ -106,7 +113,7 @@ impl Table {
         config: watcher::Config,
         key: impl Fn(&K) -> String,
         table: &Watched<T>,
-        row: impl Fn(&K) -> Option<T>,
+        row: impl Fn(K) -> Option<T>,
     ) where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
         T: Clone + PartialEq,
@@ -117,10 +124,13 @@ impl Table {
                     table.relist(&self.name);
                     false
                 }
-                Ok(Event::InitApply(object) | Event::Apply(object)) => match row(&object) {
-                    Some(row) => table.apply(&self.name, key(&object), row),
-                    None => table.remove(&key(&object)),
-                },
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    let key = key(&object);
+                    match row(object) {
+                        Some(row) => table.apply(&key, row),
+                        None => table.remove(&key),
+                    }
+                }
                 Ok(Event::Delete(object)) => table.remove(&key(&object)),
                 Ok(Event::InitDone) => table.listed(&self.name, now(), |key| key.starts_with(&self.prefix)),
                 Err(error) => {
@@ -153,7 +163,7 @@ async fn policies(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
                 if store.statuses.seen(row.known()) {
                     wake.facts_changed();
                 }
-                table.replace(POLICIES, name, row, is_news)
+                table.replace(&name, row, is_news)
             }
             Ok(Event::Delete(object)) => table.remove(&object.name_any()),
             Ok(Event::InitDone) => table.listed(POLICIES, now(), |_| true),
@@ -186,7 +196,7 @@ async fn inventory(client: Client, store: Arc<Store>, wake: Arc<Wake>) {
                 false
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                table.replace(INVENTORIES, object.name_any(), InventoryRow::of(object), InventoryRow::differs)
+                table.replace(&object.name_any(), InventoryRow::of(object), InventoryRow::differs)
             }
             Ok(Event::Delete(object)) => table.remove(&object.name_any()),
             Ok(Event::InitDone) => table.listed(INVENTORIES, now(), |_| true),

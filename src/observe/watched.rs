@@ -1,6 +1,6 @@
 //! Rows that watches keep up to date, and how current they are. Never takes half a list for a whole one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nodepool_kernel::{Known, Time};
@@ -14,19 +14,27 @@ pub struct Watched<T> {
 }
 
 struct Inner<T> {
-    rows: BTreeMap<String, T>,
+    rows: BTreeMap<Box<str>, Row<T>>,
     /// Watches that have not delivered a complete list yet, or have lost their connection, and why.
     troubled: BTreeMap<String, String>,
     /// The last time at which every watch was known to be connected.
     whole_at: Option<Time>,
-    relisted: BTreeMap<String, BTreeSet<String>>,
+    /// How many lists have begun.
+    lists: u32,
+    /// Which list a watch is at, by its number.
+    relisted: BTreeMap<String, u32>,
+}
+
+struct Row<T> {
+    value: T,
+    /// How many lists had begun when it was last told.
+    told: u32,
 }
 
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        let inner =
-            Inner { rows: BTreeMap::new(), troubled: BTreeMap::new(), whole_at: None, relisted: BTreeMap::new() };
-        Self { inner: Mutex::new(inner) }
+        let (rows, troubled, relisted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { inner: Mutex::new(Inner { rows, troubled, whole_at: None, lists: 0, relisted }) }
     }
 }
 
@@ -47,28 +55,34 @@ impl<T: Clone + PartialEq> Watched<T> {
 
     /// Takes note that a watch begins a new list.
     pub fn relist(&self, watch: &str) {
-        self.lock().relisted.insert(watch.to_owned(), BTreeSet::new());
+        let mut inner = self.lock();
+        inner.lists = inner.lists.wrapping_add(1);
+        let list = inner.lists;
+        inner.relisted.insert(watch.to_owned(), list);
     }
 
     /// Takes a row; tells whether it is new or different.
-    pub fn apply(&self, watch: &str, key: String, row: T) -> bool {
-        self.replace(watch, key, row, |old, new| old != new)
+    pub fn apply(&self, key: &str, row: T) -> bool {
+        self.replace(key, row, |old, new| old != new)
     }
 
     /// Takes a row; tells whether `differs` finds it different.
-    pub fn replace(&self, watch: &str, key: String, row: T, differs: impl Fn(&T, &T) -> bool) -> bool {
+    pub fn replace(&self, key: &str, row: T, differs: impl Fn(&T, &T) -> bool) -> bool {
         let mut inner = self.lock();
-        if let Some(listed) = inner.relisted.get_mut(watch) {
-            listed.insert(key.clone());
+        let row = Row { value: row, told: inner.lists };
+        match inner.rows.get_mut(key) {
+            Some(old) => {
+                let changed = differs(&old.value, &row.value);
+                *old = row;
+                changed
+            }
+            None => inner.rows.insert(key.into(), row).is_none(),
         }
-        let changed = inner.rows.get(&key).is_none_or(|old| differs(old, &row));
-        inner.rows.insert(key, row);
-        changed
     }
 
     /// The row of that key.
     pub fn get(&self, key: &str) -> Option<T> {
-        self.lock().rows.get(key).cloned()
+        self.lock().rows.get(key).map(|row| row.value.clone())
     }
 
     /// Removes a row; tells whether there was one.
@@ -80,9 +94,9 @@ impl<T: Clone + PartialEq> Watched<T> {
     /// the watch's. Tells whether anything changed.
     pub fn listed(&self, watch: &str, now: Time, belongs: impl Fn(&str) -> bool) -> bool {
         let mut inner = self.lock();
-        let listed = inner.relisted.remove(watch).unwrap_or_default();
+        let list = inner.relisted.remove(watch);
         let before = inner.rows.len();
-        inner.rows.retain(|key, _| listed.contains(key) || !belongs(key));
+        inner.rows.retain(|key, row| list.is_some_and(|list| row.told >= list) || !belongs(key));
         let recovered = inner.troubled.remove(watch).is_some();
         if inner.troubled.is_empty() {
             inner.whole_at = Some(now);
@@ -101,17 +115,17 @@ impl<T: Clone + PartialEq> Watched<T> {
 
     /// How many rows fit.
     pub fn count(&self, fits: impl Fn(&T) -> bool) -> usize {
-        self.lock().rows.values().filter(|row| fits(row)).count()
+        self.lock().rows.values().filter(|row| fits(&row.value)).count()
     }
 
     /// The rows by key, however old.
     pub fn rows(&self) -> BTreeMap<String, T> {
-        self.lock().rows.clone()
+        self.map(T::clone)
     }
 
     /// What `of` makes of each row, by key, however old.
     pub fn map<U>(&self, of: impl Fn(&T) -> U) -> BTreeMap<String, U> {
-        self.lock().rows.iter().map(|(key, row)| (key.clone(), of(row))).collect()
+        self.lock().rows.iter().map(|(key, row)| (key.to_string(), of(&row.value))).collect()
     }
 
     /// The time for which the rows are known to have held, if they have been listed.
@@ -123,7 +137,7 @@ impl<T: Clone + PartialEq> Watched<T> {
     /// What is known of the rows: current while every watch is connected, otherwise as old as the lost connection.
     pub fn known<R: FromIterator<T>>(&self, now: Time) -> Known<R> {
         let inner = self.lock();
-        let values = || inner.rows.values().cloned().collect();
+        let values = || inner.rows.values().map(|row| row.value.clone()).collect();
         match (inner.troubled.values().next(), inner.whole_at) {
             (None, Some(_)) => Known::seen(now, values()),
             (Some(reason), Some(at)) => Known::lost(at, values(), reason),
@@ -146,7 +160,7 @@ mod tests {
         watched.expect("w");
         watched.relist("w");
         for (key, row) in rows {
-            watched.apply("w", (*key).to_owned(), *row);
+            watched.apply(key, *row);
         }
         watched.listed("w", T1, |_| true);
         watched
@@ -179,7 +193,7 @@ mod tests {
         assert!(watched.known::<Vec<_>>(T1).value().is_none());
         assert_eq!(watched.seen_at(T1), None);
         watched.relist("b");
-        watched.apply("b", "b/1".into(), 1);
+        watched.apply("b/1", 1);
         watched.listed("b", T1, |key| key.starts_with('b'));
         assert_eq!(watched.known(T2), Known::seen(T2, vec![1]));
     }
@@ -192,7 +206,7 @@ mod tests {
         assert_eq!(watched.known(T9), Known::lost(T2, vec![1], "still gone"));
         assert_eq!(watched.seen_at(T9), Some(T2));
         watched.relist("w");
-        watched.apply("w", "x".into(), 1);
+        watched.apply("x", 1);
         assert_eq!(watched.known(T9), Known::lost(T2, vec![1], "still gone"), "half a list is no list");
         watched.listed("w", T9, |_| true);
         assert_eq!(watched.known(T9), Known::seen(T9, vec![1]));
@@ -203,7 +217,7 @@ mod tests {
     fn a_new_list_drops_what_it_does_not_name() {
         let watched = listed(&[("x", 1), ("y", 2)]);
         watched.relist("w");
-        assert!(!watched.apply("w", "y".into(), 2), "an equal row is no news");
+        assert!(!watched.apply("y", 2), "an equal row is no news");
         assert!(watched.listed("w", T2, |_| true));
         assert_eq!(watched.rows().keys().collect::<Vec<_>>(), ["y"]);
     }

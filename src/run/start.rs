@@ -88,7 +88,7 @@ async fn run(arguments: Arguments) -> Result<(), RunError> {
     // Both the Kubernetes and the Azure client use rustls; whichever comes second finds the provider installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arm = Arc::new(ArmClient::new(arguments.arm_options()).map_err(|error| RunError::Arm(error.to_string()))?);
-    let config = Config::infer().await.map_err(no_way)?;
+    let config = Config::infer().await.map_err(|problem| no_way(&problem))?;
     let election = candidate::election(&arguments, &client(single(&config), None)?)?;
     let leadership = candidate::leadership(election.as_ref());
     let (health, passed_rules) = (Health::new(arguments.liveness_seconds), PassedRules::default());
@@ -282,7 +282,7 @@ fn single(config: &Config) -> Config {
 /// A way to the API server, behind a gate if there is one.
 fn client(config: Config, gate: Option<&WriteGate>) -> Result<Client, RunError> {
     let builder = ClientBuilder::try_from(config);
-    let builder = builder.map_err(no_way)?;
+    let builder = builder.map_err(|problem| no_way(&problem))?;
     let builder = builder.with_layer(&Listening);
     Ok(match gate {
         Some(gate) => builder.with_layer(gate).build(),
@@ -292,10 +292,10 @@ fn client(config: Config, gate: Option<&WriteGate>) -> Result<Client, RunError> 
 
 /// A way to the API server by which pods and nodes are read.
 fn lists(config: Config) -> Result<Lists, RunError> {
-    Lists::new(config).map_err(no_way)
+    Lists::new(config).map_err(|problem| no_way(&problem))
 }
 
-fn no_way(problem: impl ToString) -> RunError {
+fn no_way(problem: &impl ToString) -> RunError {
     RunError::Kubeconfig { detail: problem.to_string() }
 }
 

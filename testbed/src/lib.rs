@@ -16,6 +16,7 @@ pub mod image;
 pub mod manifests;
 pub mod operator;
 pub mod pod;
+pub mod probe;
 pub mod supervise;
 pub mod wait;
 
@@ -27,4 +28,5 @@ pub use door::{Door, Match};
 pub use helm::Helm;
 pub use image::Image;
 pub use operator::{OPERATOR_USER, Operator, OperatorOptions};
+pub use probe::probe;
 pub use wait::wait_for;

@@ -56,12 +56,13 @@ where
     if all.len() != before.items.len() {
         return Ok(Err(format!("{} of {}", all.len(), before.items.len())));
     }
-    for (whole, Part(read)) in before.items.iter().zip(&all) {
+    for (whole, read) in before.items.iter().zip(all) {
         if whole.meta().resource_version != read.meta().resource_version {
             return Ok(Err(format!("{} has changed", whole.name_any())));
         }
-        let Part(part): Part<K> = serde_json::from_value(serde_json::to_value(whole)?)?;
-        anyhow::ensure!(*read == part, "a list shows\n{read:?}\nof\n{part:?}");
+        let part: Part<K> = serde_json::from_value(serde_json::to_value(whole)?)?;
+        let (read, part) = (read.whole(), part.whole());
+        anyhow::ensure!(read == part, "a list shows\n{read:?}\nof\n{part:?}");
     }
     Ok(Ok(()))
 }
@@ -95,21 +96,21 @@ async fn everything(lane: Lane) -> anyhow::Result<Option<Scene>> {
     // What the API server drops, or has not been given, would say nothing.
     let lists = Lists::new(bed.control_plane().config_of(ADMIN)?)?;
     let read = lists.namespaced::<Pod>("shop").list(&ListParams::default()).await?.items;
-    for (Part(read), written) in read.iter().zip([placed, gated]) {
+    for (read, written) in read.into_iter().zip([placed, gated]) {
         has_all_of(read, written)?;
     }
     let read = lists.all::<Node>().list(&ListParams::default()).await?.items;
-    let read = read.iter().find(|Part(read)| Some(read.name_any().as_str()) == node["metadata"]["name"].as_str());
-    has_all_of(&read.context("the node is not listed")?.0, node)?;
+    let read = read.into_iter().find(|read| Some(read.name_any().as_str()) == node["metadata"]["name"].as_str());
+    has_all_of(read.context("the node is not listed")?, node)?;
     are_of_the_whole(&bed).await?;
     Ok(None)
 }
 
 /// What is read has everything that is read of what was written.
-fn has_all_of<K: Partly + Serialize>(read: &K, written: Value) -> anyhow::Result<()> {
-    let Part(written): Part<K> = serde_json::from_value(written)?;
-    let (read, mut missing) = (serde_json::to_value(read)?, Vec::new());
-    missing_in(&read, &serde_json::to_value(written)?, "", &mut missing);
+fn has_all_of<K: Partly + Serialize>(read: Part<K>, written: Value) -> anyhow::Result<()> {
+    let written: Part<K> = serde_json::from_value(written)?;
+    let (read, mut missing) = (serde_json::to_value(read.whole())?, Vec::new());
+    missing_in(&read, &serde_json::to_value(written.whole())?, "", &mut missing);
     anyhow::ensure!(missing.is_empty(), "{missing:?} is missing of {read}");
     Ok(())
 }

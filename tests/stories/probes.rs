@@ -1,14 +1,11 @@
 //! What the operator answers kubelet's probes, and how it ends at once where it can't begin.
 
-use std::time::Duration;
-
 use aks_emulator::PoolSpec;
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use serde_json::Value;
-use testbed::{KubeSystem, Lane, Match, Testbed, wait_for};
+use testbed::{KubeSystem, Lane, Match, Testbed, probe, wait_for};
 
 use super::support::{DEADLINE, QUICK, Scene, Story, binary, plain_cluster_with, story};
 
@@ -19,18 +16,6 @@ pub fn stories() -> Vec<Story> {
         story("a_replica_that_may_not_write_its_lease_says_so_and_goes_on_when_it_may", may_not),
         story("a_replica_that_can_not_stand_for_the_lease_says_what_is_missing", cannot_stand),
     ]
-}
-
-/// What an operator that wrote this log answers a probe.
-pub async fn probe(log: &str, path: &str) -> anyhow::Result<(u16, String)> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    // Of its last start.
-    let mut told = lines.map(|line| line["fields"].clone()).filter(|it| it["message"] == "probes are answered");
-    let told = told.next_back().context("no address in the log")?;
-    let address = told["address"].as_str().context("no address")?;
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-    let answer = client.get(format!("http://{address}/{path}")).send().await?;
-    Ok((answer.status().as_u16(), answer.text().await?))
 }
 
 /// Waits until the operator answers a probe like this.

@@ -10,10 +10,9 @@ use kube::Api;
 use serde_json::Value;
 use testbed::bed::Builder;
 use testbed::door::{Door, Fate, Passage};
-use testbed::{KubeSystem, Operator, OperatorOptions, Testbed, wait_for};
+use testbed::{KubeSystem, Operator, OperatorOptions, Testbed, probe, wait_for};
 
 use super::metrics::{served_by, value};
-use super::probes::probe;
 use super::support::{DEADLINE, QUICK, Scene, binary};
 
 /// The namespace and the name of the lease.

@@ -11,9 +11,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use nodepool_operator::api::condition;
 use serde_json::json;
 use testbed::azure::{self, OPERATOR_CLIENT};
-use testbed::{Lane, OPERATOR_USER, wait_for};
+use testbed::{Lane, OPERATOR_USER, probe, wait_for};
 
-use super::probes::probe;
 use super::rights::{self, Grant};
 use super::support::{DEADLINE, Scene, Story, message, story};
 use super::{taken_away_at_once, taken_away_on_the_way};

@@ -22,19 +22,20 @@ impl Lists {
     }
 
     /// The objects of a kind in the whole cluster.
+    #[must_use]
     pub fn all<K>(&self) -> Api<Part<K>>
     where
         K: Partly,
-        Part<K>: Resource<DynamicType = ()>,
     {
         Api::all(self.0.clone())
     }
 
     /// The objects of a kind in a namespace.
+    #[must_use]
     pub fn namespaced<K>(&self, namespace: &str) -> Api<Part<K>>
     where
         K: Partly,
-        Part<K>: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        Part<K>: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.0.clone(), namespace)
     }

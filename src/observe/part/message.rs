@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Messages with the fields that are read of a Kubernetes type: `Part of Whole { ... }`.
 macro_rules! messages {
     ($($name:ident of $whole:ty { $($(#[$about:meta])+ $field:ident: $kind:ty,)+ })+) => {$(
+        // Names are Kubernetes'.
+        #[allow(clippy::struct_field_names)]
         #[derive(Clone, PartialEq, prost::Message, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {$(

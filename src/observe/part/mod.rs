@@ -11,37 +11,63 @@ mod protobuf;
 mod volume;
 
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use k8s_openapi::{Metadata, Resource};
 use message::Whole;
 use serde::{Deserialize, Deserializer};
 
 pub use lists::Lists;
 
-/// An object as if the rest of it were absent.
+/// What is read of an object. It is small: a whole object has room for everything that an object may have, some ten times as
+/// much, and is made of one at a time.
 #[derive(Debug, Clone)]
-pub struct Part<K>(pub K);
+pub struct Part<K: Partly> {
+    metadata: meta::ObjectMeta,
+    rest: K::Read,
+}
 
 /// An object of which a part can be read.
-pub trait Partly: Sized {
+pub trait Partly: Sized + Metadata<Ty = meta::ObjectMeta> {
     /// The part.
-    type Read: for<'de> Deserialize<'de> + Whole<Self>;
+    type Read: for<'de> Deserialize<'de> + Whole<Self> + std::fmt::Debug + Clone;
+
+    /// Takes the metadata out of it.
+    fn take_metadata(read: &mut Self::Read) -> meta::ObjectMeta;
 }
 
 impl Partly for core::Pod {
     type Read = pod::Pod;
+
+    fn take_metadata(read: &mut pod::Pod) -> meta::ObjectMeta {
+        std::mem::take(&mut read.metadata).whole()
+    }
 }
 
 impl Partly for core::Node {
     type Read = node::Node;
+
+    fn take_metadata(read: &mut node::Node) -> meta::ObjectMeta {
+        std::mem::take(&mut read.metadata).whole()
+    }
+}
+
+impl<K: Partly> Part<K> {
+    /// The object, as if what is not read of it were absent.
+    pub fn whole(self) -> K {
+        let mut whole = self.rest.whole();
+        *whole.metadata_mut() = self.metadata;
+        whole
+    }
 }
 
 impl<'de, K: Partly> Deserialize<'de> for Part<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        K::Read::deserialize(deserializer).map(|read| Self(read.whole()))
+        let mut rest = K::Read::deserialize(deserializer)?;
+        Ok(Self { metadata: K::take_metadata(&mut rest), rest })
     }
 }
 
-impl<K: Resource> Resource for Part<K> {
+impl<K: Partly> Resource for Part<K> {
     const API_VERSION: &'static str = K::API_VERSION;
     const GROUP: &'static str = K::GROUP;
     const KIND: &'static str = K::KIND;
@@ -50,15 +76,15 @@ impl<K: Resource> Resource for Part<K> {
     type Scope = K::Scope;
 }
 
-impl<K: Metadata> Metadata for Part<K> {
-    type Ty = K::Ty;
+impl<K: Partly> Metadata for Part<K> {
+    type Ty = meta::ObjectMeta;
 
     fn metadata(&self) -> &Self::Ty {
-        self.0.metadata()
+        &self.metadata
     }
 
     fn metadata_mut(&mut self) -> &mut Self::Ty {
-        self.0.metadata_mut()
+        &mut self.metadata
     }
 }
 

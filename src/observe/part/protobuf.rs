@@ -109,7 +109,7 @@ pub(super) fn in_json(mut told: Bytes) -> Result<Vec<u8>, Unreadable> {
     let json = match type_meta.kind.as_str() {
         "PodList" => serde_json::to_vec(&List::<pod::Pod>::decode(raw)?),
         "NodeList" => serde_json::to_vec(&List::<node::Node>::decode(raw)?),
-        "Status" => serde_json::to_vec(&Status::decode(raw)?),
+        "Status" => serde_json::to_vec(&Failure::decode(raw)?),
         other => return Err(Unreadable::OtherKind(other.to_owned())),
     };
     Ok(json?)
@@ -148,9 +148,9 @@ struct ListMeta {
     r#continue: String,
 }
 
-/// Why there is no list.
+/// Why there is no list (upstream `meta/v1` `Status`).
 #[derive(Message, Serialize)]
-struct Status {
+struct Failure {
     #[prost(string, tag = "2")]
     status: String,
     #[prost(string, tag = "3")]
@@ -158,14 +158,14 @@ struct Status {
     #[prost(string, tag = "4")]
     reason: String,
     #[prost(message, optional, tag = "5")]
-    details: Option<StatusDetails>,
+    details: Option<FailureDetails>,
     #[prost(int32, tag = "6")]
     code: i32,
 }
 
 #[derive(Message, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StatusDetails {
+struct FailureDetails {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]

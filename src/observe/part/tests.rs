@@ -56,8 +56,8 @@ fn paths_of(value: &Value, path: &mut String, paths: &mut Vec<String>) {
 /// The whole object and its part; `None` where that is no object, or one that the API server never sends.
 fn read<K: for<'de> Deserialize<'de> + Partly>(object: &Value) -> Option<[K; 2]> {
     let whole = serde_json::from_value(object.clone()).ok()?;
-    let Part(part) = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error}: {object}"));
-    Some([whole, part])
+    let part: Part<K> = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error}: {object}"));
+    Some([whole, part.whole()])
 }
 
 #[test]
@@ -77,7 +77,10 @@ fn whoever_reads_a_pod_reads_the_same_in_its_part() {
             let dependent = dependents::tenant(&pod, &storage, &local);
             let tenant = tenants::tenant(&pod, &protected);
             let named = (pod.metadata.uid.clone(), pod.metadata.resource_version.clone(), is_mirror(&pod));
-            format!("{row:?} {restarting:?} {placed:?} {dependent:?} {tenant:?} {named:?} {:?}", dependents::tenancy(&pod))
+            format!(
+                "{row:?} {restarting:?} {placed:?} {dependent:?} {tenant:?} {named:?} {:?}",
+                dependents::tenancy(&pod)
+            )
         });
         assert_eq!(part, whole, "{variant}");
     }
@@ -106,8 +109,8 @@ fn what_a_list_tells_in_protobuf_it_tells_in_json() {
         let Ok(read) = serde_json::from_value::<pod::Pod>(variant.clone()) else { continue };
         let list = protobuf::listed("PodList", read.clone());
         let json: Value = serde_json::from_slice(&protobuf::in_json(list).unwrap()).unwrap();
-        let Part(again): Part<core::Pod> = serde_json::from_value(json["items"][0].clone()).unwrap();
-        assert_eq!(again, read.whole(), "{variant}");
+        let again: Part<core::Pod> = serde_json::from_value(json["items"][0].clone()).unwrap();
+        assert_eq!(again.whole(), read.whole(), "{variant}");
         assert_eq!(json["metadata"], json!({"resourceVersion": "7", "continue": "more"}));
     }
 }
@@ -117,7 +120,10 @@ fn a_time_that_was_never_is_none() {
     let condition = r#"{"type": "Ready", "status": "True", "lastTransitionTime": null}"#;
     let read: node::NodeCondition = serde_json::from_str(condition).unwrap();
     let told = node::NodeCondition::decode(read.encode_to_vec().as_slice()).unwrap();
-    assert!(told.clone().whole().last_transition_time.is_none(), "a node that is Ready since 1970 would count as stable");
+    assert!(
+        told.clone().whole().last_transition_time.is_none(),
+        "a node that is Ready since 1970 would count as stable"
+    );
     assert_eq!(serde_json::to_value(told).unwrap(), json!({"type": "Ready", "status": "True"}));
 }
 
@@ -127,8 +133,5 @@ fn an_answer_that_is_no_list_says_why() {
     assert!(error(b"{}").ends_with("does not begin as such"));
     assert!(error(b"k8s\0\xff").contains("can't be read"));
     let other = protobuf::listed("SecretList", pod::Pod::default());
-    assert_eq!(
-        error(&other),
-        "the API server answered with a SecretList where a list of pods or nodes was asked for"
-    );
+    assert_eq!(error(&other), "the API server answered with a SecretList where a list of pods or nodes was asked for");
 }

@@ -81,10 +81,10 @@ fn pods_that_are_alike_are_kept_once_and_count_each() {
     let wanted = ["n/p0".to_owned()].into();
     let taken: Vec<bool> = ["p0", "p1", "p2"]
         .into_iter()
-        .map(|name| crowd.take(&of(name, "Running"), &wanted, &storage).is_some())
+        .map(|name| crowd.take(of(name, "Running"), &wanted, &storage).is_some())
         .collect();
     assert_eq!(taken, [true, false, false]);
-    assert!(crowd.take(&of("p3", "Succeeded"), &wanted, &storage).is_none());
+    assert!(crowd.take(of("p3", "Succeeded"), &wanted, &storage).is_none());
     assert_eq!(crowd.alike.values().map(Vec::len).sum::<usize>(), 1);
     let asks = |name: &str, cpu: i128| {
         let requests = nodepool_kernel::placement::Resources { cpu, ..Default::default() };

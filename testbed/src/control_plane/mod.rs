@@ -203,9 +203,6 @@ fn client_from(kubeconfig: &str, user: &str) -> anyhow::Result<Client> {
 fn config_from(kubeconfig: &str, user: &str) -> anyhow::Result<kube::Config> {
     let read = kube::config::Kubeconfig::from_yaml(kubeconfig).context("the testbed's kubeconfig can't be read")?;
     // All that it reads is in the text, so that nothing is waited for.
-    futures::executor::block_on(kube::Config::from_custom_kubeconfig(
-        read,
-        &kube::config::KubeConfigOptions::default(),
-    ))
-    .with_context(|| format!("the kubeconfig of {user} can't be used"))
+    futures::executor::block_on(kube::Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()))
+        .with_context(|| format!("the kubeconfig of {user} can't be used"))
 }
