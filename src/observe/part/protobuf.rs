@@ -31,6 +31,8 @@ pub(super) enum Unreadable {
     NoPrefix,
     #[error("the API server answered with a {0} where a list of pods or nodes was asked for")]
     OtherKind(String),
+    #[error("the API server's answer is empty: not even an empty list is")]
+    Empty,
     #[error("the API server's protobuf can't be read")]
     Malformed(#[from] DecodeError),
     #[error("what the API server told can't be told as JSON")]
@@ -106,6 +108,9 @@ pub(super) fn in_json(mut told: Bytes) -> Result<Vec<u8>, Unreadable> {
     }
     told.advance(PREFIX.len());
     let Unknown { type_meta, raw } = Unknown::decode(told)?;
+    if raw.is_empty() {
+        return Err(Unreadable::Empty);
+    }
     let json = match type_meta.kind.as_str() {
         "PodList" => serde_json::to_vec(&List::<pod::Pod>::decode(raw)?),
         "NodeList" => serde_json::to_vec(&List::<node::Node>::decode(raw)?),

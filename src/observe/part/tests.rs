@@ -128,6 +128,14 @@ fn a_time_that_was_never_is_none() {
 }
 
 #[test]
+fn half_a_list_is_no_list() {
+    let whole = protobuf::listed("NodeList", serde_json::from_str::<node::Node>(NODE).unwrap());
+    for length in 0..whole.len() {
+        assert!(protobuf::in_json(whole.slice(..length)).is_err(), "{length} of {} bytes", whole.len());
+    }
+}
+
+#[test]
 fn an_answer_that_is_no_list_says_why() {
     let error = |told: &[u8]| protobuf::in_json(Bytes::copy_from_slice(told)).unwrap_err().to_string();
     assert!(error(b"{}").ends_with("does not begin as such"));
