@@ -55,11 +55,10 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
     let size = format!("{nodes} nodes with {pods} protected pods");
     let complete = until_complete(&mut operator).await?;
     table.add(&format!("restart to the first complete observation, {size}"), complete.median_and_worst(), "< 3 s");
+    table.add(&format!("resident memory, {size}"), memory(&operator)?, "< 64 MB");
     let refused = until_refused(scene, &mut operator, &mut watch).await?;
     table.add("restart to a refusal for which it is looked where pods could run", refused.median_and_worst(), "");
-    let memory = operator.memory()?;
-    let figure = format!("{}, at most {}", mebibytes(memory.now), mebibytes(memory.peak));
-    table.add(&format!("resident memory, {size}"), figure, "< 64 MB");
+    table.add("resident memory just after it", memory(&operator)?, "");
     table.add(&format!("processor at rest, {size}"), rest::at_rest(&operator).await?, "");
     let kubelets = scene.bed.control_plane().client_of(EMULATOR_USER)?;
     let names: Vec<String> = Api::<Node>::all(kubelets.clone())
@@ -73,11 +72,14 @@ pub(crate) async fn measure(scene: &mut Scene, table: &mut Table) -> anyhow::Res
     table.add(&format!("the same while kubelets report as they do, {} nodes every 5 minutes", names.len()), figure, "");
     let puts = puts(scene, &mut watch, CHANGES).await?;
     table.add(&format!("apply to the PUT arriving at ARM, {size}"), puts.p50_and_p99(), "");
-    let memory = operator.memory()?;
-    let figure = format!("{}, at most {}", mebibytes(memory.now), mebibytes(memory.peak));
-    table.add(&format!("resident memory after {CHANGES} changes"), figure, "");
+    table.add(&format!("resident memory after {CHANGES} changes"), memory(&operator)?, "< 64 MB");
     operator.terminate().await?;
     Ok(())
+}
+
+fn memory(operator: &Operator) -> anyhow::Result<String> {
+    let memory = operator.memory()?;
+    Ok(format!("{}, at most {}", mebibytes(memory.now), mebibytes(memory.peak)))
 }
 
 /// Restarts the operator; how long until it says that it sees everything.

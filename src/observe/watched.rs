@@ -20,15 +20,15 @@ struct Inner<T> {
     /// The last time at which every watch was known to be connected.
     whole_at: Option<Time>,
     /// How many lists have begun.
-    lists: u32,
+    lists: u64,
     /// Which list a watch is at, by its number.
-    relisted: BTreeMap<String, u32>,
+    relisted: BTreeMap<String, u64>,
 }
 
 struct Row<T> {
     value: T,
     /// How many lists had begun when it was last told.
-    told: u32,
+    told: u64,
 }
 
 impl<T> Default for Watched<T> {
@@ -56,7 +56,7 @@ impl<T: Clone + PartialEq> Watched<T> {
     /// Takes note that a watch begins a new list.
     pub fn relist(&self, watch: &str) {
         let mut inner = self.lock();
-        inner.lists = inner.lists.wrapping_add(1);
+        inner.lists = inner.lists.saturating_add(1);
         let list = inner.lists;
         inner.relisted.insert(watch.to_owned(), list);
     }
