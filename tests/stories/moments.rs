@@ -6,6 +6,7 @@ use serde_json::json;
 use testbed::{KubeSystem, Lane, Testbed, wait_for};
 
 use super::drains::{deploy, given_up, hold_evictions, marked, scaled_to, set_budget};
+use super::inventory::inventory;
 use super::support::{
     DEADLINE, ONCE, QUICK, Scene, Story, binary, message, plain_cluster, plain_cluster_with, policy, story,
 };
@@ -184,6 +185,9 @@ async fn too_few(lane: Lane) -> anyhow::Result<Scene> {
     for node in &cordoned {
         scene.bed.cluster.cordon(node, true).await?;
     }
+    // As long as it has not seen all of it, it makes another plan.
+    inventory(&scene, "to count one usable node", |status| status.system.as_ref().is_some_and(|system| system.usable_nodes == 1))
+        .await?;
     scene.apply(scaled_to(2, "Relocate")).await?;
     let status = scene.stalled("system", "TooFewNodes").await?;
     scene.page("too-few-nodes", "system").await?;

@@ -9,7 +9,6 @@ use super::{Part, Partly};
 use crate::clock::Listening;
 
 /// Reads pods and nodes, lists of them as protobuf.
-#[derive(Clone)]
 pub struct Lists(Client);
 
 impl Lists {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource as written;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Messages with the fields that are read of a Kubernetes type: `Part of Whole { ... }`.
 macro_rules! messages {
@@ -161,6 +161,6 @@ impl Serialize for Quantity {
 
 impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|written| Self { written }).map_err(de::Error::custom)
+        String::deserialize(deserializer).map(|written| Self { written })
     }
 }
