@@ -76,6 +76,7 @@ async fn malformed_policies(lane: Lane) -> anyhow::Result<Scene> {
     scene.apply(policy("apps", json!({"poolName": "system", "labels": {"node.kubernetes.io/x": "y"}}))).await?;
     let Err(error) = scene.apply(policy("apps", json!({"poolName": "other"}))).await else { anyhow::bail!("accepted") };
     assert!(format!("{error:#}").contains("can't be changed"), "{error:#}");
+    scene.ready("apps").await?;
     Ok(scene)
 }
 

@@ -12,7 +12,8 @@ use nodepool_operator::observe::{Lists, Part, Partly};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use testbed::{Lane, Testbed, wait_for};
+use testbed::control_plane::Options;
+use testbed::{ControlPlane, Lane, Testbed, wait_for};
 
 use super::support::{DEADLINE, Scene, Story, story};
 
@@ -68,7 +69,9 @@ where
 }
 
 async fn everything(lane: Lane) -> anyhow::Result<Option<Scene>> {
-    let bed = Testbed::builder(lane).pool(PoolSpec::system("system", 1)).start().await?;
+    // Of its own, since what holds its pods and nodes would never be gone from another's.
+    drop(lane);
+    let bed = Testbed::builder(ControlPlane::start(Options::default()).await?).pool(PoolSpec::system("system", 1)).start().await?;
     let client = bed.cluster.client();
     let class = json!({"metadata": {"name": "heavy"}, "handler": "h", "overhead": {"podFixed": {"cpu": "150m", "memory": "64Mi"}}});
     create::<RuntimeClass>(&Api::all(client.clone()), class).await?;
