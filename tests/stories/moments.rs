@@ -186,8 +186,10 @@ async fn too_few(lane: Lane) -> anyhow::Result<Scene> {
         scene.bed.cluster.cordon(node, true).await?;
     }
     // As long as it has not seen all of it, it makes another plan.
-    inventory(&scene, "to count one usable node", |status| status.system.as_ref().is_some_and(|system| system.usable_nodes == 1))
-        .await?;
+    inventory(&scene, "to count one usable node", |status| {
+        status.system.as_ref().is_some_and(|system| system.usable_nodes == 1)
+    })
+    .await?;
     scene.apply(scaled_to(2, "Relocate")).await?;
     let status = scene.stalled("system", "TooFewNodes").await?;
     scene.page("too-few-nodes", "system").await?;

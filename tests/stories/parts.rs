@@ -71,7 +71,10 @@ where
 async fn everything(lane: Lane) -> anyhow::Result<Option<Scene>> {
     // Of its own, since what holds its pods and nodes would never be gone from another's.
     drop(lane);
-    let bed = Testbed::builder(ControlPlane::start(Options::default()).await?).pool(PoolSpec::system("system", 1)).start().await?;
+    let bed = Testbed::builder(ControlPlane::start(Options::default()).await?)
+        .pool(PoolSpec::system("system", 1))
+        .start()
+        .await?;
     let client = bed.cluster.client();
     let class = json!({"metadata": {"name": "heavy"}, "handler": "h", "overhead": {"podFixed": {"cpu": "150m", "memory": "64Mi"}}});
     create::<RuntimeClass>(&Api::all(client.clone()), class).await?;
