@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use lists::Lists;
 
-/// What is read of an object. It is small: a whole object has room for everything that an object may have, some ten times as
-/// much, and is made of one at a time.
+/// What is read of an object. It is small; a whole object has room for everything that may be in one, some ten times as much, so
+/// that whole ones are made one at a time.
 #[derive(Debug, Clone)]
 pub struct Part<K: Partly> {
     metadata: meta::ObjectMeta,
