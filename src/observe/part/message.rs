@@ -11,8 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Messages with the fields that are read of a Kubernetes type: `Part of Whole { ... }`.
 macro_rules! messages {
     ($($name:ident of $whole:ty { $($(#[$about:meta])+ $field:ident: $kind:ty,)+ })+) => {$(
-        // Names are Kubernetes'.
-        #[allow(clippy::struct_field_names)]
+        #[allow(clippy::struct_field_names, reason = "names are Kubernetes'")]
         #[derive(Clone, PartialEq, prost::Message, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {$(
@@ -25,8 +24,7 @@ macro_rules! messages {
         )+}
 
         impl super::message::Whole<$whole> for $name {
-            // Of some types every field is read.
-            #[allow(clippy::needless_update)]
+            #[allow(clippy::needless_update, reason = "of some types every field is read")]
             fn whole(self) -> $whole {
                 type Whole = $whole;
                 Whole { $($field: self.$field.whole(),)+ ..Whole::default() }
