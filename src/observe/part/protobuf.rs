@@ -1,5 +1,5 @@
-//! Lists of pods and nodes as protobuf, which costs the API server a fifth of what JSON costs it, and this process less to read.
-//! To whoever asked the answer is JSON, of the parts alone. Never touches a watch, and never asks for protobuf alone: what
+//! Lists of pods and nodes as protobuf, which is a third of the bytes that JSON is, costs the API server about half the time, and
+//! this process less to read. To whoever asked the answer is JSON, of the parts alone. Never touches a watch, and never asks for protobuf alone: what
 //! answers with JSON is understood as well.
 
 use std::fmt::Debug;
@@ -31,7 +31,7 @@ pub(super) enum Unreadable {
     NoPrefix,
     #[error("the API server answered with a {0} where a list of pods or nodes was asked for")]
     OtherKind(String),
-    #[error("the API server's answer is empty: not even an empty list is")]
+    #[error("the API server's answer says that it is protobuf of Kubernetes, and holds no object")]
     Empty,
     #[error("the API server's protobuf can't be read")]
     Malformed(#[from] DecodeError),
